@@ -1,0 +1,26 @@
+"""Everything that makes the frozen OpenMMLab stack run on today's Python and torch.
+
+One file per problem. Each exports ``PATCH``, which says what breaks without it,
+since when, and when the file can be deleted. :func:`install` only puts finders
+into ``sys.meta_path``; the work happens when the module concerned is imported.
+Nothing in site-packages is ever written.
+"""
+
+from importlib import import_module
+
+from rlepose_ext.compat._imports import Patch
+
+__all__ = ['PATCHES', 'Patch', 'install']
+
+# In the order in which they are installed.
+_MODULES = ()
+
+PATCHES: tuple[Patch, ...] = tuple(
+    import_module(f'rlepose_ext.compat.{name}').PATCH for name in _MODULES
+)
+
+
+def install() -> None:
+    """Install every patch, once per process."""
+    for patch in PATCHES:
+        patch.install_once()

@@ -1,0 +1,10 @@
+"""The one exception that stands for a mistake in what the user gave us."""
+
+
+class UserError(Exception):
+    """Bad input, with a remedy.
+
+    The ``rlepose`` command prints the message in one paragraph and exits with
+    status 2. The message says what was expected, what came, in which file, and
+    what to do.
+    """

@@ -1,0 +1,36 @@
+"""Fixtures shared by all tests. ``rlepose_ext`` is imported before anything of OpenMMLab."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import rlepose_ext  # noqa: F401  (installs the compatibility layer)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='session')
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope='session')
+def shared() -> Path:
+    """The folder of real data and weights beside the project; skips where it is absent."""
+    path = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
+    if not (path / 'data').is_dir():
+        pytest.skip(f'no real data at {path} (set RLEPOSE_SHARED)')
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _deterministic(request):
+    """Same seed for every test; one thread, because the tests run in parallel."""
+    import numpy as np
+    import torch
+
+    np.random.seed(0)
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
