@@ -1,0 +1,50 @@
+# One verb per habit. A newcomer types `make demo` and `make test`.
+#
+#   make setup                  build .venv (torch from the default index: CUDA build, runs on CPU too)
+#   make setup TORCH_INDEX=cpu  small CPU-only torch; or cu126, cu128, cu130; or any index URL
+#   make setup MMCV=full        compile mmcv with its CUDA/C++ operators (needs a C++ compiler, ~10 min)
+#   make setup PYTHON=python3.12 VENV=~/envs/pose
+
+PYTHON ?= python3
+VENV ?= .venv
+MMCV ?= lite
+TORCH_INDEX ?= default
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+SETUP := $(PYTHON) tools/setup_env.py --venv $(VENV) --mmcv $(MMCV) --torch-index $(TORCH_INDEX)
+
+.PHONY: setup demo test test-slow lint format bench docs doctor clean
+
+setup:
+	@$(SETUP)
+
+demo: setup
+	@$(BIN)/rlepose quickstart
+
+test: setup
+	$(BIN)/python -m pytest -m 'not slow' -n $(JOBS) --dist loadfile -q
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile -q
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup
+	$(BIN)/python benchmarks/rle_loss.py
+	$(BIN)/python benchmarks/cpu_training.py
+
+docs: setup
+	$(BIN)/python tools/make_docs.py
+
+doctor: setup
+	@$(BIN)/rlepose doctor
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
