@@ -13,7 +13,20 @@ from rlepose_ext.compat._imports import Patch
 __all__ = ['PATCHES', 'Patch', 'install']
 
 # In the order in which they are installed.
-_MODULES = ()
+_MODULES = (
+    'cpu_training',
+    'mmcv_ops',
+    'xtcocotools',
+    'numpy2',
+    'package_paths',
+    'no_distutils',
+    'image_errors',
+    'annotation_errors',
+    'metainfo_errors',
+    'checkpoints',
+    'checkpoint_match',
+    'cpu_distributed',
+)
 
 PATCHES: tuple[Patch, ...] = tuple(
     import_module(f'rlepose_ext.compat.{name}').PATCH for name in _MODULES

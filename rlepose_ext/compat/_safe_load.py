@@ -1,0 +1,234 @@
+"""Read a checkpoint without running code from it.
+
+``torch.load(weights_only=True)`` builds only what is on a list. What mmengine puts
+beside the tensors (log history, metainfo with numpy arrays, scores, configs) is on
+:func:`safe_globals`; a file that names anything else is refused, and
+``RLEPOSE_TRUST_CHECKPOINT=<sha256>`` lets exactly that file through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from rlepose_ext.errors import UserError
+
+TRUST = 'RLEPOSE_TRUST_CHECKPOINT'
+
+# First bytes of what torch.save writes: a zip archive, or (legacy format) a pickle.
+_TORCH_MAGIC = (b'PK\x03\x04', b'\x80')
+# torch's convention for published files, <name>-<first digits of the sha256>.pth
+_HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')
+
+
+class MissingCheckpointError(UserError, FileNotFoundError):
+    """No such file. Also the exception that mmengine raises for it."""
+
+
+def safe_globals() -> list:
+    """What a checkpoint may contain besides tensors and plain Python containers.
+
+    Returns:
+        Items for ``torch.serialization.safe_globals``: objects, or pairs of an object
+        and the name under which a file may refer to it.
+    """
+    import numpy as np
+    from mmengine.config import ConfigDict
+    from mmengine.logging import HistoryBuffer
+
+    # A float64 array names numpy's rebuilding function, ndarray, dtype, and the class of
+    # its dtype. numpy 2 renamed the module of the function; files hold either name.
+    reconstruct = np.empty(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    items: list = [HistoryBuffer, ConfigDict, np.ndarray, np.dtype]
+    for core in ('numpy.core', 'numpy._core'):
+        items.append((reconstruct, f'{core}.multiarray._reconstruct'))
+        items.append((scalar, f'{core}.multiarray.scalar'))
+    # not by name: np.dtypes differs between numpy versions
+    items += {type(np.dtype(code)) for code in np.typecodes['All']}
+    # Methods among the state are spelled getattr(class, name) by a pickle. The builtin, and
+    # a class that takes an optimizer, are not given away.
+    scheduler = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
+    items += [(_OneCycle, scheduler), (_method, 'builtins.getattr')]
+    return items
+
+
+class _OneCycle:
+    """Stands for mmengine's 1cycle scheduler while a checkpoint is read."""
+
+
+def _method(owner: type, name: str) -> Any:
+    """``getattr`` for the methods that mmengine's checkpoints hold, and nothing else."""
+    from mmengine.logging import HistoryBuffer
+    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
+        return getattr(HistoryBuffer, name)
+    if owner is _OneCycle and name in ('_annealing_cos', '_annealing_linear'):
+        return getattr(OneCycleParamScheduler, name)
+    raise pickle.UnpicklingError(f'GLOBAL builtins.getattr ({owner!r}, {name!r})')
+
+
+def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
+    """Load a local checkpoint.
+
+    Args:
+        path: path or ``file://`` URL; ``~`` is expanded.
+        map_location: as in ``torch.load``.
+
+    Raises:
+        MissingCheckpointError: there is no such file.
+        UserError: the file is not a checkpoint, is damaged, or would execute code.
+    """
+    import torch
+
+    file = _local_path(path)
+    if not file.is_file():
+        raise MissingCheckpointError(
+            f'checkpoint {str(path)!r} does not exist (looked in {os.getcwd()}). Give the path '
+            'of a .pth file; training writes epoch_N.pth and best_*.pth into its work directory.'
+        )
+    try:
+        with torch.serialization.safe_globals(safe_globals()):
+            return torch.load(file, map_location=map_location, weights_only=True)
+    except (PermissionError, MemoryError):
+        raise
+    except pickle.UnpicklingError as error:
+        if not _starts_like_torch(file):
+            raise _unreadable(file, error) from error
+        return _load_trusted(file, map_location, error)
+    except Exception as error:
+        # a sound file, on a machine without its device: torch's message says what to do
+        if str(error).startswith('Attempting to deserialize'):
+            raise
+        raise _unreadable(file, error) from error
+
+
+def load_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Download a checkpoint once into torch's cache, then :func:`load_file` it.
+
+    Args:
+        url: ``http(s)://`` address. A name like ``resnet50-0676ba61.pth`` is checked
+            against the sha256 of what came.
+        model_dir: where to keep it; torch.hub's folder for checkpoints by default.
+        map_location: as in ``torch.load``.
+        progress: show a progress bar.
+
+    Raises:
+        UserError: it cannot be downloaded, or as :func:`load_file`.
+    """
+    import torch
+
+    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
+    cached = folder / os.path.basename(urlparse(url).path)
+    if not cached.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        prefix = _HASH_IN_NAME.search(cached.name)
+        sys.stderr.write(f'Downloading: "{url}" to {cached}\n')
+        try:
+            torch.hub.download_url_to_file(
+                url, str(cached), prefix and prefix.group(1), progress=progress
+            )
+        except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
+            raise UserError(
+                f'checkpoint {url} could not be downloaded ({error}). On a machine without '
+                f'Internet, fetch it elsewhere and put it at {cached}.'
+            ) from error
+    return load_file(cached, map_location)
+
+
+def is_trusted(data: bytes) -> bool:
+    """Whether the user named the sha256 of this content in ``RLEPOSE_TRUST_CHECKPOINT``.
+
+    Raises:
+        UserError: the variable holds something else than sha256 sums.
+    """
+    sums = [item.strip().lower() for item in os.environ.get(TRUST, '').split(',') if item.strip()]
+    for item in sums:
+        if not re.fullmatch('[0-9a-f]{64}', item):
+            raise UserError(
+                f'{TRUST} takes the sha256 sums (64 hexadecimal digits) of the files to trust, '
+                f'separated by commas; {item!r} is none.'
+            )
+    return hashlib.sha256(data).hexdigest() in sums
+
+
+def how_to_trust(data: bytes) -> str:
+    """The sentence that ends every refusal."""
+    return (
+        'If you know who made this very file and would run their programs under your account, '
+        f'set {TRUST}={hashlib.sha256(data).hexdigest()} (its sha256): whatever code it carries '
+        'is then executed.'
+    )
+
+
+def _load_trusted(file: Path, map_location: Any, refusal: pickle.UnpicklingError) -> Any:
+    """Load a refused file in full if the user trusts it by its sum, else say why not."""
+    import torch
+    from mmengine.logging import print_log
+
+    # Read once: what is hashed is what is loaded.
+    data = file.read_bytes()
+    if not is_trusted(data):
+        raise UserError(
+            f'checkpoint {file} was not loaded: it wants {_culprit(refusal)}, and so could '
+            'execute code. Checkpoints of MMEngine and of torch state dicts need nothing of '
+            f'the kind. {how_to_trust(data)}'
+        ) from refusal
+    print_log(f'{file} may execute code; loaded because {TRUST} says so', 'current', level=30)
+    return torch.load(io.BytesIO(data), map_location=map_location, weights_only=False)
+
+
+def _local_path(path: str | os.PathLike) -> Path:
+    text = os.fspath(path)
+    if text.startswith('file://'):
+        text = url2pathname(urlparse(text).path)
+    return Path(text).expanduser()
+
+
+def _starts_like_torch(file: Path) -> bool:
+    with file.open('rb') as stream:
+        return stream.read(4).startswith(_TORCH_MAGIC)
+
+
+def _culprit(refusal: pickle.UnpicklingError) -> str:
+    """What the unpickler stumbled on: the global's name where it gives one."""
+    text = str(refusal)
+    name = re.search(r'GLOBAL (\S+)', text)
+    if name:
+        return name.group(1)
+    detail = re.search(r'WeightsUnpickler error:\s*(.+)', text)
+    return f'something unusual ({detail.group(1) if detail else text.splitlines()[0]})'
+
+
+def _unreadable(file: Path, error: Exception) -> UserError:
+    with file.open('rb') as stream:
+        head = stream.read(24)
+    if head.startswith(b'version https://git-lfs'):
+        found = 'it is a Git LFS pointer; run `git lfs pull`'
+    elif head.lstrip()[:1] == b'<':
+        found = 'it is a web page; the download went wrong'
+    elif 'TorchScript' in str(error):
+        found = 'it is an exported TorchScript model'
+    else:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        found = f'it is truncated, damaged or no torch file ({reason[:160]})'
+    return UserError(
+        f'checkpoint {file} ({file.stat().st_size:,} bytes) cannot be read: {found}. Expected '
+        'a .pth file written by torch.save. Delete it and copy, download or write it again; '
+        'after a crash, resume from the checkpoint before it.'
+    )

@@ -1,0 +1,168 @@
+"""Annotation files that are missing, damaged, of another format or of other joints.
+
+Stock MMPose ends in a bare ``AssertionError``, ``KeyError`` or ``JSONDecodeError``, or, with 14
+joints in the file and 17 in the metainfo, in an error of a codec inside a worker.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from types import ModuleType
+from typing import Any
+
+from rlepose_ext.compat._data_errors import DataError, missing
+from rlepose_ext.compat._imports import Patch, when_imported
+
+_DATASET = 'mmpose.datasets.datasets.base.base_coco_style_dataset'
+_METRICS = ('mmpose.evaluation.metrics.coco_metric',)
+_EXPECTED = (
+    'a COCO keypoint file is a JSON object with the lists images, annotations and categories '
+    '(such as person_keypoints_train2017.json)'
+)
+
+
+def check_coco(content: Any, path: str) -> None:
+    """Raise unless ``content`` of file ``path`` has the shape of COCO keypoint annotations.
+
+    A list of images alone passes (COCO's test-dev), and so do annotations without keypoints.
+
+    Raises:
+        DataError: naming the file and its first entry that is wrong.
+    """
+    if not isinstance(content, dict):
+        raise DataError(f'{path} holds a JSON {type(content).__name__}; {_EXPECTED}.')
+    for key in ('images', 'annotations', 'categories'):
+        value = content.get(key, [])
+        if key == 'images' and key not in content:
+            raise DataError(f'{path} has no {key!r}, it has {sorted(content)}; {_EXPECTED}.')
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise DataError(f'{key!r} in {path} is no list of objects; {_EXPECTED}.')
+    known = {image.get('id') for image in content['images']}
+    for number, ann in enumerate(content.get('annotations', [])):
+        absent = {'id', 'image_id', 'category_id'} - set(ann)
+        if absent:
+            raise DataError(f'annotation number {number} in {path} has no {sorted(absent)}.')
+        if ann['image_id'] not in known:
+            raise DataError(
+                f'annotation {ann["id"]} in {path} is of image {ann["image_id"]}, which is not '
+                'among its images. Remove it or add the image.'
+            )
+        keypoints = ann.get('keypoints')
+        if isinstance(keypoints, list) and len(keypoints) % 3:
+            raise DataError(
+                f'annotation {ann["id"]} in {path} has {len(keypoints)} numbers in its '
+                'keypoints; expected three for each joint: x, y, visibility (0, 1 or 2).'
+            )
+
+
+def check_joint_counts(data_list: list[dict], metainfo: dict, path: str) -> None:
+    """Raise if an instance has another number of joints than the metainfo.
+
+    Args:
+        data_list: what a data set loaded; ``keypoints`` are N x K x 2.
+        metainfo: parsed metainfo.
+        path: the annotation file, for the message.
+
+    Raises:
+        DataError: naming file, annotation and both numbers.
+    """
+    expected = metainfo.get('num_keypoints')
+    for entry in data_list:
+        shape = getattr(entry.get('keypoints'), 'shape', ())
+        if expected is not None and len(shape) == 3 and shape[1] != expected:
+            raise DataError(
+                f'annotation {entry.get("id")} of image {entry.get("img_id")} in {path} has '
+                f'{shape[1]} joints, but the metainfo {metainfo.get("dataset_name")!r} has '
+                f'{expected}. Give the data set the metainfo of these annotations: '
+                "metainfo=dict(from_file='.../your_dataset.py'), or the `type` of data set that "
+                'they were made for.'
+            )
+
+
+def _checked(coco_class: type) -> type:
+    """The reader, refusing files that it would trip over later."""
+
+    class CheckedCOCO(coco_class):
+        def __init__(self, annotation_file=None, *args, **kwargs):
+            try:
+                super().__init__(annotation_file, *args, **kwargs)
+            except FileNotFoundError as error:
+                raise missing('annotation file', annotation_file, 'ann_file') from error
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise DataError(
+                    f'annotation file {annotation_file} is not JSON ({error}). Download it '
+                    'again, or unpack it first.'
+                ) from error
+            except (AssertionError, KeyError, TypeError, AttributeError) as error:
+                # Its index stumbled; find out over what.
+                with open(annotation_file) as file:
+                    check_coco(json.load(file), annotation_file)
+                raise DataError(
+                    f'annotation file {annotation_file} cannot be read '
+                    f'({type(error).__name__}: {error}); {_EXPECTED}.'
+                ) from error
+            if annotation_file is not None:
+                check_coco(self.dataset, annotation_file)
+
+    CheckedCOCO.__name__ = CheckedCOCO.__qualname__ = coco_class.__name__
+    return CheckedCOCO
+
+
+def _check_reader(module: ModuleType) -> None:
+    module.COCO = _checked(module.COCO)
+
+
+def _guard(module: ModuleType) -> None:
+    _check_reader(module)
+    dataset = module.BaseCocoStyleDataset
+    load_data_list, load_annotations = dataset.load_data_list, dataset._load_annotations
+
+    @functools.wraps(load_data_list)
+    def checked_load_data_list(self):
+        for what, key in (('annotation file', 'ann_file'), ('detection file', 'bbox_file')):
+            path = getattr(self, key)
+            if (path or key == 'ann_file') and not module.exists(path):
+                raise missing(what, path, f'data_root and {key}')
+        data_list = load_data_list(self)
+        check_joint_counts(data_list, self._metainfo, self.ann_file)
+        return data_list
+
+    @functools.wraps(load_annotations)
+    def checked_load_annotations(self):
+        try:
+            instances, images = load_annotations(self)
+        except KeyError as error:
+            raise DataError(
+                f'an image or annotation in {self.ann_file} has no {error}; {_EXPECTED}, images '
+                'with id, file_name, width and height.'
+            ) from error
+        content = self.coco.dataset
+        for key in ('annotations', 'categories'):
+            if key not in content:
+                raise DataError(f'{self.ann_file} has no {key!r}; {_EXPECTED}.')
+        if content['annotations'] and not instances and self.sample_interval == 1:
+            raise DataError(
+                f'none of the {len(content["annotations"])} annotations in {self.ann_file} has '
+                f'both bbox and keypoints; {_EXPECTED}.'
+            )
+        return instances, images
+
+    dataset.load_data_list = checked_load_data_list
+    dataset._load_annotations = checked_load_annotations
+
+
+def install() -> None:
+    """Guard MMPose's COCO-style data sets and COCO metric once they are imported."""
+    when_imported(_DATASET, _guard)
+    for name in _METRICS:
+        when_imported(name, _check_reader)
+
+
+PATCH = Patch(
+    name='annotation_errors',
+    breaks='mistakes in annotation files end in bare AssertionErrors and KeyErrors',
+    since='always (MMPose 1.x)',
+    until='MMPose checks what it reads',
+    install=install,
+)

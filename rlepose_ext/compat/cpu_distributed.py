@@ -1,0 +1,148 @@
+"""Several processes on a machine without a GPU; a clear word where GPUs are too few.
+
+Without it ``torchrun --nproc_per_node 2 ... --launcher pytorch`` ends at once on a CPU
+machine: mmengine's initialisers call ``torch.cuda.set_device`` whatever the machine
+has, MMPose's default runtime asks for nccl, ``Runner.wrap_model`` passes ``device_ids``
+that DistributedDataParallel refuses for CPU modules, and SyncBN refuses CPU tensors.
+With it the same command and config train over gloo, SyncBN becomes BN within each
+process, and one line of the log says so. Where there is a GPU nothing changes, save that
+more processes than GPUs are refused before CUDA answers ``invalid device ordinal``.
+
+All versions of mmengine need it; it can go when mmengine initialises CPU runs itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.errors import UserError
+
+# mmengine's initialisers, and where the launcher tells a process its place on the machine:
+# its number, and how many there are.
+_LAUNCHERS = {
+    '_init_dist_pytorch': ('LOCAL_RANK', 'LOCAL_WORLD_SIZE'),
+    '_init_dist_slurm': ('SLURM_LOCALID', 'SLURM_NTASKS_PER_NODE'),
+    '_init_dist_mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_LOCAL_SIZE'),
+}
+
+
+def on_cpu() -> bool:
+    """Whether this machine has no accelerator that mmengine would use."""
+    import torch
+    from mmengine.device import get_device
+
+    return not torch.cuda.is_available() and get_device() == 'cpu'
+
+
+def require_gpus(rank_variable: str, size_variable: str) -> None:
+    """Refuse more processes than GPUs.
+
+    Args:
+        rank_variable: environment variable with this process's number on its machine.
+        size_variable: environment variable with the number of processes there; may be
+            unset, and then only a process without a GPU of its own notices.
+
+    Raises:
+        UserError: there are GPUs, but fewer than processes.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return
+    gpus = torch.cuda.device_count()
+    processes = max(
+        int(os.environ.get(size_variable) or 0), int(os.environ.get(rank_variable) or 0) + 1
+    )
+    if processes > gpus:
+        raise UserError(
+            f'{processes} processes were started on a machine where they see {gpus} GPU(s); each '
+            f'needs one of its own. Start {gpus} (torchrun --nproc_per_node {gpus}; under Slurm '
+            'give a node at least as many GPUs as tasks, with --gpus-per-node rather than '
+            '--gpus-per-task), or set CUDA_VISIBLE_DEVICES= to train on the CPU.'
+        )
+
+
+@contextmanager
+def _no_cuda_device() -> Iterator[None]:
+    """While it lasts, choosing a CUDA device does nothing."""
+    import torch
+
+    set_device = torch.cuda.set_device
+    torch.cuda.set_device = lambda device: None
+    try:
+        yield
+    finally:
+        torch.cuda.set_device = set_device
+
+
+def _on_any_device(upstream: Callable, rank_variable: str, size_variable: str) -> Callable:
+    @functools.wraps(upstream)
+    def init(backend: str, *args, **kwargs) -> None:
+        if not on_cpu():
+            require_gpus(rank_variable, size_variable)
+            upstream(backend, *args, **kwargs)
+            return
+        if rank_variable == 'SLURM_LOCALID':
+            # otherwise mmengine takes the rank modulo the number of GPUs
+            os.environ.setdefault(rank_variable, '0')
+        with _no_cuda_device():
+            upstream('gloo' if backend == 'nccl' else backend, *args, **kwargs)
+
+    return init
+
+
+def _patch_init(module: ModuleType) -> None:
+    # init_dist finds these three by name when it is called, wherever it was imported to
+    for name, variables in _LAUNCHERS.items():
+        setattr(module, name, _on_any_device(getattr(module, name), *variables))
+
+
+def _patch_runner(module: ModuleType) -> None:
+    from mmengine.dist import get_backend
+
+    upstream = module.Runner.wrap_model
+
+    @functools.wraps(upstream)
+    def wrap_model(self, model_wrapper_cfg, model):
+        if not self.distributed or not on_cpu() or module.is_model_wrapper(model):
+            return upstream(self, model_wrapper_cfg, model)
+        self.logger.info(
+            f'No GPU: {self.world_size} processes run on the CPU and communicate over '
+            f'{get_backend()}; SyncBN layers normalise within each process.'
+        )
+        cfg = model_wrapper_cfg or {
+            'broadcast_buffers': False,
+            'find_unused_parameters': self.cfg.get('find_unused_parameters', False),
+        }
+        cfg = {'type': 'MMDistributedDataParallel', **cfg}
+        cfg['module'] = module.revert_sync_batchnorm(model.to('cpu'))
+        return module.MODEL_WRAPPERS.build(cfg)
+
+    module.Runner.wrap_model = wrap_model
+
+
+def _install() -> None:
+    when_imported('mmengine.dist.utils', _patch_init)
+    when_imported('mmengine.runner.runner', _patch_runner)
+
+
+def _status() -> str:
+    try:
+        return 'active: gloo on the CPU' if on_cpu() else 'active: counts GPUs'
+    except ImportError:
+        return 'mmengine is missing'
+
+
+PATCH = Patch(
+    name='cpu_distributed',
+    breaks='torchrun and Slurm runs die without a GPU, or unclearly with too few',
+    since='always',
+    until='mmengine initialises CPU processes itself',
+    install=_install,
+    status=_status,
+)

@@ -1,0 +1,79 @@
+"""A CPU run of stock MMEngine spends most of its time on page faults and on NCHW.
+
+Without it everything works, at a third of the speed: see
+:mod:`rlepose_ext.engine.cpu_speed` for the reasons, ``docs/cpu_training.md`` for the
+figures. Since: always. Can go when MMEngine's Runner offers a memory format and
+torch's CPU allocator caches.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from types import ModuleType
+
+from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.errors import UserError
+
+SWITCH = 'RLEPOSE_CPU_SPEED'
+
+
+def wanted() -> tuple[bool, bool]:
+    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: (keep memory, NHWC).
+
+    ``1`` (default) both, ``memory`` the first, ``0`` none.
+
+    Raises:
+        UserError: any other value.
+    """
+    value = os.environ.get(SWITCH, '1')
+    choices = {'1': (True, True), 'memory': (True, False), '0': (False, False)}
+    if value not in choices:
+        raise UserError(f'{SWITCH} must be 1, memory or 0, got {value!r}')
+    return choices[value]
+
+
+def _patch_runner(module: ModuleType) -> None:
+    build_model = module.Runner.build_model
+
+    @functools.wraps(build_model)
+    def build_fast_model(self, model):
+        model = build_model(self, model)
+        if _on_cpu():
+            _speed_up(model, *wanted())
+        return model
+
+    module.Runner.build_model = build_fast_model
+
+
+def _on_cpu() -> bool:
+    from mmengine.device import get_device
+
+    return get_device() == 'cpu'
+
+
+def _speed_up(model, memory: bool, layout: bool) -> None:
+    from mmengine.logging import print_log
+
+    from rlepose_ext.engine.cpu_speed import keep_freed_memory, use_channels_last
+
+    memory = memory and keep_freed_memory()
+    layout = layout and use_channels_last(model)
+    done = [text for text, on in (('memory is kept', memory), ('NHWC', layout)) if on]
+    if done:
+        print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off)', logger='current')
+
+
+def _status() -> str:
+    memory, layout = wanted()
+    return f'on a CPU: memory {"kept" if memory else "returned"}, {"NHWC" if layout else "NCHW"}'
+
+
+PATCH = Patch(
+    name='cpu_training',
+    breaks='nothing; a CPU run takes about three times as long',
+    since='always',
+    until='MMEngine offers a memory format and torch caches CPU memory',
+    install=lambda: when_imported('mmengine.runner.runner', _patch_runner),
+    status=_status,
+)

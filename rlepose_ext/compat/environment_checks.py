@@ -1,0 +1,244 @@
+"""Whether training can work in this environment, and what to do if not.
+
+:func:`collect` is the whole report of ``rlepose doctor``. A problem is an error if
+training cannot work with it, and a warning if part of the documented commands fail.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from rlepose_ext.compat import PATCHES
+from rlepose_ext.compat.environment import PACKAGES, devices, first_line, patches, versions
+
+ERROR, WARNING = 'error', 'warning'
+
+# Modules that a training run imports. mmpose last: it needs the others.
+IMPORTS = (
+    'numpy',
+    'cv2',
+    'torch',
+    'torchvision',
+    'mmengine.runner',
+    'mmcv',
+    'pycocotools.coco',
+    'mmdet',
+    'mmpose.apis',
+    'rlepose_ext.registry',
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to mend: ``level`` is ``'error'`` if training cannot work with it."""
+
+    level: str
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A package may have a version from ``low`` up to, not including, ``high``."""
+
+    package: str
+    low: str | None
+    high: str | None
+    level: str
+    why: str
+    remedy: str
+
+
+RULES = (
+    Rule('torch', '2.6', None, ERROR, 'older ones load unsafely', "pip install 'torch>=2.6'"),
+    Rule(
+        'mmengine',
+        '0.10.7',
+        '0.11',
+        ERROR,
+        'the patches are for 0.10.7',
+        "pip install 'mmengine>=0.10.7,<0.11'",
+    ),
+    Rule(
+        'mmcv',
+        '2.0.0',
+        '2.2',
+        ERROR,
+        'mmdet 3.3.0 refuses others at import',
+        "pip uninstall mmcv mmcv-lite; pip install 'mmcv-lite==2.1.0'",
+    ),
+    Rule(
+        'mmdet',
+        '3.0.0',
+        '3.4',
+        WARNING,
+        'tested with 3.3.0',
+        "pip install 'mmdet==3.3.0'",
+    ),
+    Rule(
+        'mmpose',
+        '1.3.0',
+        '1.4',
+        ERROR,
+        'the patches are for 1.3.2',
+        "pip install --no-deps 'mmpose==1.3.2'",
+    ),
+    Rule('numpy', '1.26', '2.4', WARNING, 'tested up to 2.3', "pip install 'numpy>=1.26,<2.4'"),
+    Rule('opencv', '4.8', '5', WARNING, 'tested with 4', "pip install 'opencv-python>=4.8,<5'"),
+    Rule(
+        'setuptools',
+        None,
+        '82',
+        WARNING,
+        'mim does not start without pkg_resources; rlepose train and test do',
+        "pip install 'setuptools>=70,<82'",
+    ),
+    Rule(
+        'click',
+        None,
+        '8.3',
+        WARNING,
+        "mim's slurm launcher breaks on it, unless --srun-args is given",
+        "pip install 'click<8.3'",
+    ),
+)
+
+# What cannot be missing, and how to get it where `make setup` was not used.
+_REMEDIES = {
+    'torch': 'pip install torch torchvision',
+    'torchvision': 'pip install torch torchvision',
+    'opencv': "pip install 'opencv-python>=4.8,<5'",
+    'mmpose': "pip install --no-deps 'mmpose==1.3.2' (with its dependencies pip builds chumpy)",
+    'openmim': "pip install --no-deps 'openmim==0.3.9'; until then use rlepose train",
+    'mmcv': "pip install 'mmcv-lite==2.1.0'",
+}
+_OPTIONAL = ('openmim', 'click', 'setuptools')
+
+
+def check_versions(found: dict[str, str | None]) -> list[Problem]:
+    """Missing packages and versions that do not work together."""
+    problems = []
+    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+        remedy = 'use Python 3.10, 3.11 or 3.12'
+        problems.append(Problem(WARNING, f'Python {found["python"]} is not tested', remedy))
+    for row in PACKAGES:
+        if found[row] is None:
+            level = WARNING if row in _OPTIONAL else ERROR
+            remedy = _REMEDIES.get(row, f'pip install {row}')
+            problems.append(Problem(level, f'{row} is not installed', f'make setup, or: {remedy}'))
+    for rule in RULES:
+        text = found[rule.package]
+        if text and not _within(text, rule.low, rule.high):
+            limits = ' and '.join(
+                f'{sign} {limit}' for sign, limit in (('>=', rule.low), ('<', rule.high)) if limit
+            )
+            what = f'{rule.package} {text}, expected {limits}: {rule.why}'
+            problems.append(Problem(rule.level, what, rule.remedy))
+    if found['mmcv'] and ',' in found['mmcv']:
+        what = f'two packages provide mmcv: {found["mmcv"]}'
+        problems.append(Problem(ERROR, what, 'pip uninstall both, then install one of them'))
+    mended = 'package_paths' in {patch.name for patch in PATCHES}
+    if found['setuptools'] and not mended and not _within(found['setuptools'], None, '82'):
+        what = 'mmengine needs pkg_resources, which this setuptools lacks'
+        problems.append(Problem(ERROR, what, "pip install 'setuptools<82'"))
+    return problems
+
+
+def check_torch_pair(found: dict[str, str | None]) -> list[Problem]:
+    """A torchvision is built for exactly one torch."""
+    for requirement in _requires('torchvision'):
+        pin = re.match(r'torch\s*\(?==\s*([\w.+]+)', requirement)
+        if pin and found['torch'] and not found['torch'].startswith(pin.group(1)):
+            what = (
+                f'torchvision {found["torchvision"]} was built for torch {pin.group(1)}, but '
+                f'torch {found["torch"]} is installed'
+            )
+            return [Problem(ERROR, what, 'install the pair together: make setup')]
+    return []
+
+
+def check_imports() -> list[Problem]:
+    """Import what training imports; the first failure of each chain explains the rest."""
+    problems = []
+    for name in IMPORTS:
+        try:
+            import_module(name)
+        except Exception as error:  # any failure of a third-party import is the finding
+            what = f'import {name} fails: {type(error).__name__}: {first_line(error)}'
+            problems.append(Problem(ERROR, what, _import_remedy(name, error)))
+    return problems
+
+
+def check_tools() -> list[Problem]:
+    """MMPose's train.py and test.py, which a source install leaves out."""
+    module = sys.modules.get('mmpose')
+    if module is None or module.__file__ is None:
+        return []
+    tools = Path(module.__file__).parent / '.mim' / 'tools'
+    missing = [name for name in ('train.py', 'test.py') if not (tools / name).is_file()]
+    if not missing:
+        return []
+    what = f'{tools} lacks {" and ".join(missing)}: mmpose was installed from source'
+    return [Problem(ERROR, what, 'install the wheel: ' + _REMEDIES['mmpose'])]
+
+
+def check_devices(report: dict[str, Any]) -> list[Problem]:
+    """A GPU that torch cannot use."""
+    driver = shutil.which('nvidia-smi') or Path('/proc/driver/nvidia/version').exists()
+    hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
+    if not driver or hidden or report['gpus'] or 'threads' not in report:
+        return []
+    if report['torch_cuda'] is None:
+        what, remedy = 'there is a GPU driver, but torch is a CPU build', 'install a CUDA build'
+    else:
+        what = f'there is a GPU driver, but torch (CUDA {report["torch_cuda"]}) sees no GPU'
+        remedy = 'update the driver, or install a torch built for its CUDA version'
+    return [Problem(WARNING, what, remedy)]
+
+
+def collect() -> dict[str, Any]:
+    """The whole report: versions, devices, patches, problems, and whether training works."""
+    found = versions()
+    problems = [*check_versions(found), *check_torch_pair(found), *check_imports()]
+    hardware = devices()
+    problems += [*check_tools(), *check_devices(hardware)]
+    return {
+        'ok': not any(problem.level == ERROR for problem in problems),
+        'versions': found,
+        'devices': hardware,
+        'patches': patches(),
+        'problems': [asdict(problem) for problem in problems],
+    }
+
+
+def _requires(distribution: str) -> list[str]:
+    try:
+        return metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """``'2.1.0 (mmcv-lite)'`` -> (2, 1, 0); enough to compare releases."""
+    release = re.match(r'\d+(\.\d+)*', version)
+    return tuple(int(part) for part in release.group().split('.')) if release else ()
+
+
+def _within(version: str, low: str | None, high: str | None) -> bool:
+    number = _numbers(version)
+    return (low is None or number >= _numbers(low)) and (high is None or number < _numbers(high))
+
+
+def _import_remedy(name: str, error: Exception) -> str:
+    if name == 'torchvision' and 'does not exist' in str(error):
+        return 'torch and torchvision are of different builds; install both from one index'
+    if name == 'cv2' and 'libGL' in str(error):
+        return 'pip install opencv-python-headless instead of opencv-python'
+    return 'make setup; an error above this one may be the cause'

@@ -1,0 +1,134 @@
+"""``xtcocotools`` missing, or compiled for another numpy.
+
+MMPose imports ``xtcocotools`` at module level in its datasets and metrics. The wheels of
+xtcocotools 1.14.3 are built against numpy 1 (``ValueError: numpy.dtype size changed`` under
+numpy 2), there is none for Python 3.12, and its source needs a C compiler. Where the real
+package loads it is used; otherwise the modules here, written over pycocotools, stand in for
+it and give the same numbers.
+
+Whether the real package works is found out when somebody imports it, not before.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from rlepose_ext.compat._imports import Patch, provide
+
+NAME = 'xtcocotools'
+VERSION = '1.14.3'  # whose behaviour the stand-in reproduces
+_SUBMODULES = ('mask', 'coco', 'cocoeval')
+# What a compiled module of another numpy, Python or libc raises while it is loaded.
+_BROKEN = (ImportError, ValueError, AttributeError, RuntimeError, SystemError)
+
+# Why the real package was not used; None until somebody imported it, '' if it is in use.
+reason: str | None = None
+
+
+def _package() -> ModuleType:
+    _note('not installed')
+    module = ModuleType(NAME, 'Stand-in over pycocotools by rlepose_ext.')
+    module.__version__ = VERSION
+    return module
+
+
+def _submodule(name: str) -> ModuleType:
+    if name == 'mask':
+        source = import_module('pycocotools.mask')
+    else:
+        source = import_module(f'{__name__}.{name}')
+    module = ModuleType(f'{NAME}.{name}', source.__doc__)
+    public = {key: value for key, value in vars(source).items() if not key.startswith('__')}
+    module.__dict__.update(public)
+    return module
+
+
+def _note(why: str) -> None:
+    global reason
+    reason = why
+
+
+class _TryReal(MetaPathFinder):
+    """Finds the installed package as the other finders do, and loads it on trial."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != NAME:
+            return None
+        for finder in sys.meta_path:
+            if finder is self or not hasattr(finder, 'find_spec'):
+                continue
+            spec = finder.find_spec(fullname, path, target)
+            if spec is None:
+                continue
+            # A namespace package (a bare folder of that name) is not the real thing either.
+            if spec.origin != 'rlepose_ext.compat' and spec.loader is not None:
+                spec.loader = _TrialLoader(spec.loader)
+            return spec
+        return None
+
+
+class _TrialLoader(Loader):
+    """The real loader; what cannot be loaded becomes the stand-in in the same place."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str):
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__spec__.loader = module.__loader__ = self._loader
+        try:
+            self._loader.exec_module(module)
+            for name in _SUBMODULES:
+                import_module(f'{NAME}.{name}')
+        except _BROKEN as error:
+            self._become_stand_in(module, error)
+        else:
+            _note('')
+
+    @staticmethod
+    def _become_stand_in(module: ModuleType, error: Exception) -> None:
+        for name in [key for key in sys.modules if key.startswith(f'{NAME}.')]:
+            del sys.modules[name]
+        for name in [key for key in vars(module) if not key.startswith('__')]:
+            delattr(module, name)
+        # Without a path the submodules are found by the last finder only: the stand-in's.
+        module.__path__ = module.__spec__.submodule_search_locations = []
+        module.__version__ = VERSION
+        _note(f'installed but broken: {type(error).__name__}: {error}'.splitlines()[0])
+
+
+def install() -> None:
+    """Offer the stand-ins; decide between them and the real package at its first import."""
+    provide(NAME, _package, is_package=True)
+    for name in _SUBMODULES:
+        provide(f'{NAME}.{name}', lambda name=name: _submodule(name))
+    if NAME not in sys.modules:
+        sys.meta_path.insert(0, _TryReal())
+
+
+def status() -> str:
+    """Say whether the real package or the stand-in is in use."""
+    import_module(NAME)
+    if not reason:
+        return 'not needed: the real xtcocotools works'
+    return f'stand-in over pycocotools (xtcocotools {reason})'
+
+
+PATCH = Patch(
+    name='xtcocotools',
+    breaks="MMPose's datasets and metrics cannot be imported (No module named 'xtcocotools', "
+    "or 'numpy.dtype size changed')",
+    since='xtcocotools 1.14.3 with numpy 2, or Python 3.12, or no C compiler',
+    until='xtcocotools has wheels for current numpy and Python, or MMPose does not need it',
+    install=install,
+    status=status,
+)

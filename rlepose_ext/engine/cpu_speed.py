@@ -1,0 +1,75 @@
+"""Training on the CPU at the speed the machine has.
+
+Two costs that have nothing to do with the arithmetic dominate a convolutional
+network on the CPU, and both can be lifted without changing a result:
+
+1. *Page faults.* glibc hands every block above 32 MB, which is every large
+   activation, back to the kernel when it is freed, so each iteration faults its
+   whole memory in again, page by page. :func:`keep_freed_memory` makes glibc keep
+   what it has for the next iteration.
+2. *Memory layout.* Depthwise convolutions are slow in NCHW: neighbouring values
+   belong to the same channel, so a vector register cannot hold several channels.
+   :func:`use_channels_last` stores weights, and thereby activations, as NHWC.
+
+Both are applied by :mod:`rlepose_ext.compat.cpu_training` to every run that
+trains or tests on the CPU; ``RLEPOSE_CPU_SPEED=0`` turns them off.
+``benchmarks/cpu_training.py`` measures them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+import torch
+from torch import nn
+
+# malloc.h
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_NEVER = 2**31 - 1
+_HEAP_STEP = 64 * 1024 * 1024
+
+# The backbones of these packages run in NHWC with equal results: tested, one by one.
+# Foreign code may call `view` on a feature map, which NHWC forbids, so it is left alone.
+TESTED_PACKAGES = ('mmpose', 'rlepose_ext')
+# Channel shuffles copy the map twice in NHWC: measured 0.9 times the speed.
+SLOWER_IN_NHWC = ('ShuffleNetV2',)
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc reuse freed blocks instead of returning them to the kernel.
+
+    Affects this process and its later children. The process keeps its peak memory.
+
+    Returns:
+        Whether the C library took the settings (``False`` outside of glibc).
+    """
+    if not sys.platform.startswith('linux'):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
+    if mallopt is None:
+        return False
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, _HEAP_STEP))
+    return all([mallopt(option, value) == 1 for option, value in settings])
+
+
+def use_channels_last(model: nn.Module) -> bool:
+    """Store the backbone's convolution weights as NHWC, in place.
+
+    Values, state-dict keys and shapes stay what they were. A convolution whose
+    weight is NHWC gives an NHWC output, so the images need no conversion.
+
+    Args:
+        model: a pose estimator or detector with a ``backbone``.
+
+    Returns:
+        Whether the backbone is one for which this is known to be right and faster.
+    """
+    backbone = getattr(model, 'backbone', None)
+    if backbone is None:
+        return False
+    package = type(backbone).__module__.partition('.')[0]
+    if package not in TESTED_PACKAGES or type(backbone).__name__ in SLOWER_IN_NHWC:
+        return False
+    backbone.to(memory_format=torch.channels_last)
+    return True

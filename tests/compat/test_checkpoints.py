@@ -1,0 +1,420 @@
+"""Checkpoints of mmengine load safely; everything that could run code is refused."""
+
+import hashlib
+import os
+import pickle
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.infer import BaseInferencer
+from mmengine.model import BaseModel
+from mmengine.optim.scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingMomentum,
+    ExponentialLR,
+    LinearLR,
+    MultiStepLR,
+    OneCycleLR,
+    PolyLR,
+    ReduceOnPlateauLR,
+    StepLR,
+)
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
+from torch import nn
+from torch.utils.data import Dataset
+
+from rlepose_ext.compat._safe_load import TRUST, load_file
+from rlepose_ext.errors import UserError
+
+
+class Toy(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, inputs, mode='tensor'):
+        out = self.head(self.backbone(torch.stack(inputs)))
+        return {'loss': out.square().mean()} if mode == 'loss' else out
+
+
+class Inferencer(BaseInferencer):
+    _init_pipeline = postprocess = visualize = None
+
+
+class Points(Dataset):
+    metainfo = {
+        'dataset_name': 'points',
+        'sigmas': np.array([0.026, 0.025], np.float32),
+        'flip_indices': [1, 0],
+        'names': np.array(['left', 'right']),
+        'any': np.array([{'a': 1}, None], dtype=object),
+        'mask': np.array([True, False]),
+        'classes': ConfigDict(person=ConfigDict(id=1)),
+        'best': np.float64(0.25),
+        'ids': {1, 2},
+    }
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return {'inputs': torch.full((3,), float(index))}
+
+
+def make_runner(work_dir, epochs=2, **kwargs):
+    return Runner(
+        model=Toy(),
+        work_dir=str(work_dir),
+        train_dataloader={
+            'dataset': Points(),
+            'batch_size': 4,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+            'collate_fn': {'type': 'pseudo_collate'},
+        },
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}},
+        param_scheduler=[
+            {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 2},
+            {'type': 'MultiStepLR', 'milestones': [1], 'by_epoch': True},
+            {'type': 'CosineAnnealingMomentum', 'T_max': 2},
+        ],
+        custom_hooks=[{'type': 'EMAHook'}],
+        default_scope='mmengine',
+        experiment_name=f'toy_{work_dir.name}_{epochs}_{len(kwargs)}',
+        **kwargs,
+    )
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """A runner that has trained two epochs, and its last checkpoint."""
+    torch.manual_seed(0)
+    runner = make_runner(tmp_path_factory.mktemp('toy'))
+    runner.message_hub.update_info('best_score', np.float32(0.5))
+    runner.train()
+    return runner, os.path.join(runner.work_dir, 'epoch_2.pth')
+
+
+class Payload:
+    """What an attacker pickles: loading it creates a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def malicious(tmp_path, **kwargs):
+    """A checkpoint whose pickle makes the folder ``executed``."""
+    file, executed = tmp_path / 'bad.pth', tmp_path / 'executed'
+    content = {'state_dict': {'w': torch.ones(2)}, 'meta': Payload(executed)}
+    torch.save(content, file, **kwargs)
+    return file, executed
+
+
+# ------------------------------------------------------------- what mmengine writes
+
+
+def test_torch_alone_refuses_what_mmengine_writes(trained):
+    # the reason for the patch: red here means that it can be deleted
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(trained[1], weights_only=True)
+
+
+def test_runner_checkpoint_loads_and_is_equal(trained):
+    _, file = trained
+    checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu')
+    expected = torch.load(file, weights_only=False)
+    assert checkpoint.keys() == expected.keys()
+    assert {'optimizer', 'param_schedulers', 'message_hub', 'ema_state_dict'} <= set(checkpoint)
+    assert pickle.dumps(checkpoint['meta']['dataset_meta']) == pickle.dumps(Points.metainfo)
+    logged = checkpoint['message_hub']['log_scalars']['train/loss']
+    np.testing.assert_array_equal(
+        logged.data[0], expected['message_hub']['log_scalars']['train/loss'].data[0]
+    )
+    assert logged.statistics('mean', 2) == logged.data[0].mean()
+    assert checkpoint['message_hub']['runtime_info']['best_score'] == np.float32(0.5)
+
+
+def test_resume_goes_on_where_training_stopped(trained, tmp_path):
+    before, file = trained
+    runner = make_runner(tmp_path, epochs=3, resume=True, load_from=file)
+    runner.load_or_resume = partial(_resume_and_check, runner, before)
+    runner.train()
+    assert runner.epoch == 3
+    assert len(runner.message_hub.get_scalar('train/loss').data[0]) == 3
+
+
+def _resume_and_check(runner, before):
+    Runner.load_or_resume(runner)
+    assert (runner.epoch, runner.iter) == (2, 2)
+    ours = runner.optim_wrapper.optimizer.state_dict()['state'][0]['momentum_buffer']
+    theirs = before.optim_wrapper.optimizer.state_dict()['state'][0]['momentum_buffer']
+    assert torch.equal(ours, theirs)
+    assert ours.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ('scheduler', 'options'),
+    [
+        (ConstantLR, {}),
+        (CosineAnnealingLR, {'T_max': 3}),
+        (CosineAnnealingMomentum, {'T_max': 3}),
+        (ExponentialLR, {'gamma': 0.9}),
+        (LinearLR, {}),
+        (MultiStepLR, {'milestones': [1, 2]}),
+        (OneCycleLR, {'eta_max': 1.0, 'total_steps': 5}),
+        (OneCycleLR, {'eta_max': 1.0, 'total_steps': 5, 'anneal_strategy': 'linear'}),
+        (PolyLR, {}),
+        (ReduceOnPlateauLR, {'monitor': 'loss'}),
+        (StepLR, {'step_size': 2}),
+    ],
+)
+def test_scheduler_states_are_on_the_list(tmp_path, scheduler, options):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1, momentum=0.9)
+    state = scheduler(optimizer, **options).state_dict()
+    torch.save(state, tmp_path / 'state.pth')
+    assert load_file(tmp_path / 'state.pth') == state
+
+
+@pytest.mark.parametrize('core', ['numpy.core', 'numpy._core'])
+def test_arrays_of_both_numpy_generations(tmp_path, core):
+    file = tmp_path / 'array.pth'
+    values = {
+        'array': np.arange(6, dtype='>i2').reshape(2, 3),
+        'scalar': np.float16(0.5),
+        'time': np.datetime64('2024-01-01'),
+        'record': np.zeros(2, [('x', 'f4'), ('y', 'i8')]),
+    }
+    torch.save(values, file, _use_new_zipfile_serialization=False)
+    ours = np.empty(0).__reduce__()[0].__module__.removesuffix('.multiarray').encode()
+    data = file.read_bytes()
+    assert ours in data
+    file.write_bytes(data.replace(ours + b'.', core.encode() + b'.'))
+    loaded = load_file(file)
+    for name, value in values.items():
+        assert type(loaded[name]) is type(value)
+        # numpy itself turns arrays into the machine's byte order
+        assert loaded[name].dtype == value.dtype.newbyteorder('=')
+        np.testing.assert_array_equal(loaded[name], value)
+
+
+def test_nothing_stays_on_torchs_list(trained):
+    before = list(torch.serialization.get_safe_globals())
+    load_file(trained[1])
+    assert torch.serialization.get_safe_globals() == before
+
+
+class Getattr:
+    """Reaches for ``eval`` by attributes of what is on the list."""
+
+    def __init__(self, owner, name):
+        self.owner, self.name = owner, name
+
+    def __reduce__(self):
+        return getattr, (self.owner, self.name)
+
+
+@pytest.mark.parametrize(
+    ('owner', 'name'), [(np.ndarray, 'tofile'), (OneCycleParamScheduler, '__init__')]
+)
+def test_getattr_gives_only_the_annealing_functions(tmp_path, owner, name):
+    torch.save({'x': Getattr(owner, name)}, tmp_path / 'x.pth')
+    with pytest.raises(UserError, match=r'builtins\.getattr'):
+        load_file(tmp_path / 'x.pth')
+
+
+# ------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_code_is_refused_and_not_run(tmp_path, monkeypatch, zipped):
+    file, executed = malicious(tmp_path, _use_new_zipfile_serialization=zipped)
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    with pytest.raises(UserError) as error:
+        CheckpointLoader.load_checkpoint(str(file))
+    message = str(error.value)
+    assert str(file) in message
+    assert 'posix.mkdir' in message
+    assert f'{TRUST}={hashlib.sha256(file.read_bytes()).hexdigest()}' in message
+    assert not executed.exists()
+
+
+def test_trusted_by_its_sum_it_loads(tmp_path, monkeypatch):
+    file, executed = malicious(tmp_path)
+    sums = ['0' * 64, hashlib.sha256(file.read_bytes()).hexdigest().upper()]
+    monkeypatch.setenv(TRUST, ', '.join(sums))
+    checkpoint = CheckpointLoader.load_checkpoint(str(file), map_location='cpu')
+    assert torch.equal(checkpoint['state_dict']['w'], torch.ones(2))
+    assert executed.is_dir()
+
+
+def test_trust_in_another_file_does_not_help(tmp_path, monkeypatch):
+    file, executed = malicious(tmp_path)
+    monkeypatch.setenv(TRUST, hashlib.sha256(b'another').hexdigest())
+    with pytest.raises(UserError, match='was not loaded'):
+        load_file(file)
+    monkeypatch.setenv(TRUST, '1')
+    with pytest.raises(UserError, match='64 hexadecimal'):
+        load_file(file)
+    assert not executed.exists()
+
+
+def test_other_backends_of_mmengine_use_the_list_too(trained, tmp_path, monkeypatch):
+    _, good = trained
+    bad, executed = malicious(tmp_path)
+    (tmp_path / 'open_mmlab.json').write_text(f'{{"good": "{good}", "bad": "{bad}"}}')
+    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
+    assert 'state_dict' in CheckpointLoader.load_checkpoint('openmmlab://good')
+    with pytest.raises(UserError, match='refused'):
+        CheckpointLoader.load_checkpoint('open-mmlab://bad')
+    assert not executed.exists()
+
+
+def test_config_text_in_a_checkpoint_is_not_executed(trained, tmp_path):
+    # mmengine's resume() would run meta['config'] as a Python file
+    executed = tmp_path / 'executed'
+    checkpoint = load_file(trained[1])
+    checkpoint['meta']['config'] = f'__import__("os").mkdir({str(executed)!r})\n'
+    torch.save(checkpoint, tmp_path / 'text.pth')
+    runner = make_runner(tmp_path, epochs=4, resume=True, load_from=str(tmp_path / 'text.pth'))
+    runner.train()
+    assert runner.epoch == 4
+    assert not executed.exists()
+
+
+def test_inferencer_does_not_execute_the_config_in_its_weights(tmp_path, monkeypatch):
+    file, executed = tmp_path / 'weights.pth', tmp_path / 'executed'
+    code = f'__import__("os").mkdir({str(executed)!r})\nmodel = 1\n'
+    torch.save({'state_dict': {}, 'meta': {}, 'message_hub': {'runtime_info': {'cfg': code}}}, file)
+    inferencer = object.__new__(Inferencer)
+    with pytest.raises(UserError, match='config is needed'):
+        inferencer._init_model(ConfigDict(), str(file))
+    assert not executed.exists()
+    # the guard is what stood in the way
+    monkeypatch.setenv(TRUST, hashlib.sha256(file.read_bytes()).hexdigest())
+    with pytest.raises(AttributeError, match='get'):
+        inferencer._init_model(ConfigDict(), str(file))
+    assert executed.exists()
+
+
+# -------------------------------------------------------------------- damaged files
+
+
+@pytest.mark.parametrize('keep', [0, 3, 500, -20])
+def test_truncated_file_is_named(trained, tmp_path, keep):
+    file = tmp_path / 'short.pth'
+    with open(trained[1], 'rb') as stream:
+        file.write_bytes(stream.read()[:keep])
+    with pytest.raises(UserError, match='cannot be read') as error:
+        CheckpointLoader.load_checkpoint(str(file))
+    assert str(file) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('content', 'found'),
+    [
+        (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\n', 'git lfs pull'),
+        (b'<!DOCTYPE html><html>404</html>', 'web page'),
+        (b'not a checkpoint at all', 'no torch file'),
+    ],
+)
+def test_what_is_no_checkpoint(tmp_path, content, found):
+    (tmp_path / 'x.pth').write_bytes(content)
+    with pytest.raises(UserError, match=found):
+        load_file(tmp_path / 'x.pth')
+
+
+def test_missing_file_is_a_user_error_and_a_file_not_found(tmp_path):
+    for kind in (UserError, FileNotFoundError):
+        with pytest.raises(kind, match='does not exist'):
+            CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
+
+
+# ----------------------------------------------------------------------------- URLs
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A web server on this machine: its folder and address; torch's cache is elsewhere."""
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / 'served'
+    folder.mkdir()
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(_Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield folder, f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_url_is_downloaded_once_and_loaded(trained, served):
+    folder, address = served
+    with open(trained[1], 'rb') as stream:
+        data = stream.read()
+    file = folder / f'toy-{hashlib.sha256(data).hexdigest()[:8]}.pth'
+    file.write_bytes(data)
+    for _ in range(2):  # the second time from the cache
+        model = Toy()
+        load_checkpoint(model, f'{address}/{file.name}', map_location='cpu')
+        for name, value in load_file(trained[1])['state_dict'].items():
+            assert torch.equal(model.state_dict()[name], value)
+        file.unlink(missing_ok=True)
+
+
+def test_url_with_code_or_a_wrong_hash_is_refused(served, tmp_path):
+    folder, address = served
+    bad, executed = malicious(tmp_path)
+    (folder / 'bad.pth').write_bytes(bad.read_bytes())
+    (folder / 'bad-01234567.pth').write_bytes(bad.read_bytes())
+    with pytest.raises(UserError, match=r'posix\.mkdir'):
+        CheckpointLoader.load_checkpoint(f'{address}/bad.pth')
+    with pytest.raises(UserError, match='invalid hash'):
+        CheckpointLoader.load_checkpoint(f'{address}/bad-01234567.pth')
+    with pytest.raises(UserError, match='404'):
+        CheckpointLoader.load_checkpoint(f'{address}/none.pth')
+    assert not executed.exists()
+
+
+def test_torchvision_and_mmcls_names_take_the_safe_road(served, monkeypatch, tmp_path):
+    from mmengine.runner import checkpoint as upstream
+
+    folder, address = served
+    torch.save({'backbone.w': torch.ones(1)}, folder / 'net.pth')
+    bad, executed = malicious(tmp_path)
+    (folder / 'bad.pth').write_bytes(bad.read_bytes())
+    urls = {'net': f'{address}/net.pth', 'bad': f'{address}/bad.pth'}
+    for getter in ('get_torchvision_models', 'get_mmcls_models', 'get_external_models'):
+        monkeypatch.setattr(upstream, getter, lambda: urls)
+    assert 'backbone.w' in CheckpointLoader.load_checkpoint('torchvision://net')
+    assert 'backbone.w' in CheckpointLoader.load_checkpoint('open-mmlab://net')
+    assert 'w' in CheckpointLoader.load_checkpoint('mmcls://net')['state_dict']
+    for scheme in ('torchvision', 'open-mmlab', 'mmcls'):
+        with pytest.raises(UserError, match=r'posix\.mkdir'):
+            CheckpointLoader.load_checkpoint(f'{scheme}://bad')
+    assert not executed.exists()
+
+
+def test_file_urls_and_home(tmp_path, monkeypatch):
+    torch.save({'w': torch.ones(1)}, tmp_path / 'a b.pth')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert 'w' in CheckpointLoader.load_checkpoint((tmp_path / 'a b.pth').as_uri())
+    assert 'w' in CheckpointLoader.load_checkpoint('~/a b.pth')

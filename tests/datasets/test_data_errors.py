@@ -1,0 +1,317 @@
+"""Every mistake in the data gets one error that names the file and the remedy."""
+
+import copy
+import json
+import pickle
+from pathlib import Path
+
+import cv2
+import mmpose
+import numpy as np
+import pytest
+from mmengine.dataset import Compose
+from mmpose.datasets.datasets import CocoDataset
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.datasets.transforms import LoadImage
+from mmpose.evaluation.metrics import CocoMetric
+from torch.utils.data import DataLoader
+
+from rlepose_ext.compat._data_errors import DataError, MissingFileError
+from rlepose_ext.compat.image_errors import is_truncated
+from rlepose_ext.errors import UserError
+
+
+def noise(height=48, width=64):
+    return np.random.RandomState(0).randint(0, 255, (height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Four images of noise with a person of 17 joints in each."""
+    images, annotations = [], []
+    for number in range(1, 5):
+        name = f'{number}.jpg'
+        cv2.imwrite(str(tmp_path / name), noise())
+        images.append({'id': number, 'file_name': name, 'width': 64, 'height': 48})
+        ann = {'id': number, 'image_id': number, 'category_id': 1, 'iscrowd': 0, 'area': 400.0}
+        ann |= {'bbox': [10, 10, 20, 20], 'keypoints': [15, 15, 2] * 17, 'num_keypoints': 17}
+        annotations.append(ann)
+    categories = [{'id': 1, 'name': 'person'}]
+    return tmp_path, {'images': images, 'annotations': annotations, 'categories': categories}
+
+
+def build(folder, content, **kwargs):
+    if content is not None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / 'ann.json').write_text(text)
+    kwargs = {'pipeline': [LoadImage()]} | kwargs
+    return CocoDataset(
+        ann_file='ann.json', data_root=str(folder), data_prefix={'img': ''}, **kwargs
+    )
+
+
+# -- images --------------------------------------------------------------------------------
+
+
+def test_good_data_pass(data):
+    dataset = build(*data)
+    assert [dataset[i]['img'].shape for i in range(4)] == [(48, 64, 3)] * 4
+
+
+def break_image(folder, how):
+    path = folder / '3.jpg'
+    content = path.read_bytes()
+    if how == 'missing':
+        path.unlink()
+    elif how == 'empty':
+        path.write_bytes(b'')
+    elif how == 'truncated':
+        path.write_bytes(content[: len(content) // 2])
+    elif how == 'truncated png':
+        png = cv2.imencode('.png', noise())[1].tobytes()
+        path.write_bytes(png[: len(png) // 2])
+    else:
+        path.write_text('<html>404 not found</html>')
+    return path
+
+
+HOW = ['missing', 'empty', 'truncated', 'truncated png', 'no image']
+WORD = {'missing': 'does not exist', 'empty': 'empty', 'no image': 'cannot be read'}
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+@pytest.mark.parametrize('how', HOW)
+def test_bad_image(data, how, test_mode):
+    dataset = build(*data, test_mode=test_mode)
+    path = break_image(data[0], how)
+    with pytest.raises(UserError) as caught:
+        dataset[2]
+    message = str(caught.value)
+    assert str(path) in message
+    assert WORD.get(how, 'truncated') in message
+    assert 'data_root' in message if how == 'missing' else 'take it out' in message
+    assert isinstance(caught.value, FileNotFoundError) == (how == 'missing')
+
+
+@pytest.mark.parametrize('how', ['missing', 'truncated'])
+def test_bad_image_in_a_worker(data, how):
+    dataset = build(*data)
+    path = break_image(data[0], how)
+    loader = DataLoader(dataset, batch_size=2, num_workers=1, collate_fn=list)
+    with pytest.raises(UserError) as caught:
+        list(loader)
+    assert str(path) in str(caught.value).strip().splitlines()[-1]
+
+
+def test_whole_images_are_not_called_truncated():
+    for extension in ('.jpg', '.png', '.bmp', '.webp'):
+        encoded = cv2.imencode(extension, noise())[1].tobytes()
+        assert not is_truncated(encoded)
+        # Cameras and editors append bytes of their own.
+        assert not is_truncated(encoded + b'\0' * 5000)
+    progressive = cv2.imencode('.jpg', noise(), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert not is_truncated(progressive)
+    # A thumbnail in the header, with an end marker of its own, hides nothing.
+    jpeg = cv2.imencode('.jpg', noise())[1].tobytes()
+    size = (len(jpeg) + 2).to_bytes(2, 'big')
+    with_thumbnail = jpeg[:2] + b'\xff\xe1' + size + jpeg + jpeg[2:]
+    assert not is_truncated(with_thumbnail)
+    assert is_truncated(with_thumbnail[:-200])
+
+
+def test_images_given_or_optional_are_left_alone(tmp_path):
+    load = Compose([LoadImage()])
+    assert load({'img': noise(), 'img_path': 'nowhere.jpg'})['img_shape'] == (48, 64)
+    assert LoadImage(ignore_empty=True)({'img_path': str(tmp_path / 'nowhere.jpg')}) is None
+
+
+def test_errors_survive_pickling():
+    for kind in (DataError, MissingFileError):
+        again = pickle.loads(pickle.dumps(kind('a message')))
+        assert type(again) is kind
+        assert str(again) == 'a message'
+
+
+# -- annotations ---------------------------------------------------------------------------
+
+
+def without(key):
+    def change(content):
+        del content[key]
+
+    return change
+
+
+def set_first(part, **values):
+    def change(content):
+        content[part][0] |= values
+
+    return change
+
+
+def drop_first(part, key):
+    def change(content):
+        del content[part][0][key]
+
+    return change
+
+
+def drop_keypoints(content):
+    for ann in content['annotations']:
+        del ann['keypoints']
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (without('images'), ["no 'images'", 'person_keypoints']),
+        (without('annotations'), ["no 'annotations'"]),
+        (without('categories'), ["no 'categories'"]),
+        (set_first('annotations', keypoints=[1, 2] * 17), ['annotation 1', '34 numbers', 'three']),
+        (set_first('annotations', keypoints=[1, 2, 2] * 14), ['14 joints', 'has 17', 'metainfo=']),
+        (set_first('annotations', image_id=99), ['annotation 1', 'image 99']),
+        (drop_first('annotations', 'category_id'), ['number 0', 'category_id']),
+        (drop_first('annotations', 'image_id'), ['number 0', 'image_id']),
+        (drop_first('images', 'width'), ["'width'"]),
+        (drop_first('images', 'file_name'), ["'file_name'"]),
+        (drop_keypoints, ['none of the 4 annotations']),
+    ],
+)
+@pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
+def test_bad_annotations(data, change, words, data_mode):
+    folder, content = data
+    change(content)
+    if data_mode == 'bottomup' and '14 joints' in words:
+        for ann in content['annotations']:
+            ann['keypoints'] = [1, 2, 2] * 14
+    with pytest.raises(DataError) as caught:
+        build(folder, content, data_mode=data_mode)
+    for word in [str(folder / 'ann.json'), *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('text', 'word'),
+    [('{"images": [', 'not JSON'), ('[1, 2]', 'JSON list'), ('{"images": 3}', 'no list')],
+)
+def test_not_coco_at_all(data, text, word):
+    folder, _ = data
+    with pytest.raises(DataError, match=word) as caught:
+        build(folder, text)
+    assert str(folder / 'ann.json') in str(caught.value)
+    with pytest.raises(DataError, match=word):
+        CocoMetric(ann_file=str(folder / 'ann.json'))
+
+
+def test_missing_files(data):
+    folder, content = data
+    with pytest.raises(MissingFileError, match='annotation file') as caught:
+        build(folder, None)
+    assert str(folder / 'ann.json') in str(caught.value)
+    assert 'RLEPOSE_DATA' in str(caught.value)
+    with pytest.raises(MissingFileError, match=r'detection file.*boxes\.json'):
+        build(folder, content, test_mode=True, bbox_file=str(folder / 'no' / 'boxes.json'))
+    with pytest.raises(MissingFileError, match='annotation file'):
+        CocoMetric(ann_file=str(folder / 'other.json'))
+
+
+def test_images_alone_are_enough_for_a_test_set(data):
+    """COCO's test-dev has images and categories only, and comes with detected boxes."""
+    folder, content = data
+    del content['annotations']
+    boxes = [{'image_id': 1, 'category_id': 1, 'bbox': [1, 1, 9, 9], 'score': 0.9}]
+    (folder / 'boxes.json').write_text(json.dumps(boxes))
+    dataset = build(folder, content, test_mode=True, bbox_file=str(folder / 'boxes.json'))
+    assert len(dataset) == 1
+
+
+# -- metainfo ------------------------------------------------------------------------------
+
+
+METAINFO = {
+    'dataset_name': 'three joints',
+    'keypoint_info': {
+        0: {'name': 'nose', 'id': 0, 'swap': ''},
+        1: {'name': 'left', 'id': 1, 'swap': 'right'},
+        2: {'name': 'right', 'id': 2, 'swap': 'left'},
+    },
+    'skeleton_info': {0: {'link': ('nose', 'left'), 'id': 0}},
+    'joint_weights': [1.0, 1.0, 1.0],
+    'sigmas': [0.1, 0.1, 0.1],
+}
+
+
+def changed(*keys, value):
+    metainfo = copy.deepcopy(METAINFO)
+    target = metainfo
+    for key in keys[:-1]:
+        target = target[key]
+    target[keys[-1]] = value
+    return metainfo
+
+
+@pytest.mark.parametrize(
+    ('metainfo', 'words'),
+    [
+        (changed('keypoint_info', 1, 'swap', value='rigth'), ["'rigth'", 'no joint']),
+        (changed('keypoint_info', 1, 'swap', value=''), ["'right' swaps with 'left'", 'swap']),
+        (changed('keypoint_info', 1, 'swap', value='nose'), ["'left' swaps with 'nose'"]),
+        (changed('skeleton_info', 0, 'link', value=('nose', 'tail')), ["'tail'"]),
+        (changed('sigmas', value=[0.1]), ['sigmas has 1', '3 joints']),
+    ],
+)
+def test_bad_metainfo(data, metainfo, words):
+    folder, content = data
+    for ann in content['annotations']:
+        ann['keypoints'] = [1, 2, 2] * 3
+    with pytest.raises(DataError) as caught:
+        build(folder, content, metainfo=metainfo)
+    for word in ['three joints', *words]:
+        assert word in str(caught.value)
+
+
+def test_gaps_in_the_numbering_and_missing_parts():
+    metainfo = copy.deepcopy(METAINFO)
+    metainfo['keypoint_info'][7] = metainfo['keypoint_info'].pop(2)
+    with pytest.raises(DataError, match=r'\[0, 1, 7\]'):
+        parse_pose_metainfo(metainfo)
+    metainfo = changed('keypoint_info', 2, 'swap', value='')
+    metainfo['keypoint_info'][1] = metainfo['keypoint_info'][2] | {'id': 1}
+    metainfo['skeleton_info'] = {}
+    with pytest.raises(DataError, match='2 different names'):
+        parse_pose_metainfo(metainfo)
+    del metainfo['sigmas']
+    with pytest.raises(DataError, match='lacks one of'):
+        parse_pose_metainfo(metainfo)
+
+
+def test_metainfo_in_a_file_is_named(tmp_path):
+    path = tmp_path / 'dataset.py'
+    path.write_text(f'dataset_info = {changed("sigmas", value=[0.1])!r}')
+    with pytest.raises(DataError, match=r'dataset\.py: sigmas'):
+        parse_pose_metainfo({'from_file': str(path)})
+
+
+def test_metainfo_of_another_data_set(data):
+    folder, content = data
+    with pytest.raises(DataError, match=r"17 joints.*'three joints' has 3"):
+        build(folder, content, metainfo=METAINFO)
+
+
+def test_all_of_mmpose_loads(recwarn):
+    folder = Path(mmpose.__file__).parent / '.mim/configs/_base_/datasets'
+    files = sorted(folder.glob('*.py'))
+    assert len(files) > 40
+    for path in files:
+        parse_pose_metainfo({'from_file': str(path)})
+    # One of them is wrong itself, which is not its user's fault.
+    warned = {Path(str(w.message).split(':')[0].split()[-1]).name for w in recwarn}
+    assert warned == {'deepfashion2.py'}
+
+
+def test_a_copy_of_a_wrong_file_of_mmpose_is_the_users(tmp_path):
+    name = 'deepfashion2.py'
+    folder = Path(mmpose.__file__).parent / '.mim/configs/_base_/datasets'
+    (tmp_path / name).write_text((folder / name).read_text())
+    with pytest.raises(DataError, match=r"'vest_kpt9' swaps with 'vest_kpt13'"):
+        parse_pose_metainfo({'from_file': str(tmp_path / name)})
