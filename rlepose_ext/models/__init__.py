@@ -1,5 +1,5 @@
 """Everything registered under ``rlepose_ext.registry.MODELS``."""
 
-from rlepose_ext.models import heads, losses
+from rlepose_ext.models import flows, heads, losses
 
-__all__ = ['heads', 'losses']
+__all__ = ['flows', 'heads', 'losses']

@@ -1,0 +1,205 @@
+"""RealNVP in the plane: a density that can be evaluated exactly and learnt by gradient.
+
+Dinh, Sohl-Dickstein, Bengio, *Density estimation using Real NVP*, ICLR 2017,
+arXiv 1605.08803.
+
+The idea. Take noise z with a density known in closed form, z ~ N(0, I), and bend the
+plane with an invertible map g, x = g(z). Probability mass is conserved, so
+
+    log p(x) = log N(z; 0, I) + log |det dz/dx|,    z = g^-1(x)      (change of variables)
+
+Any g will do whose inverse and whose determinant are cheap. A *coupling layer* has both.
+It keeps one coordinate and moves the other, by a scale and a shift which may depend on
+the kept coordinate in any way whatever:
+
+    x_kept  = z_kept
+    x_moved = z_moved * exp(s(z_kept)) + t(z_kept)
+
+Its Jacobian is triangular, log |det dx/dz| = s(z_kept), and its inverse needs no inverse
+of s and t, which are therefore free to be neural networks:
+
+    z_moved = (x_moved - t(x_kept)) * exp(-s(x_kept))
+
+The next layer keeps the other coordinate. Six layers in a row can shape a density with
+heavy tails, skew and correlation. The paper writes the choice of coordinates as a binary
+mask m (kept where m = 1), x = m z + (1 - m) (z exp(s(m z)) + t(m z)). Both nets then take
+the plane with one coordinate zeroed and give two values of which one is thrown away.
+The state dict keeps this form; the evaluation below only reads the one used column of
+the first matrix and the one used row of the last, which gives the same numbers and the
+same gradients (zero for all that is unused).
+
+This module knows nothing about poses. In residual log-likelihood estimation
+(:mod:`rlepose_ext.models.losses.rle_loss`) x is a standardised prediction error.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rlepose_ext.registry import MODELS
+
+HIDDEN = 64
+NUM_LAYERS = 6
+LOG_2PI = math.log(2 * math.pi)
+
+
+def log_standard_normal(z: Tensor) -> Tensor:
+    """Log-density of N(0, I): ``-|z|^2 / 2 - D/2 log(2 pi)``.
+
+    Args:
+        z: points, shape (..., D).
+
+    Returns:
+        Shape (...).
+    """
+    return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI)
+
+
+def coupling_net(net: nn.Sequential, kept: int, value: Tensor) -> Tensor:
+    """Evaluate one s or t net of a coupling layer, as a function of the kept coordinate.
+
+    Equal to ``net(masked_point)[:, 1 - kept]`` with the other input coordinate zero, less
+    the final activation.
+
+    Args:
+        net: Linear(2, H), LeakyReLU, Linear(H, H), LeakyReLU, Linear(H, 2), ...
+        kept: index of the kept coordinate, 0 or 1.
+        value: the kept coordinate, shape (M,).
+
+    Returns:
+        The net's output for the other coordinate, shape (M,), dtype of ``value``.
+    """
+    moved = 1 - kept
+    (w1, b1), (w2, b2), (w3, b3) = (
+        (net[i].weight.to(value.dtype), net[i].bias.to(value.dtype)) for i in (0, 2, 4)
+    )
+    hidden = torch.addmm(b1, value[:, None], w1[None, :, kept])
+    hidden = F.leaky_relu(hidden, net[1].negative_slope, inplace=True)
+    hidden = F.linear(hidden, w2, b2)
+    hidden = F.leaky_relu(hidden, net[3].negative_slope, inplace=True)
+    used = slice(moved, moved + 1)
+    return F.linear(hidden, w3[used], b3[used])[:, 0]
+
+
+@MODELS.register_module()
+class RealNVP(nn.Module):
+    """Six coupling layers over a standard normal in two dimensions.
+
+    Each layer has two nets of 2-64-64-2 with LeakyReLU; that of the log-scale s ends with
+    tanh, so that one layer stretches by a factor between 1/e and e. 53,784 parameters.
+
+    State-dict keys are those of MMPose's class of this name: ``s.*``, ``t.*``, and the
+    buffers ``loc``, ``cov`` (of the prior, which is evaluated in closed form instead) and
+    ``mask`` (one row per layer, 1 at the kept coordinate).
+
+    Everything is computed in float32 at least, autocast or not: a log-determinant sums
+    small numbers of both signs. float64 stays float64.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('loc', torch.zeros(2))
+        self.register_buffer('cov', torch.eye(2))
+        self.register_buffer('mask', torch.tensor([[0.0, 1.0], [1.0, 0.0]] * (NUM_LAYERS // 2)))
+        # The same rows as plain integers: reading the buffer would wait for the device.
+        self.kept = [row.index(1.0) for row in self.mask.tolist()]
+        self.s = nn.ModuleList(_net(nn.Tanh()) for _ in self.kept)
+        self.t = nn.ModuleList(_net() for _ in self.kept)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Draw tiny weights (Xavier uniform, gain 0.01): s and t start almost constant.
+
+        The flow then starts within a small shift and stretch of the identity, and p(x)
+        near the standard normal.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight, gain=0.01)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map noise to data, x = g(z): feed it ``torch.randn(M, 2)`` to sample p(x).
+
+        Args:
+            z: shape (M, 2).
+
+        Returns:
+            x, shape (M, 2), and log |det dx/dz|, shape (M,).
+        """
+        with _full_precision(z):
+            point, log_det = self._coordinates(z)
+            for layer in range(NUM_LAYERS):
+                moved, log_scale, shift = self._coupling(layer, point)
+                point[moved] = point[moved] * log_scale.exp() + shift
+                log_det = log_det + log_scale
+            return torch.stack(point, dim=-1), log_det
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map data to noise, z = g^-1(x): the layers undone, last one first.
+
+        Args:
+            x: shape (M, 2).
+
+        Returns:
+            z, shape (M, 2), and log |det dz/dx|, shape (M,).
+        """
+        with _full_precision(x):
+            point, log_det = self._coordinates(x)
+            for layer in reversed(range(NUM_LAYERS)):
+                moved, log_scale, shift = self._coupling(layer, point)
+                point[moved] = (point[moved] - shift) * (-log_scale).exp()
+                log_det = log_det - log_scale
+            return torch.stack(point, dim=-1), log_det
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density of data points by the change of variables.
+
+        Args:
+            x: shape (M, 2).
+
+        Returns:
+            log p(x), shape (M,).
+        """
+        z, log_det = self.inverse(x)
+        return log_standard_normal(z) + log_det
+
+    def _coupling(self, layer: int, point: list[Tensor]) -> tuple[int, Tensor, Tensor]:
+        """Index of the coordinate that ``layer`` moves, its log-scale and its shift."""
+        kept = self.kept[layer]
+        log_scale = coupling_net(self.s[layer], kept, point[kept]).tanh()
+        shift = coupling_net(self.t[layer], kept, point[kept])
+        return 1 - kept, log_scale, shift
+
+    def _coordinates(self, points: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Both coordinates as vectors, and a log-determinant of zero."""
+        dtype = torch.promote_types(points.dtype, self.s[0][0].weight.dtype)
+        points = points.to(torch.promote_types(dtype, torch.float32))
+        return list(points.unbind(-1)), points.new_zeros(points.shape[0])
+
+    def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, extra, errors):
+        mask = state_dict.get(f'{prefix}mask')
+        if mask is not None and not torch.equal(mask.cpu().float(), self.mask.cpu().float()):
+            errors.append(
+                f'{prefix}mask is {mask.tolist()}, expected {self.mask.tolist()}: the checkpoint '
+                'belongs to a flow whose layers keep other coordinates'
+            )
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, extra, errors)
+
+
+def _net(*last: nn.Module) -> nn.Sequential:
+    """A net of 2-64-64-2; 4,482 parameters."""
+    return nn.Sequential(
+        nn.Linear(2, HIDDEN),
+        nn.LeakyReLU(),
+        nn.Linear(HIDDEN, HIDDEN),
+        nn.LeakyReLU(),
+        nn.Linear(HIDDEN, 2),
+        *last,
+    )
+
+
+def _full_precision(tensor: Tensor) -> torch.autocast:
+    """Switch autocast off on the device of ``tensor``."""
+    return torch.autocast(tensor.device.type, enabled=False)

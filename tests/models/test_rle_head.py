@@ -1,0 +1,341 @@
+"""The head: MMPose's checkpoints, outputs, predictions and losses; the split layouts."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData
+from mmpose.codecs import RegressionLabel
+from mmpose.models.heads import RLEHead as StockRLEHead
+from mmpose.structures import PoseDataSample
+from torch import nn
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.heads import RLEHead
+from rlepose_ext.models.heads.rle_head import activate, join_fc, rename_old_keys, split_fc
+from rlepose_ext.models.losses import RLELoss
+from rlepose_ext.registry import MODELS
+
+C, K, SIZE = 24, 5, (192, 256)
+CODEC = {'type': 'RegressionLabel', 'input_size': SIZE}
+FLIP = [0, 2, 1, 4, 3]
+
+
+def make(**kwargs) -> RLEHead:
+    head = RLEHead(C, K, decoder=CODEC, **kwargs)
+    for parameter in head.parameters():
+        nn.init.normal_(parameter, std=0.15)
+    return head
+
+
+def make_stock(**kwargs) -> StockRLEHead:
+    loss = {'type': 'RLELoss', 'use_target_weight': True}
+    return StockRLEHead(C, K, loss=loss, decoder=CODEC, **kwargs)
+
+
+def samples(n: int = 6, joints: int = K) -> list[PoseDataSample]:
+    """Labelled as MMPose's own codec labels them, some joints out of the crop or unseen."""
+    rng = np.random.default_rng(0)
+    result = []
+    for _ in range(n):
+        keypoints = rng.uniform(-30, 250, (1, joints, 2)).astype(np.float32)
+        encoded = RegressionLabel(SIZE).encode(
+            keypoints, (rng.random((1, joints)) > 0.2).astype(np.float32)
+        )
+        sample = PoseDataSample(metainfo={'flip_indices': FLIP, 'input_size': SIZE})
+        sample.gt_instance_labels = InstanceData(
+            **{name: torch.from_numpy(value) for name, value in encoded.items()}
+        )
+        result.append(sample)
+    return result
+
+
+def features(n: int = 6) -> tuple[torch.Tensor]:
+    return (torch.rand(n, C, 1, 1),)
+
+
+def split_state(state: dict) -> dict:
+    """State dict of a joint head for a split one."""
+    state = dict(state)
+    for kind in ('weight', 'bias'):
+        coord, sigma = split_fc(state.pop(f'fc.{kind}'))
+        state[f'fc_coord.{kind}'], state[f'fc_sigma.{kind}'] = coord, sigma
+    return state
+
+
+@pytest.mark.parametrize('split', [False, True])
+@pytest.mark.parametrize(('channels', 'total'), [(1280, 87_108), (2048, 139_332)])
+def test_parameter_counts(channels, total, split):
+    head = RLEHead(channels, 17, split=split)
+    own = {k: p for k, p in head.named_parameters() if not k.startswith('loss_module.')}
+    assert sum(p.numel() for p in own.values()) == total
+    assert sum(p.numel() for p in head.loss_module.parameters()) == 53_784
+
+
+def test_default_loss_is_ours_under_mmpose_scope():
+    from mmengine.registry import DefaultScope
+
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        head = MODELS.build({'type': 'rlepose_ext.RLEHead', 'in_channels': C, 'num_joints': K})
+    assert type(head) is RLEHead
+    assert type(head.loss_module) is RLELoss
+    assert head.loss_module.use_target_weight
+
+
+def test_stock_checkpoints_both_ways():
+    ours, stock = make(), make_stock()
+    assert list(ours.state_dict()) == list(stock.state_dict())
+    stock.load_state_dict(ours.state_dict(), strict=True)
+    other = make()
+    other.load_state_dict(stock.state_dict(), strict=True)
+    for key, value in ours.state_dict().items():
+        assert torch.equal(other.state_dict()[key], value), key
+    feats = features()
+    assert torch.equal(other(feats), stock(feats))
+
+
+def test_same_losses_as_stock():
+    ours, stock = make(), make_stock()
+    stock.load_state_dict(ours.state_dict())
+    feats, data = features(), samples()
+    # Some predictions near enough to their labels to count as right.
+    labels = torch.cat([s.gt_instance_labels.keypoint_labels for s in data])
+    for head in (ours, stock):
+        forward = head.forward
+        offset = (labels - forward(feats)[..., :2]).detach() + 0.03 * torch.randn(
+            labels.shape, generator=torch.Generator().manual_seed(1)
+        )
+        head.forward = lambda x, f=forward, o=offset: f(x) + torch.cat([o, o * 0], -1)
+    a, b = ours.loss(feats, data), stock.loss(feats, data)
+    assert list(a) == list(b) == ['loss_kpt', 'acc_pose']
+    torch.testing.assert_close(a['loss_kpt'], b['loss_kpt'], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(a['acc_pose'], b['acc_pose'].float())
+    assert 0 < a['acc_pose'] < 1
+    a['loss_kpt'].backward()
+    b['loss_kpt'].backward()
+    torch.testing.assert_close(ours.fc.weight.grad, stock.fc.weight.grad, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('test_cfg', [
+    {},
+    {'flip_test': True},
+    {'flip_test': True, 'shift_coords': True},
+    {'flip_test': True, 'shift_coords': False},
+])  # fmt: skip
+def test_same_predictions_as_stock(test_cfg):
+    ours, stock = make(), make_stock()
+    stock.load_state_dict(ours.state_dict())
+    feats = [features(), features()] if test_cfg.get('flip_test') else features()
+    with torch.no_grad():
+        for a, b in zip(
+            ours.predict(feats, samples(), test_cfg),
+            stock.predict(feats, samples(), test_cfg),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a.keypoints, b.keypoints)
+            np.testing.assert_array_equal(a.keypoint_scores, b.keypoint_scores)
+
+
+def test_prediction_worked_out_by_hand():
+    head = make()
+    nn.init.zeros_(head.fc.weight)
+    head.fc.bias.data = torch.tensor([0.25, 0.5, 0.0, float(np.log(3))]).repeat(K)
+    (pose,) = head.predict(features(1), samples(1), {})
+    np.testing.assert_allclose(pose.keypoints, np.full((1, K, 2), [48.0, 128.0]), rtol=1e-6)
+    np.testing.assert_allclose(pose.keypoint_scores, np.full((1, K), 1 - (0.5 + 0.75) / 2))
+
+
+def test_activation_is_one_method(monkeypatch):
+    head = make()
+    outputs = torch.randn(2, K, 4)
+    expected = torch.cat([outputs[..., :2], outputs[..., 2:].sigmoid()], -1)
+    before = outputs.clone()
+    assert torch.equal(head.activate(outputs), expected)
+    assert torch.equal(activate(outputs), expected)
+    assert torch.equal(outputs, before)
+    calls = []
+    monkeypatch.setattr(head, 'activate', lambda x: calls.append(1) or activate(x))
+    head.predict(features(), samples(), {})
+    head.predict([features(), features()], samples(), {'flip_test': True})
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize('n', [1, 2, 3, 16])
+def test_split_equals_stock_after_interleaving(n):
+    stock = StockRLEHead(1280, 17, decoder=CODEC)
+    nn.init.normal_(stock.fc.weight)
+    nn.init.normal_(stock.fc.bias)
+    head = RLEHead(1280, 17, split=True)
+    head.load_state_dict(split_state(stock.state_dict()), strict=True)
+    x = torch.rand(n, 1280)
+    assert torch.equal(head((x,)), stock((x,)))
+    k = 3
+    for row in (0, 1):
+        assert torch.equal(stock.fc.weight[4 * k + row], head.fc_coord.weight[2 * k + row])
+        assert torch.equal(stock.fc.weight[4 * k + 2 + row], head.fc_sigma.weight[2 * k + row])
+
+
+def test_split_layers_that_are_watched_or_replaced_are_called():
+    head = make(split=True)
+    feats = features()
+    expected = head(feats)
+    seen = []
+    head.fc_coord.register_forward_hook(lambda layer, args, out: seen.append(out.shape))
+    torch.testing.assert_close(head(feats), expected)
+    assert seen == [(6, 2 * K)]
+    head.fc_sigma = nn.Sequential(head.fc_sigma, nn.Hardtanh(-0.1, 0.1))
+    torch.testing.assert_close(head(feats)[..., 2:], expected[..., 2:].clamp(-0.1, 0.1))
+
+
+def test_join_undoes_split():
+    for fc in (torch.randn(4 * K, C), torch.randn(4 * K)):
+        coord, sigma = split_fc(fc)
+        assert coord.shape == sigma.shape == (2 * K, *fc.shape[1:])
+        assert torch.equal(join_fc(coord, sigma), fc)
+    assert join_fc(torch.arange(4), 10 + torch.arange(4)).tolist() == [0, 1, 10, 11, 2, 3, 12, 13]
+
+
+def test_norm_linear_is_the_quoted_formula():
+    head = make(norm_linear=True)
+    x = torch.randn(3, C)
+    out = head((x,))
+    expected = x @ head.fc_coord.weight.T / x.norm(dim=1, keepdim=True) + head.fc_coord.bias
+    torch.testing.assert_close(out[..., :2], expected.reshape(3, K, 2))
+    torch.testing.assert_close(out[..., 2:], head.fc_sigma(x).reshape(3, K, 2))
+    torch.testing.assert_close(head((100 * x,))[..., :2], out[..., :2])
+    assert head((torch.zeros(1, C),)).isfinite().all()
+
+
+def test_norm_linear_starts_at_the_middle_of_the_crop():
+    head = RLEHead(C, K, norm_linear=True)
+    head.init_weights()
+    assert (head.fc_coord.bias == 0.5).all()
+    assert not head.fc_sigma.bias.any()
+    assert (head(features())[..., :2] - 0.5).abs().max() < 0.1
+
+
+@pytest.mark.parametrize('layout', [{}, {'split': True}, {'norm_linear': True}])
+def test_init_leaves_the_flow_alone(layout):
+    head = RLEHead(400, 17, **layout)
+    flow = {k: v.clone() for k, v in head.loss_module.state_dict().items()}
+    head.init_weights()
+    for key, value in head.loss_module.state_dict().items():
+        assert torch.equal(value, flow[key]), key
+    for name in ('fc_coord', 'fc_sigma') if layout else ('fc',):
+        weight = getattr(head, name).weight
+        assert weight.std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_old_prefix_loads():
+    ours, stock = make(), make_stock()
+    old = {k.replace('loss_module.', 'loss.'): v for k, v in ours.state_dict().items()}
+    renamed = {f'head.{k}': v for k, v in old.items()}
+    rename_old_keys(renamed, 'head.')
+    assert list(renamed) == [f'head.{k}' for k in ours.state_dict()]
+    stock.load_state_dict(dict(old), strict=True)
+    other = make()
+    other.load_state_dict(dict(old), strict=True)
+    for key, value in stock.state_dict().items():
+        assert torch.equal(other.state_dict()[key], value), key
+
+
+def test_renaming_strips_the_prefix_and_not_its_characters():
+    state = {'head.loss.solo': 1, 'loss.solo': 2, 'head.fc.bias': 3}
+    rename_old_keys(state, 'head.')
+    assert state == {'head.loss_module.solo': 1, 'loss.solo': 2, 'head.fc.bias': 3}
+
+
+def test_old_prefix_loads_inside_a_model():
+    model = nn.ModuleDict({'lossy': nn.Linear(2, 2), 'head': make()})
+    state = {k.replace('loss_module.', 'loss.'): v for k, v in model.state_dict().items()}
+    state['loss.extra'] = torch.zeros(1)
+    result = nn.ModuleDict({'lossy': nn.Linear(2, 2), 'head': make()}).load_state_dict(
+        state, strict=False
+    )
+    assert not result.missing_keys
+    assert result.unexpected_keys == ['loss.extra']
+
+
+def test_copies_and_pickles():
+    head = make()
+    feats = features()
+    for other in (copy.deepcopy(head), pickle.loads(pickle.dumps(head))):
+        assert torch.equal(other(feats), head(feats))
+
+
+@pytest.mark.parametrize('layout', [{}, {'split': True}, {'norm_linear': True}])
+@pytest.mark.parametrize('q', ['laplace', 'gaussian', 'official'])
+def test_every_parameter_gets_a_gradient(layout, q):
+    loss = {'type': 'rlepose_ext.RLELoss', 'use_target_weight': True, 'q_distribution': q}
+    head = make(loss=loss, **layout)
+    head.loss(features(16), samples(16))['loss_kpt'].backward()
+    for name, parameter in head.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
+
+
+def test_absurd_labels_reach_the_log_and_not_the_weights():
+    head = make()
+    data = samples()
+    data[0].gt_instance_labels.keypoint_labels[0, 0] = float('nan')
+    data[1].gt_instance_labels.keypoint_labels[0, 1] = 1e9
+    losses = head.loss(features(), data)
+    losses['loss_kpt'].backward()
+    assert losses['absurd_labels'].item() == 2
+    assert losses['loss_kpt'].isfinite()
+    assert losses['acc_pose'].isfinite()
+    assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_absurd_labels_do_not_count_as_wrong(monkeypatch):
+    head = make()
+    data = samples(1)
+    instance = data[0].gt_instance_labels
+    instance.keypoint_weights.fill_(1)
+    outputs = torch.cat([instance.keypoint_labels, torch.zeros(1, K, 2)], -1)
+    monkeypatch.setattr(head, 'forward', lambda feats: outputs)
+    instance.keypoint_labels = instance.keypoint_labels.clone()
+    instance.keypoint_labels[0, 0] = 1e9
+    assert head.loss(features(1), data)['acc_pose'].item() == 1
+
+
+def test_bfloat16_autocast():
+    head = make()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = head.loss(features(), samples())
+        with torch.no_grad():
+            (pose, *_) = head.predict(features(), samples(), {})
+    assert np.isfinite(pose.keypoints).all()
+    assert losses['loss_kpt'].dtype == torch.float32
+    losses['loss_kpt'].backward()
+    assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_batch_without_visible_joints():
+    head = make()
+    data = samples()
+    for sample in data:
+        sample.gt_instance_labels.keypoint_weights.zero_()
+    losses = head.loss(features(), data)
+    losses['loss_kpt'].backward()
+    assert losses['loss_kpt'].item() == losses['acc_pose'].item() == 0
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+
+
+def test_bad_input_is_named():
+    head = make()
+    with pytest.raises(UserError, match='GlobalAveragePooling'):
+        head((torch.rand(2, C, 3, 3),))
+    with pytest.raises(UserError, match='keypoint_labels has 4 joints, num_joints is 5'):
+        head.loss(features(), samples(joints=4))
+    data = samples()
+    data[0].set_metainfo({'flip_indices': [0, 1, 2, 3]})
+    with pytest.raises(UserError, match='flip_indices of the metainfo has 4 joints'):
+        head.predict([features(), features()], data, {'flip_test': True})
+    with pytest.raises(TypeError):
+        RLEHead(C, K, norm=True)
+    with pytest.raises(RuntimeError, match='decoder'):
+        RLEHead(C, K).predict(features(), samples(), {})

@@ -1,0 +1,324 @@
+"""The loss: closed forms, quoted formulas, MMPose's numbers, and inputs that break others."""
+
+import logging
+import math
+
+import pytest
+import torch
+from mmpose.models.losses import RLELoss as StockRLELoss
+from torch import nn
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.losses import RLELoss, rle_loss
+from rlepose_ext.models.losses.rle_functional import MIN_SIGMA, absurd_labels, bounded_sigma
+from rlepose_ext.registry import MODELS
+
+Q = ['laplace', 'gaussian', 'official']
+
+
+def batch(n=4, k=5, dtype=torch.float32):
+    """Predictions, sigma logits, labels and binary weights with some zeros."""
+    pred = torch.rand(n, k, 2, dtype=dtype)
+    logits = torch.randn(n, k, 2, dtype=dtype) - 2
+    target = torch.rand(n, k, 2, dtype=dtype)
+    weight = (torch.rand(n, k, 1) > 0.3).to(dtype)
+    weight[0, :2, 0] = torch.tensor([1.0, 0.0])
+    return pred, logits, target, weight
+
+
+def bent(std=0.2, **kwargs) -> RLELoss:
+    loss = RLELoss(**kwargs)
+    for parameter in loss.parameters():
+        nn.init.normal_(parameter, std=std)
+    return loss
+
+
+def zeroed(**kwargs) -> RLELoss:
+    loss = RLELoss(**kwargs).double()
+    for parameter in loss.parameters():
+        nn.init.zeros_(parameter)
+    return loss
+
+
+def quoted(q, pred, logits, target, log_phi):
+    """The published formulas, written out; shape (N, K, 2)."""
+    sigma = torch.sigmoid(logits)
+    d = pred - target
+    e = d / (sigma + 1e-9)
+    terms = {
+        None: torch.zeros_like(d),
+        'laplace': torch.log(sigma * 2) + torch.abs(e),
+        'gaussian': torch.log(sigma * math.sqrt(2 * math.pi)) + 0.5 * e**2,
+        'official': torch.log(sigma * math.sqrt(2 * math.pi))
+        + torch.abs(d) / (math.sqrt(2) * sigma + 1e-9),
+    }
+    phi = log_phi(e.reshape(-1, 2)).reshape(*d.shape[:2], 1)
+    return torch.log(sigma) - phi + terms[q]
+
+
+def test_registered_under_our_scope():
+    assert type(MODELS.build({'type': 'rlepose_ext.RLELoss'})) is RLELoss
+
+
+def test_closed_form_without_flow():
+    """Zero nets: -log Laplace by torch, plus the standard normal base, counted twice."""
+    pred, logits, target, _ = batch(dtype=torch.float64)
+    sigma = logits.sigmoid()
+    laplace = -torch.distributions.Laplace(pred, sigma).log_prob(target)
+    base = -torch.distributions.Normal(pred, sigma).log_prob(target).sum(-1, keepdim=True)
+    # base = log sigma_x + log sigma_y - log phi; each coordinate takes its own log sigma
+    # and the whole -log phi.
+    log_sigma = sigma.log()
+    expected = laplace + log_sigma + base - log_sigma.sum(-1, keepdim=True)
+    torch.testing.assert_close(
+        zeroed()(pred, logits, target), expected.sum() / 4, rtol=1e-7, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize('average', [True, False])
+@pytest.mark.parametrize('weighted', [True, False])
+@pytest.mark.parametrize('q', [*Q, None])
+def test_equals_the_quoted_formula(q, weighted, average):
+    loss = bent(
+        residual=q is not None,
+        q_distribution=q or 'laplace',
+        use_target_weight=weighted,
+        size_average=average,
+    ).double()
+    pred, logits, target, weight = batch(dtype=torch.float64)
+    expected = quoted(q, pred, logits, target, loss.flow_model.log_prob)
+    expected = (expected * (weight if weighted else 1)).sum() / (4 if average else 1)
+    torch.testing.assert_close(loss(pred, logits, target, weight), expected)
+
+
+@pytest.mark.parametrize('residual', [True, False])
+@pytest.mark.parametrize('q', ['laplace', 'gaussian'])
+def test_same_as_stock_with_gradients(q, residual):
+    kwargs = {'use_target_weight': True, 'residual': residual, 'q_distribution': q}
+    ours, stock = bent(**kwargs), StockRLELoss(**kwargs)
+    stock.load_state_dict(ours.state_dict(), strict=True)
+    ours.load_state_dict(stock.state_dict(), strict=True)
+    pred, logits, target, weight = batch(16, 17)
+    values, gradients = [], []
+    for loss in (ours, stock):
+        leaves = [pred.clone().requires_grad_(), logits.clone().requires_grad_()]
+        value = loss(pred=leaves[0], sigma=leaves[1], target=target, target_weight=weight)
+        value.backward()
+        values.append(value.detach())
+        gradients.append([leaf.grad for leaf in [*leaves, *loss.parameters()]])
+    torch.testing.assert_close(*values, rtol=1e-5, atol=1e-4)
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max() + 1e-6))
+
+
+def test_weights_need_not_be_binary():
+    loss = bent(use_target_weight=True)
+    stock = StockRLELoss(use_target_weight=True)
+    stock.load_state_dict(loss.state_dict())
+    pred, logits, target, weight = batch()
+    weight = weight * torch.rand_like(weight)
+    torch.testing.assert_close(
+        loss(pred, logits, target, weight), stock(pred, logits, target, weight)
+    )
+    # one weight per coordinate, and without the last axis
+    both = weight.expand(-1, -1, 2)
+    assert torch.equal(loss(pred, logits, target, both), loss(pred, logits, target, weight))
+    assert torch.equal(
+        loss(pred, logits, target, weight[..., 0]), loss(pred, logits, target, weight)
+    )
+
+
+@pytest.mark.parametrize('q', Q)
+def test_gradcheck(q):
+    loss = bent(q_distribution=q, use_target_weight=True).double()
+    pred, logits, target, weight = batch(2, 3, torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda p, s: loss(p, s, target, weight), (pred.requires_grad_(), logits.requires_grad_())
+    )
+
+
+@pytest.mark.parametrize('garbage', [5.0, 1e30, float('inf'), float('nan')])
+def test_what_has_no_weight_does_not_matter(garbage):
+    loss = bent(use_target_weight=True)
+    pred, logits, target, weight = batch()
+    pred.requires_grad_()
+    expected = loss(pred, logits, target, weight)
+    (gradient,) = torch.autograd.grad(expected, pred)
+    spoiled = target.masked_fill(weight == 0, garbage)
+    value = loss(pred, logits, spoiled, weight)
+    assert torch.equal(value, expected)
+    assert torch.equal(torch.autograd.grad(value, pred)[0], gradient)
+    assert not gradient[(weight == 0)[..., 0]].any()
+
+
+def test_only_visible_joints_enter_the_flow(monkeypatch):
+    loss = bent(use_target_weight=True)
+    seen = []
+    log_prob = loss.flow_model.log_prob
+    monkeypatch.setattr(loss.flow_model, 'log_prob', lambda x: seen.append(len(x)) or log_prob(x))
+    pred, logits, target, weight = batch()
+    loss(pred, logits, target, weight)
+    assert seen == [int(weight.sum())]
+    assert 0 < seen[0] < 20
+
+
+@pytest.mark.parametrize('q', Q)
+@pytest.mark.parametrize('residual', [True, False])
+@pytest.mark.parametrize('logit', [-1e4, -20.0, 0.0, 1e4])
+@pytest.mark.parametrize('coordinate', [-1e6, 0.3, 1e6])
+def test_extreme_predictions_stay_finite(q, residual, logit, coordinate):
+    # Weights that amplify: squares of what a steep flow makes of 1e10 leave float32.
+    loss = bent(std=1.0, q_distribution=q, residual=residual)
+    pred = torch.full((3, 4, 2), coordinate, requires_grad=True)
+    logits = torch.full((3, 4, 2), logit, requires_grad=True)
+    value = loss(pred, logits, torch.rand(3, 4, 2))
+    value.backward()
+    assert value.isfinite()
+    for leaf in [pred, logits, *loss.parameters()]:
+        assert leaf.grad.isfinite().all()
+
+
+def test_sigma_has_a_floor_and_is_the_sigmoid_above():
+    logits = torch.tensor([-1e4, -20.0, -9.0, 0.0, 1e4])
+    sigma = bounded_sigma(logits)
+    assert sigma[0] == sigma[1] == torch.tensor(MIN_SIGMA)
+    assert torch.equal(sigma[2:], logits[2:].sigmoid())
+
+
+def test_no_visible_joint_gives_zero_and_zero_gradients():
+    loss = bent(use_target_weight=True)
+    pred, logits, target, _ = batch()
+    pred.requires_grad_()
+    logits.requires_grad_()
+    value = loss(pred, logits, target, torch.zeros(4, 5, 1))
+    value.backward()
+    assert value.item() == 0
+    for leaf in [pred, logits, *loss.parameters()]:
+        assert leaf.grad is not None
+        assert not leaf.grad.any()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_types_under_autocast(dtype):
+    loss = bent(use_target_weight=True)
+    pred, logits, target, weight = batch()
+    pred, logits = pred.to(dtype).requires_grad_(), logits.to(dtype).requires_grad_()
+    expected = loss(pred.float(), logits.float(), target, weight)
+    with torch.autocast('cpu', torch.bfloat16):
+        value = loss(pred, logits, target, weight)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+    value.backward()
+    assert pred.grad.dtype == dtype
+    assert pred.grad.isfinite().all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_cuda_autocast_equals_the_cpu():
+    loss = bent(use_target_weight=True)
+    inputs = batch(16, 17)
+    expected = loss(*inputs)
+    with torch.autocast('cuda', torch.float16):
+        value = loss.cuda()(*(tensor.cuda() for tensor in inputs))
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.cpu(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_small_sigma_in_float16_is_finite():
+    """There 1e-9 is zero and sigmoid(-20) nearly so."""
+    loss = bent()
+    pred = torch.rand(2, 3, 2).half().requires_grad_()
+    logits = torch.full((2, 3, 2), -20.0).half().requires_grad_()
+    value = loss(pred, logits, torch.rand(2, 3, 2))
+    value.backward()
+    assert value.isfinite()
+    assert logits.grad.isfinite().all()
+
+
+def test_float64_stays_float64():
+    loss = bent()
+    pred, logits, target, weight = batch(dtype=torch.float64)
+    assert loss(pred, logits, target, weight).dtype == torch.float64
+
+
+def test_float64_labels_do_not_widen_the_loss():
+    pred, logits, target, weight = batch()
+    loss = bent(use_target_weight=True)
+    assert loss(pred, logits, target.double(), weight.double()).dtype == torch.float32
+
+
+def test_every_parameter_gets_a_gradient():
+    loss = bent()
+    loss(*batch(8, 17)[:3]).backward()
+    for name, parameter in loss.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf'), 11.5, -10.5])
+@pytest.mark.parametrize('weighted', [True, False])
+@pytest.mark.parametrize('visible', [True, False])
+def test_absurd_labels_are_left_out_and_counted(value, weighted, visible, monkeypatch):
+    loss = bent(use_target_weight=weighted)
+    messages = []
+    monkeypatch.setattr(
+        rle_loss, 'print_log', lambda text, logger, level: messages.append((level, text))
+    )
+    pred, logits, target, weight = batch()
+    weight[2, 3] = float(visible)
+    spoiled = target.clone()
+    spoiled[2, 3, 1] = value
+    pred.requires_grad_()
+    result = loss(pred, logits, spoiled, weight)
+    (gradient,) = torch.autograd.grad(result, pred)
+    assert gradient.isfinite().all()
+    assert not gradient[2, 3].any()
+
+    without = weight.clone() if weighted else torch.ones_like(weight)
+    without[2, 3] = 0
+    loss.use_target_weight = True
+    torch.testing.assert_close(result, loss(pred, logits, target, without))
+    loss.use_target_weight = weighted
+
+    counts = visible or not weighted
+    assert (loss.num_absurd, loss.num_absurd_visible) == (1, int(counts))
+    loss(pred, logits, spoiled, weight)
+    assert loss.num_absurd == 2
+    loud = counts or not math.isfinite(value)
+    assert [level for level, _ in messages] == [logging.WARNING if loud else logging.INFO]
+    assert '1 of 20 labels' in messages[0][1]
+    assert ('Check the keypoints' in messages[0][1]) == loud
+
+
+def test_absurd_begins_beyond_ten_crop_sizes():
+    target = torch.tensor([[-10.0, 0.5], [11.0, 11.0], [-10.1, 0.5], [0.5, 11.1]])
+    assert absurd_labels(target).tolist() == [False, False, True, True]
+
+
+def test_state_dict_has_no_extra_keys():
+    loss = bent()
+    loss(torch.rand(1, 2, 2), torch.rand(1, 2, 2), torch.full((1, 2, 2), float('nan')))
+    assert list(loss.state_dict()) == list(StockRLELoss().state_dict())
+
+
+def test_bad_use_is_named():
+    with pytest.raises(UserError, match="q_distribution is 'cauchy'"):
+        RLELoss(q_distribution='cauchy')
+    with pytest.raises(TypeError):
+        RLELoss(sigma_floor=1)
+    pred, logits, target, weight = batch()
+    with pytest.raises(UserError, match='weights of shape'):
+        RLELoss(use_target_weight=True)(pred, logits, target)
+    with pytest.raises(UserError, match='weights of shape'):
+        RLELoss(use_target_weight=True)(pred, logits, target, weight[:, :3])
+    with pytest.raises(UserError, match='num_joints'):
+        RLELoss()(pred, logits, target[:, :4])
+
+
+def test_a_shift_of_labels_and_predictions_changes_nothing():
+    """So the paper's labels x / W - 0.5 and MMPose's x / W train alike."""
+    loss = bent(q_distribution='official').double()
+    pred, logits, target, _ = batch(dtype=torch.float64)
+    torch.testing.assert_close(
+        loss(pred - 0.5, logits, target - 0.5), loss(pred, logits, target), rtol=1e-12, atol=0
+    )
