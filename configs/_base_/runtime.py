@@ -1,3 +1,4 @@
+# What every run needs. First in each chain: runtime -> data set -> method -> leaf.
 custom_imports = dict(imports=['rlepose_ext'])
 default_scope = 'mmpose'
 
@@ -8,7 +9,16 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False),
+    badcase=dict(
+        type='BadCaseAnalysisHook',
+        enable=False,
+        out_dir='badcase',
+        metric_type='loss',
+        badcase_thr=5,
+    ),
 )
+# Batch norm statistics differ between ranks; the checkpoint gets their mean.
+custom_hooks = [dict(type='SyncBuffersHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,
@@ -24,3 +34,7 @@ log_level = 'INFO'
 load_from = None
 resume = False
 backend_args = dict(backend='local')
+
+train_cfg = dict(by_epoch=True)
+val_cfg = dict()
+test_cfg = dict()

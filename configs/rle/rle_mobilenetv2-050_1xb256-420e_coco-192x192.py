@@ -1,0 +1,15 @@
+# RLE, MobileNetV2 0.5x at 192x192, one GPU, COCO. Aim: no published figure (with AIC: 48.81).
+# The backbone comes from heatmap training; README.md says how to get the file, or train
+# from random weights with --cfg-options model.backbone.init_cfg=None.
+_base_ = ['../_base_/rle_coco_192x192.py']
+
+model = dict(
+    backbone=dict(
+        widen_factor=0.5,
+        init_cfg=dict(
+            type='Pretrained',
+            prefix='backbone.',
+            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-050_udp_aic-coco_backbone.pth',
+        ),
+    )
+)

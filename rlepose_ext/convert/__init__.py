@@ -1,0 +1,1 @@
+"""Checkpoints of other projects, mapped to MMPose's key names."""

@@ -1,0 +1,85 @@
+"""Read and write checkpoints: nothing executed while loading, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlepose_ext.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint: a plain state dict or one under ``'state_dict'``.
+
+    Raises:
+        UserError: the file is missing, damaged, would execute code, or holds no tensors.
+    """
+    import torch
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'checkpoint {path} does not exist (looked in {Path.cwd()})')
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()
+        raise UserError(
+            f'{path} cannot be read as a checkpoint of tensors: '
+            f'{reason[0] if reason else type(error).__name__}. It is damaged, or not a torch '
+            'checkpoint, or holds more than tensors and plain values.'
+        ) from error
+    state = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not state:
+        raise UserError(f'{path} holds no state dict but a {type(content).__name__}')
+    wrong = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
+    if wrong:
+        raise UserError(f'{path} holds no state dict: no tensor at {", ".join(wrong[:5])}')
+    return dict(state)
+
+
+def check_target(path: str | Path, force: bool = False) -> Path:
+    """The path to write to.
+
+    Raises:
+        UserError: something is there already and ``force`` is not set.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f'{path} is a folder; give the name of a file')
+    if path.exists() and not force:
+        raise UserError(f'{path} exists already; add --force to overwrite it')
+    return path
+
+
+def write_checkpoint(path: str | Path, state: Mapping[str, Tensor], meta: dict[str, Any]) -> None:
+    """Write ``{'state_dict', 'meta'}`` under a temporary name, then rename: all or nothing.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    import torch
+
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+        with os.fdopen(handle, 'wb') as file:
+            # clone: a view would write the whole storage that it looks into
+            torch.save({'state_dict': {k: v.clone() for k, v in state.items()}, 'meta': meta}, file)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for the owner alone
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f'{path} cannot be written: {error}') from error
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)

@@ -1,0 +1,348 @@
+"""Converted MMPose_Clean models compute what they computed, and place joints on real people."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.apis import init_model
+from mmpose.registry import MODELS
+from torch import nn
+
+from rlepose_ext.cli import convert
+from rlepose_ext.convert import files, mmpose_clean
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.count import count_parameters
+from rlepose_ext.models.heads.rle_head import join_fc
+
+CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
+WEIGHTS = 'mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+
+
+class CleanUnit(nn.Module):
+    """One inverted residual under MMPose_Clean's names."""
+
+    def __init__(self, cin, cout, stride, expand):
+        super().__init__()
+        mid = cin * expand
+        if expand > 1:
+            self.conv, self.bn = nn.Conv2d(cin, mid, 1, bias=False), nn.BatchNorm2d(mid)
+        self.dw_conv = nn.Conv2d(mid, mid, 3, stride, 1, groups=mid, bias=False)
+        self.dw_bn = nn.BatchNorm2d(mid)
+        self.pw_conv, self.pw_bn = nn.Conv2d(mid, cout, 1, bias=False), nn.BatchNorm2d(cout)
+        self.skip = stride == 1 and cin == cout
+
+    def forward(self, x):
+        y = self.bn(self.conv(x)).clamp(0, 6) if hasattr(self, 'conv') else x
+        y = self.dw_bn(self.dw_conv(y)).clamp(0, 6)
+        y = self.pw_bn(self.pw_conv(y))
+        return x + y if self.skip else y
+
+
+def conv_bn(cin, cout, kernel, stride):
+    conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(cout)))
+
+
+class CleanModel(nn.Module):
+    """MobileNetV2 0.5x with RLE's two linears, written from the published layer table."""
+
+    def __init__(self, joints=17):
+        super().__init__()
+        table = [(1, 8, 1, 1), (6, 16, 2, 2), (6, 16, 3, 2), (6, 32, 4, 2)]
+        table += [(6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1)]
+        self.backbone = nn.ModuleDict({'conv1': conv_bn(3, 16, 3, 2)})
+        cin = 16
+        for index, (expand, cout, number, stride) in enumerate(table):
+            block = nn.ModuleDict()
+            for unit in range(1, number + 1):
+                block[str(unit)] = CleanUnit(cin, cout, stride if unit == 1 else 1, expand)
+                cin = cout
+            self.backbone[f'block_{index}'] = block
+        self.backbone['conv2'] = conv_bn(cin, 1280, 1, 1)
+        self.head = nn.ModuleDict(
+            {'fc_coord': nn.Linear(1280, 2 * joints), 'fc_sigma': nn.Linear(1280, 2 * joints)}
+        )
+
+    def forward(self, x):
+        x = self.backbone['conv1'](x).clamp(0, 6)
+        for name in sorted(n for n in self.backbone if n.startswith('block')):
+            for unit in self.backbone[name].values():
+                x = unit(x)
+        x = self.backbone['conv2'](x).clamp(0, 6).mean((2, 3))
+        return self.head['fc_coord'](x), self.head['fc_sigma'](x)
+
+
+def clean_model():
+    """Random weights, and batch norm statistics that are not 0 and 1."""
+    model = CleanModel()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+            nn.init.normal_(module.running_mean, 0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+def our_model(root, split=False):
+    init_default_scope('mmpose')
+    config = Config.fromfile(root / CONFIG).model
+    config.head.split = split
+    config.backbone.init_cfg = None
+    return MODELS.build(config).eval()
+
+
+def run_cli(*arguments):
+    parser = argparse.ArgumentParser()
+    convert.add_parser(parser.add_subparsers())
+    args = parser.parse_args(['convert', 'mmpose-clean', *map(str, arguments)])
+    return args.run(args)
+
+
+@pytest.mark.parametrize('split', [False, True])
+def test_same_outputs(root, split):
+    clean = clean_model()
+    ours = our_model(root, split)
+    state = mmpose_clean.convert_model(clean.state_dict(), split=split)
+    result = ours.load_state_dict(state, strict=False)
+    assert not result.unexpected_keys
+    assert all(key.startswith('head.loss_module.') for key in result.missing_keys)
+    image = torch.randn(2, 3, 96, 64)
+    with torch.no_grad():
+        coord, sigma = clean(image)
+        outputs = ours.head.forward(ours.neck(ours.backbone(image)))
+    assert outputs.shape == (2, 17, 4)
+    assert coord.std() > 1e-3
+    torch.testing.assert_close(outputs[..., :2], coord.view(2, 17, 2), rtol=0, atol=1e-5)
+    torch.testing.assert_close(outputs[..., 2:], sigma.view(2, 17, 2), rtol=0, atol=1e-5)
+
+
+def test_rows_by_hand():
+    coord = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    sigma = torch.tensor([10.0, 20.0, 30.0, 40.0])
+    joined = mmpose_clean.join_rows(coord, sigma)
+    assert joined.tolist() == [1, 2, 10, 20, 3, 4, 30, 40]
+    weights = torch.randn(34, 5), torch.randn(34, 5)
+    assert torch.equal(mmpose_clean.join_rows(*weights), join_fc(*weights))
+    with pytest.raises(UserError, match='same shape'):
+        mmpose_clean.join_rows(coord, sigma[:2])
+
+
+@pytest.mark.parametrize(
+    ('key', 'expected'),
+    [
+        ('conv1.bn.running_var', 'conv1.bn.running_var'),
+        ('conv2.conv.weight', 'conv2.conv.weight'),
+        ('block_0.1.dw_conv.weight', 'layer1.0.conv.0.conv.weight'),
+        ('block_0.1.pw_bn.bias', 'layer1.0.conv.1.bn.bias'),
+        ('block_3.4.conv.weight', 'layer4.3.conv.0.conv.weight'),
+        ('block_3.4.dw_bn.num_batches_tracked', 'layer4.3.conv.1.bn.num_batches_tracked'),
+        ('block_6.1.pw_conv.weight', 'layer7.0.conv.2.conv.weight'),
+        ('block_0.1.conv.weight', None),
+        ('block_7.1.conv.weight', None),
+        ('block_1.0.conv.weight', None),
+        ('layer1.0.conv.0.conv.weight', None),
+        ('classifier.weight', None),
+    ],
+)
+def test_backbone_keys(key, expected):
+    assert mmpose_clean.map_backbone_key(key) == expected
+
+
+@pytest.mark.parametrize('prefix', ['', 'backbone.'])
+def test_backbone_file(tmp_path, root, prefix):
+    backbone = clean_model().backbone.state_dict(prefix=prefix)
+    torch.save(backbone, tmp_path / 'in.pth')
+    run_cli(tmp_path / 'in.pth', tmp_path / 'new' / 'out.pth', '--backbone')
+    ours = our_model(root).backbone
+    checkpoint = str(tmp_path / 'new' / 'out.pth')
+    # as the configs load it
+    ours.init_cfg = {'type': 'Pretrained', 'prefix': 'backbone.', 'checkpoint': checkpoint}
+    ours.init_weights()
+    first = backbone[f'{prefix}block_0.1.dw_conv.weight']
+    assert torch.equal(ours.layer1[0].conv[0].conv.weight, first)
+    assert torch.equal(
+        ours.layer7[0].conv[2].bn.running_mean, backbone[f'{prefix}block_6.1.pw_bn.running_mean']
+    )
+
+
+def test_written_file_is_plain_and_complete(tmp_path):
+    torch.save({'state_dict': clean_model().state_dict(), 'meta': {'epoch': 3}}, tmp_path / 'in')
+    run_cli(tmp_path / 'in', tmp_path / 'out.pth')
+    written = torch.load(tmp_path / 'out.pth', weights_only=True)
+    assert set(written) == {'state_dict', 'meta'}
+    assert written['meta']['source'] == 'MMPose_Clean'
+    assert written['state_dict']['head.fc.weight'].shape == (68, 1280)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['in', 'out.pth'], 'temporary files left'
+
+
+def test_does_not_overwrite(tmp_path):
+    torch.save(clean_model().state_dict(), tmp_path / 'in.pth')
+    (tmp_path / 'out.pth').write_text('precious')
+    with pytest.raises(UserError, match='exists already; add --force'):
+        run_cli(tmp_path / 'in.pth', tmp_path / 'out.pth')
+    assert (tmp_path / 'out.pth').read_text() == 'precious'
+    run_cli(tmp_path / 'in.pth', tmp_path / 'out.pth', '--force')
+    assert torch.load(tmp_path / 'out.pth', weights_only=True)['meta']['kind'] == 'joint head'
+    with pytest.raises(UserError, match='is a folder'):
+        run_cli(tmp_path / 'in.pth', tmp_path, '--force')
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    target = tmp_path / 'out.pth'
+    target.write_text('precious')
+
+    def full_disk(*_):
+        raise OSError('No space left on device')
+
+    monkeypatch.setattr(torch, 'save', full_disk)
+    with pytest.raises(UserError, match='No space left'):
+        files.write_checkpoint(target, {'a': torch.zeros(1)}, {})
+    assert target.read_text() == 'precious'
+    assert list(tmp_path.iterdir()) == [target]
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ('true',)
+
+
+@pytest.mark.parametrize(
+    ('content', 'options', 'message'),
+    [
+        (None, (), 'does not exist'),
+        (b'no checkpoint', (), 'cannot be read as a checkpoint'),
+        ({'state_dict': {'a': Evil()}}, (), 'cannot be read as a checkpoint'),
+        ([1, 2], (), 'holds no state dict but a list'),
+        ({'epoch': 3}, (), 'no tensor at epoch'),
+        ('backbone', (), 'add --backbone'),
+        ('plain backbone', (), 'add --backbone'),
+        ({'backbone.layer1.0.conv.0.conv.weight': torch.zeros(1)}, (), 'add --backbone'),
+        (
+            {'backbone.layer1.0.conv.0.conv.weight': torch.zeros(1)},
+            ('--backbone',),
+            r'backbone\.layer1.*in MMPose.s names already',
+        ),
+        ({'neck.weight': torch.zeros(1)}, (), 'not an MMPose_Clean RLE model.s: neck.weight'),
+        ('heatmap head', (), 'head.final_layer.weight'),
+        ('no sigma', (), 'no head.fc_sigma.weight'),
+        ('no block_3', ('--backbone',), 'incomplete: no block_3'),
+    ],
+)
+def test_bad_input_is_named(tmp_path, content, options, message):
+    state = clean_model().state_dict()
+    if content == 'backbone':
+        content = {k: v for k, v in state.items() if k.startswith('backbone.')}
+    elif content == 'plain backbone':
+        content = {k[9:]: v for k, v in state.items() if k.startswith('backbone.')}
+    elif content == 'heatmap head':
+        content = {**state, 'head.final_layer.weight': torch.zeros(1)}
+    elif content == 'no sigma':
+        content = {k: v for k, v in state.items() if 'fc_sigma' not in k}
+    elif content == 'no block_3':
+        content = {k: v for k, v in state.items() if 'block_3' not in k}
+    path = tmp_path / 'in.pth'
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(UserError, match=message) as error:
+        run_cli(path, tmp_path / 'out.pth', *options)
+    assert str(path) in str(error.value)
+    assert not (tmp_path / 'out.pth').exists()
+
+
+def test_heatmap_model_gives_its_backbone(tmp_path):
+    state = {**clean_model().state_dict(), 'head.final_layer.weight': torch.zeros(1)}
+    torch.save(state, tmp_path / 'in.pth')
+    run_cli(tmp_path / 'in.pth', tmp_path / 'out.pth', '--backbone')
+    written = torch.load(tmp_path / 'out.pth', weights_only=True)['state_dict']
+    assert len(written) == 312
+    assert all(key.startswith('backbone.') for key in written)
+
+
+# --- the released model on real people ---------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def converted(shared, tmp_path_factory):
+    out = tmp_path_factory.mktemp('converted')
+    run_cli(shared / 'weights' / WEIGHTS, out / 'joint.pth')
+    run_cli(shared / 'weights' / WEIGHTS, out / 'split.pth', '--split')
+    return out
+
+
+@pytest.mark.parametrize('split', [False, True])
+def test_released_model_loads_to_the_last_key(root, converted, split):
+    ours = our_model(root, split)
+    name = 'split.pth' if split else 'joint.pth'
+    ours.load_state_dict(torch.load(converted / name, weights_only=True)['state_dict'])
+    assert count_parameters(ours) == 774_788
+    assert sum(p.numel() for p in ours.parameters()) == 774_788 + 53_784
+
+
+@pytest.mark.parametrize(
+    ('flip', 'split', 'least'),
+    [(False, False, 0.79), (True, False, 0.81), (True, True, 0.81)],
+)
+def test_released_model_on_real_people(root, shared, converted, tmp_path, flip, split, least):
+    from rlepose_ext.inference import annotated
+
+    config = Config.fromfile(root / CONFIG)
+    config.model.test_cfg.flip_test = flip
+    config.model.head.split = split
+    model = init_model(config, str(converted / ('split.pth' if split else 'joint.pth')), 'cpu')
+    folder = shared / 'data' / 'mmpose_samples' / 'coco'
+    images = annotated.read_annotated(folder / 'test_coco.json', folder)
+    assert sum(len(image.boxes) for image in images) == 12
+    samples = annotated.predict_annotated(model, images)
+    oks = annotated.mean_oks(images, samples, model.dataset_meta['sigmas'])
+    assert least <= oks < least + 0.02
+
+    if flip and not split:
+        import mmcv
+
+        pictures = annotated.draw_annotated(model, images, samples, tmp_path)
+        assert len(pictures) == 4
+        for picture, image in zip(pictures, images, strict=True):
+            drawn, plain = mmcv.imread(str(picture)), mmcv.imread(str(image.path))
+            assert drawn.shape == plain.shape
+            changed = np.abs(drawn.astype(int) - plain).max(-1) > 100
+            assert 0.001 < changed.mean() < 0.3
+
+
+@pytest.mark.slow
+def test_mim_test_takes_the_converted_checkpoint(root, shared, converted, tmp_path):
+    samples = shared / 'data' / 'mmpose_samples' / 'coco'
+    coco = tmp_path / 'data' / 'coco'
+    boxes = coco / 'person_detection_results' / 'COCO_val2017_detections_AP_H_56_person.json'
+    for link, source in (
+        (coco / 'annotations' / 'person_keypoints_val2017.json', samples / 'test_coco.json'),
+        (boxes, samples / 'test_coco_det_AP_H_56.json'),
+        (coco / 'val2017', samples),
+    ):
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(source.resolve())
+    mim = Path(sys.executable).with_name('mim')
+    command = [mim, 'test', 'mmpose', CONFIG, '-C', converted / 'joint.pth']
+    command += ['--work-dir', tmp_path / 'work', '--out', tmp_path / 'metrics.json']
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=root,
+        env={**os.environ, 'RLEPOSE_DATA': str(tmp_path / 'data'), 'CUDA_VISIBLE_DEVICES': ''},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics['coco/AP'] > 0.5
