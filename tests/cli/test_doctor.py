@@ -1,0 +1,174 @@
+"""``rlepose doctor``: what it reports, and when it says that training cannot work."""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+
+from rlepose_ext import compat
+from rlepose_ext.cli import doctor
+from rlepose_ext.compat import environment
+from rlepose_ext.compat import environment_checks as checks
+
+GOOD = {
+    'python': '3.11.7',
+    'torch': '2.11.0+cu130',
+    'torchvision': '0.26.0',
+    'numpy': '2.2.6',
+    'opencv': '4.14.0.94 (opencv-python)',
+    'mmengine': '0.10.7',
+    'mmcv': '2.1.0 (mmcv-lite)',
+    'mmdet': '3.3.0',
+    'mmpose': '1.3.2',
+    'openmim': '0.3.9',
+    'pycocotools': '2.0.11',
+    'setuptools': '81.0.0',
+    'click': '8.2.1',
+}
+
+
+def run(*argv):
+    parser = argparse.ArgumentParser()
+    doctor.add_parser(parser.add_subparsers())
+    args = parser.parse_args(['doctor', *argv])
+    return args.run(args)
+
+
+def levels(problems, word):
+    return {problem.level for problem in problems if word in problem.what}
+
+
+def test_this_environment_can_train(capsys):
+    assert run('--json') == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report['ok'] is True
+    assert not [p for p in report['problems'] if p['level'] == 'error']
+    import torch
+
+    # metadata may lack the build, as in 2.11.0+cu130
+    assert torch.__version__.startswith(report['versions']['torch'])
+    assert report['devices']['threads'] == torch.get_num_threads()
+    assert len(report['devices']['gpus']) == torch.cuda.device_count()
+    assert [p['name'] for p in report['patches']] == [p.name for p in compat.PATCHES]
+    assert not [p for p in report['patches'] if p['status'].startswith('unknown')]
+
+    assert run() == 0
+    text = capsys.readouterr().out
+    assert 'Training can work here.' in text
+    for patch in compat.PATCHES:
+        assert patch.name in text
+        assert patch.breaks in text
+
+
+def test_survives_an_environment_without_anything(root):
+    # -S: no site-packages, so not one package exists
+    code = 'import sys; from rlepose_ext.cli import doctor; import argparse\n'
+    code += 'sys.exit(doctor.run(argparse.Namespace(json=True)))'
+    process = subprocess.run(
+        [sys.executable, '-S', '-c', code], cwd=root, capture_output=True, text=True
+    )
+    assert process.returncode == 1, process.stderr
+    report = json.loads(process.stdout)
+    assert report['ok'] is False
+    missing = {row for row, version in report['versions'].items() if version is None}
+    assert missing == set(environment.PACKAGES)
+    said = ' '.join(p['what'] for p in report['problems'] if p['level'] == 'error')
+    for name in ('torch', 'mmpose', 'mmcv'):
+        assert f'{name} is not installed' in said
+
+
+def test_good_versions_have_no_problem():
+    assert checks.check_versions(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ('package', 'version', 'level'),
+    [
+        ('mmpose', None, 'error'),
+        ('torch', None, 'error'),
+        ('openmim', None, 'warning'),
+        ('torch', '2.5.1', 'error'),
+        ('mmcv', '2.2.0', 'error'),
+        ('mmcv', '1.7.2', 'error'),
+        ('mmengine', '0.10.4', 'error'),
+        ('setuptools', '82.0.1', 'warning'),
+        ('click', '8.3.1', 'warning'),
+        ('numpy', '2.4.6', 'warning'),
+        ('opencv', '5.0.0.93 (opencv-python-headless)', 'warning'),
+        ('mmcv', '2.1.0, 2.1.0 (mmcv-lite)', 'error'),
+    ],
+)
+def test_versions_that_do_not_work(package, version, level):
+    problems = checks.check_versions({**GOOD, package: version})
+    assert levels(problems, package) == {level}
+    assert all(problem.remedy for problem in problems)
+
+
+def test_new_setuptools_without_its_patch_is_fatal(monkeypatch):
+    monkeypatch.setattr(checks, 'PATCHES', ())
+    problems = checks.check_versions({**GOOD, 'setuptools': '82.0.0'})
+    assert 'error' in levels(problems, 'pkg_resources')
+
+
+def test_torchvision_of_another_torch(monkeypatch):
+    monkeypatch.setattr(checks.metadata, 'requires', lambda name: ['numpy', 'torch==2.11.0'])
+    assert checks.check_torch_pair(GOOD) == []
+    (problem,) = checks.check_torch_pair({**GOOD, 'torch': '2.10.0'})
+    assert problem.level == 'error'
+    assert 'built for torch 2.11.0' in problem.what
+
+
+def test_a_broken_import_is_an_error_with_its_reason(monkeypatch):
+    def fail(name):
+        if name == 'torchvision':
+            raise RuntimeError('operator torchvision::nms does not exist\nmore')
+
+    monkeypatch.setattr(checks, 'import_module', fail)
+    (problem,) = checks.check_imports()
+    assert problem.level == 'error'
+    assert 'nms does not exist' in problem.what
+    assert 'one index' in problem.remedy
+
+
+def test_a_source_install_of_mmpose_lacks_the_tools(monkeypatch, tmp_path):
+    import mmpose
+
+    assert checks.check_tools() == []
+    monkeypatch.setattr(mmpose, '__file__', str(tmp_path / '__init__.py'))
+    (problem,) = checks.check_tools()
+    assert 'train.py and test.py' in problem.what
+
+
+def test_a_gpu_that_torch_cannot_use(monkeypatch):
+    monkeypatch.setattr(checks.shutil, 'which', lambda name: '/usr/bin/nvidia-smi')
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    report = {'gpus': [], 'threads': 2, 'torch_cuda': None}
+    assert 'CPU build' in checks.check_devices(report)[0].what
+    assert 'CUDA 13.0' in checks.check_devices({**report, 'torch_cuda': '13.0'})[0].what
+    assert checks.check_devices({**report, 'gpus': [{'name': 'a'}]}) == []
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    assert checks.check_devices(report) == []
+
+
+def test_status_1_when_training_cannot_work(monkeypatch, capsys):
+    problem = checks.Problem(checks.ERROR, 'mmpose is not installed', 'pip install it')
+    monkeypatch.setattr(checks, 'check_imports', lambda: [problem])
+    assert run() == 1
+    text = capsys.readouterr().out
+    assert 'error: mmpose is not installed\n    -> pip install it' in text
+    assert 'Training cannot work here.' in text
+    assert run('--json') == 1
+    assert asdict(problem) in json.loads(capsys.readouterr().out)['problems']
+
+
+def test_a_patch_that_cannot_tell_its_status_hides_no_other(monkeypatch):
+    def fail():
+        raise ImportError('no such module')
+
+    broken = compat.Patch('x', 'y', 'z', 'never', install=fail, status=fail)
+    fine = compat.Patch('fine', 'y', 'z', 'never', install=fail)
+    monkeypatch.setattr(environment, 'PATCHES', (broken, fine))
+    assert [row['status'] for row in environment.patches()] == ['unknown: no such module', 'active']
