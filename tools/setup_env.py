@@ -147,8 +147,11 @@ def main():
     install(venv, arguments)
     with open(stamp, 'w') as stream:
         stream.write(wanted)
-    print('setup: done in {:.0f} s; activate with: . {}/bin/activate'.format(
-        time.time() - started, os.path.relpath(venv)))
+    print(
+        'setup: done in {:.0f} s; activate with: . {}/bin/activate'.format(
+            time.time() - started, os.path.relpath(venv)
+        )
+    )
 
 
 if __name__ == '__main__':

@@ -19,9 +19,9 @@ SWITCH = 'RLEPOSE_CPU_SPEED'
 
 
 def wanted() -> tuple[bool, bool]:
-    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: (keep memory, NHWC).
+    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: (keep memory, the rest).
 
-    ``1`` (default) both, ``memory`` the first, ``0`` none.
+    ``1`` (default) all, ``memory`` the first, ``0`` none.
 
     Raises:
         UserError: any other value.
@@ -55,9 +55,15 @@ def _on_cpu() -> bool:
 def _speed_up(model, memory: bool, layout: bool) -> None:
     from mmengine.logging import print_log
 
-    from rlepose_ext.engine.cpu_speed import keep_freed_memory, use_channels_last
+    from rlepose_ext.engine.cpu_speed import (
+        keep_freed_memory,
+        send_small_tensors_by_value,
+        use_channels_last,
+    )
 
     memory = memory and keep_freed_memory()
+    if layout:
+        send_small_tensors_by_value()
     layout = layout and use_channels_last(model)
     done = [text for text, on in (('memory is kept', memory), ('NHWC', layout)) if on]
     if done:

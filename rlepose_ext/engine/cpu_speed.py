@@ -1,7 +1,7 @@
 """Training on the CPU at the speed the machine has.
 
-Two costs that have nothing to do with the arithmetic dominate a convolutional
-network on the CPU, and both can be lifted without changing a result:
+Three costs that have nothing to do with the arithmetic slow a convolutional network
+down on the CPU, and all can be lifted without changing a result:
 
 1. *Page faults.* glibc hands every block above 32 MB, which is every large
    activation, back to the kernel when it is freed, so each iteration faults its
@@ -10,8 +10,11 @@ network on the CPU, and both can be lifted without changing a result:
 2. *Memory layout.* Depthwise convolutions are slow in NCHW: neighbouring values
    belong to the same channel, so a vector register cannot hold several channels.
    :func:`use_channels_last` stores weights, and thereby activations, as NHWC.
+3. *Many small tensors.* A loader worker passes every tensor to the trainer as a shared
+   memory file of its own, and a pose sample has half a dozen tensors of a few numbers.
+   :func:`send_small_tensors_by_value` puts those into the message itself.
 
-Both are applied by :mod:`rlepose_ext.compat.cpu_training` to every run that
+All are applied by :mod:`rlepose_ext.compat.cpu_training` to every run that
 trains or tests on the CPU; ``RLEPOSE_CPU_SPEED=0`` turns them off.
 ``benchmarks/cpu_training.py`` measures them.
 """
@@ -20,14 +23,20 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import reduce_tensor
 
 # malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 _NEVER = 2**31 - 1
 _HEAP_STEP = 64 * 1024 * 1024
+
+# Above this many bytes sharing is cheaper than copying twice: an input image of 256x192.
+LARGEST_SENT_BY_VALUE = 3 * 256 * 192
 
 # The backbones of these packages run in NHWC with equal results: tested, one by one.
 # Foreign code may call `view` on a feature map, which NHWC forbids, so it is left alone.
@@ -50,7 +59,8 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _NEVER), (_M_TOP_PAD, _HEAP_STEP))
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    taken = [mallopt(option, value) for option, value in settings]
+    return all(result == 1 for result in taken)
 
 
 def use_channels_last(model: nn.Module) -> bool:
@@ -73,3 +83,35 @@ def use_channels_last(model: nn.Module) -> bool:
         return False
     backbone.to(memory_format=torch.channels_last)
     return True
+
+
+def send_small_tensors_by_value() -> None:
+    """Pickle small CPU tensors by value between processes, here and in later children.
+
+    Tensors that share memory on purpose (views of a larger storage, shared or pinned
+    memory) and subclasses keep torch's way.
+    """
+    ForkingPickler.register(Tensor, _reduce)
+
+
+def _reduce(tensor: Tensor) -> tuple[Any, ...]:
+    small = (
+        type(tensor) is Tensor
+        and tensor.device.type == 'cpu'
+        and tensor.layout is torch.strided
+        and not tensor.requires_grad
+        and not tensor.is_quantized
+        and not tensor.is_shared()
+        and tensor.is_contiguous()
+        and 0 < tensor.nbytes <= LARGEST_SENT_BY_VALUE
+        and tensor.untyped_storage().nbytes() == tensor.nbytes
+    )
+    if not small:
+        return reduce_tensor(tensor)
+    data = tensor.flatten().view(torch.uint8).numpy().tobytes()
+    return _rebuild, (data, tensor.dtype, tuple(tensor.shape))
+
+
+def _rebuild(data: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    # A bytearray, because a tensor over bytes would be read-only.
+    return torch.frombuffer(bytearray(data), dtype=dtype).view(shape)

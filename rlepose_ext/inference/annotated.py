@@ -112,8 +112,16 @@ def draw_annotated(
     images: Sequence[AnnotatedImage],
     samples: Sequence[Sequence[PoseDataSample]],
     out_dir: str | Path,
+    kpt_thr: float = 0.3,
 ) -> list[Path]:
     """Draw boxes and predicted skeletons with MMPose's visualizer.
+
+    Args:
+        model: as for :func:`predict_annotated`.
+        images: from :func:`read_annotated`.
+        samples: from :func:`predict_annotated`.
+        out_dir: folder for the pictures.
+        kpt_thr: joints with a lower score are left out.
 
     Returns:
         The pictures written, ``<out_dir>/<name of the image>``.
@@ -131,6 +139,7 @@ def draw_annotated(
             data_sample=merge_data_samples(list(group)),
             draw_gt=False,
             draw_bbox=True,
+            kpt_thr=kpt_thr,
             out_file=str(picture),
         )
         pictures.append(picture)

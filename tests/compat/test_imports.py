@@ -21,7 +21,8 @@ def run_python(code: str, *path: str) -> str:
 def test_importing_the_package_imports_nothing_heavy():
     heavy = run_python("""
         import rlepose_ext
-        print([m for m in ('torch', 'numpy', 'cv2', 'mmcv', 'mmengine', 'mmpose') if m in sys.modules])
+        heavy = ('torch', 'numpy', 'cv2', 'mmcv', 'mmengine', 'mmpose')
+        print([name for name in heavy if name in sys.modules])
     """)
     assert heavy == '[]'
 

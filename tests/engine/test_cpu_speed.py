@@ -2,13 +2,14 @@
 
 import copy
 
+import mmpose.models  # noqa: F401
 import pytest
 import torch
 from mmpose.registry import MODELS
 from torch import nn
 
-import mmpose.models  # noqa: F401
 from rlepose_ext.compat.cpu_training import SWITCH, wanted
+from rlepose_ext.engine import cpu_speed
 from rlepose_ext.engine.cpu_speed import keep_freed_memory, use_channels_last
 from rlepose_ext.errors import UserError
 
@@ -39,7 +40,8 @@ def last_map(output):
 
 @pytest.mark.parametrize('name', BACKBONES)
 def test_equal_outputs_and_gradients(name):
-    stock = MODELS.build(dict(type=name, **BACKBONES[name])).double().eval()
+    stock = MODELS.build(dict(type=name, **BACKBONES[name])).double()
+    stock.eval()  # returns nothing in MMPose
     fast = copy.deepcopy(stock)
     assert use_channels_last(Estimator(fast))
     assert list(fast.state_dict()) == list(stock.state_dict())
@@ -85,3 +87,63 @@ def test_switch_refuses_other_values(monkeypatch):
     monkeypatch.setenv(SWITCH, 'fast')
     with pytest.raises(UserError, match='1, memory or 0'):
         wanted()
+
+
+def through_a_pipe(value, monkeypatch):
+    """What arrives in another process: the message, and whether torch's way was taken."""
+    shared = []
+    torchs_way = cpu_speed.reduce_tensor
+
+    def reduce_tensor(tensor):
+        shared.append(tensor)
+        return torchs_way(tensor)
+
+    monkeypatch.setattr(cpu_speed, 'reduce_tensor', reduce_tensor)
+    function, arguments = cpu_speed._reduce(value)
+    return function(*arguments), bool(shared)
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        torch.arange(6, dtype=torch.float32).view(1, 3, 2),
+        torch.tensor([True, False]),
+        torch.tensor(3),
+        torch.arange(4, dtype=torch.bfloat16),
+        torch.randint(0, 255, (3, 64, 48), dtype=torch.uint8),
+    ],
+)
+def test_small_tensors_travel_by_value(value, monkeypatch):
+    arrived, shared = through_a_pipe(value, monkeypatch)
+    assert not shared
+    assert arrived.dtype == value.dtype
+    assert torch.equal(arrived, value)
+    arrived.zero_()  # writable, and a copy
+    assert arrived.data_ptr() != value.data_ptr()
+
+
+@pytest.mark.parametrize(
+    'value',
+    [
+        torch.zeros(3, 256, 193, dtype=torch.uint8),
+        torch.zeros(4, 4)[:2],
+        torch.zeros(0, 2),
+        torch.zeros(2).share_memory_(),
+        nn.Parameter(torch.zeros(2)),
+    ],
+    ids=['large', 'view', 'empty', 'shared', 'parameter'],
+)
+def test_other_tensors_keep_torchs_way(value, monkeypatch):
+    _, shared = through_a_pipe(value, monkeypatch)
+    assert shared
+
+
+def test_loader_workers_deliver_the_same(monkeypatch):
+    samples = [
+        {'image': torch.full((3, 8, 8), i), 'label': torch.tensor([i, -i])} for i in range(6)
+    ]
+    cpu_speed.send_small_tensors_by_value()
+    loader = torch.utils.data.DataLoader(samples, batch_size=2, num_workers=2)
+    for got, first in zip(loader, range(0, 6, 2), strict=True):
+        assert got['image'][1].unique().item() == first + 1
+        assert got['label'].tolist() == [[first, -first], [first + 1, -first - 1]]

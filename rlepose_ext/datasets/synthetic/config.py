@@ -42,11 +42,11 @@ class SyntheticPeopleConfig:
     persons: tuple[float, ...] = (0.75, 0.18, 0.05, 0.02)
     occlusion: float = 0.15
     truncation: float = 0.08
-    pose_variety: float = 1.0
-    back_view: float = 0.2
-    side_view: float = 0.15
+    pose_variety: float = 0.8
+    back_view: float = 0.15
+    side_view: float = 0.1
     clutter: int = 6
-    noise: float = 4.0
+    noise: float = 3.0
     jpeg_quality: int = 90
 
     def __post_init__(self) -> None:

@@ -1,0 +1,131 @@
+"""The main job: what it shows, what it writes, how it fails."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from rlepose_ext.cli import main
+from rlepose_ext.errors import UserError
+from rlepose_ext.quickstart import Quickstart, job
+from rlepose_ext.quickstart.pictures import draw_sheet
+from rlepose_ext.quickstart.summary import shorten, write_json
+from rlepose_ext.quickstart.watch import essence, watch
+
+TRAIN = (
+    '2026/01/01 00:00:00 - mmengine - INFO - Epoch(train)  [2][ 50/508]  lr: 1.5e-03  '
+    'eta: 0:01:02  time: 0.104321  data_time: 0.02  loss: -67.931234  loss_kpt: -67.93'
+)
+TEST = 'mmengine - INFO - Epoch(test) [7/7]    coco/AP: 0.501234  coco/AP .5: 0.8'
+
+
+def test_essence_of_a_log():
+    expected = 'epoch  2, iteration  50/508, loss   -67.93, 0.10 s each, 0:01:02 left'
+    assert essence(TRAIN) == expected
+    assert essence(TEST) == 'coco/AP 0.501'
+    assert essence('mmengine - INFO - System environment:') is None
+
+
+def test_watch_records_everything_and_shows_the_essence(tmp_path, capsys):
+    code = f'import os; print("noise", os.environ["COLOUR"]); print({TRAIN!r})'
+    watch([sys.executable, '-c', code], tmp_path / 'log', {'COLOUR': 'red'})
+    assert (tmp_path / 'log').read_text().startswith('noise red\n')
+    shown = capsys.readouterr().out
+    assert 'epoch  2' in shown
+    assert 'noise' not in shown
+
+
+def test_watch_says_what_failed(tmp_path):
+    code = 'print("the reason"); raise SystemExit(3)'
+    with pytest.raises(UserError, match=r'status 3[\s\S]*the reason'):
+        watch([sys.executable, '-c', code], tmp_path / 'log', {})
+
+
+def test_summary_is_written_whole(tmp_path):
+    target = tmp_path / 'summary.json'
+    write_json(target, {'a': 1})
+    assert json.loads(target.read_text()) == {'a': 1}
+    assert os.listdir(tmp_path) == ['summary.json']
+
+
+def test_shorten(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert shorten(tmp_path / 'a' / 'b') == 'a/b'
+    assert shorten(tmp_path.parent / 'c') == str(tmp_path.parent / 'c')
+
+
+def test_sheet_holds_every_picture(tmp_path):
+    paths = []
+    for index, shape in enumerate([(40, 20), (20, 40), (30, 30)]):
+        paths.append(tmp_path / f'{index}.png')
+        cv2.imwrite(str(paths[-1]), np.full((*shape, 3), 100 + index, np.uint8))
+    draw_sheet(paths, tmp_path / 'sheet.png', columns=2, tile=64)
+    page = cv2.imread(str(tmp_path / 'sheet.png'))
+    assert page.shape == (128, 128, 3)
+    assert [page[10, 10, 0], page[10, 74, 0], page[74, 10, 0]] == [100, 101, 102]
+
+
+@pytest.mark.parametrize(('ap', 'status'), [(0.31, 0), (0.29, 1)])
+def test_status_follows_the_ap(tmp_path, monkeypatch, capsys, ap, status):
+    monkeypatch.setattr(job, '_draw_data', lambda folder, options: None)
+    monkeypatch.setattr(job, '_train', lambda *args: tmp_path / 'epoch_6.pth')
+    monkeypatch.setattr(job, '_test', lambda *args: {'coco/AP': ap})
+    monkeypatch.setattr(job, '_draw_pictures', lambda *args: [tmp_path / 'sheet.png'])
+    monkeypatch.setattr(job, '_mean_pose_ap', lambda paths: 0.01)
+    monkeypatch.setattr(job, '_samples_per_second', lambda out: 200.0)
+    monkeypatch.setattr('rlepose_ext.quickstart.real.draw_real_images', lambda out: None)
+    assert main.main(['quickstart', '--out', str(tmp_path / 'out')]) == status
+    summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
+    assert summary['metrics'] == {'coco/AP': ap}
+    assert summary['train_seconds'] >= 0
+    assert summary['checkpoint'] == str(tmp_path / 'epoch_6.pth')
+    assert ('FAILED' in capsys.readouterr().err) == bool(status)
+
+
+def test_defaults_are_the_documented_ones():
+    options = Quickstart()
+    assert options.lowest_ap == 0.3
+    assert options.out.as_posix() == 'work_dirs/quickstart'
+
+
+@pytest.mark.slow
+def test_the_whole_job_in_miniature(tmp_path):
+    command = [sys.executable, '-m', 'rlepose_ext.cli.main', 'quickstart', '--out', 'run']
+    command += ['--train-images', '48', '--val-images', '6', '--lowest-ap', '0']
+    command += ['--cfg-options', 'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1']
+    env = {**os.environ, 'RLEPOSE_SHARED': str(tmp_path / 'none')}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())
+    assert 0 <= summary['metrics']['coco/AP'] <= 1
+    assert summary['samples_per_second'] > 0
+    assert summary['mean_pose_ap'] < 0.2
+    for path in [summary['checkpoint'], *summary['images']]:
+        assert os.path.getsize(path) > 0
+    assert 'epoch  1, iteration' in done.stdout
+    assert 'run/summary.json' in done.stdout
+    assert not (tmp_path / 'run' / 'summary_real.json').exists()
+
+    again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert 'already there' in again.stdout
+
+
+def test_real_photographs(shared, tmp_path, monkeypatch):
+    from rlepose_ext.quickstart.real import draw_real_images
+
+    monkeypatch.setenv('RLEPOSE_SHARED', str(shared))
+    summary = json.loads(draw_real_images(tmp_path).read_text())
+    assert summary['persons'] == 12
+    assert summary['metrics']['mean_oks'] >= 0.81
+    assert len(summary['images']) == 5
+
+
+def test_without_photographs_there_is_no_second_summary(tmp_path, monkeypatch):
+    from rlepose_ext.quickstart.real import draw_real_images
+
+    monkeypatch.setenv('RLEPOSE_SHARED', str(tmp_path))
+    assert draw_real_images(tmp_path) is None

@@ -1,0 +1,317 @@
+"""The documents are true: links, commands, paths and generated tables."""
+
+import ast
+import importlib
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlepose_ext.cli.main import build_parser
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = sorted(
+    path for pattern in ('*.md', 'docs/**/*.md', 'configs/**/*.md') for path in ROOT.glob(pattern)
+)
+FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.S | re.M)
+INLINE = re.compile(r'`([^`\n]+)`')
+LINK = re.compile(r'\]\(([^)\s]+)\)|<img src="([^"]+)"')
+CONFIG = re.compile(r'\bconfigs/[\w/.-]+\.(?:py|yml|md)\b')
+# Stand for what the reader has; they parse, but no such file exists.
+PLACEHOLDERS = {'CONFIG', 'IN', 'file.pth'}
+
+each_document = pytest.mark.parametrize(
+    'path', DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+def fenced(path, language):
+    return [body for kind, body in FENCE.findall(path.read_text()) if kind == language]
+
+
+def command_lines(path):
+    """Commands of the shell blocks, in words: comments, variables and prompts left out."""
+    for block in fenced(path, 'bash'):
+        for line in block.replace('\\\n', ' ').splitlines():
+            # a placeholder such as <sha256> would be a redirection
+            words = shlex.split(line.replace('<', '').replace('>', ''), comments=True)
+            while words and re.match(r'[A-Z_]+=', words[0]):
+                words = words[1:]
+            if words:
+                yield words
+
+
+def all_commands():
+    return [
+        pytest.param(words, id=f'{path.name}: {" ".join(words)}')
+        for path in DOCUMENTS
+        for words in command_lines(path)
+    ]
+
+
+def commands_of(program):
+    return [parameter for parameter in all_commands() if parameter.values[0][0] == program]
+
+
+@pytest.fixture(scope='module')
+def make_docs():
+    spec = importlib.util.spec_from_file_location('make_docs', ROOT / 'tools' / 'make_docs.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_there_is_something_to_check():
+    names = {path.name for path in DOCUMENTS}
+    assert {'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'architecture.md'} <= names
+    assert len(commands_of('rlepose')) >= 10
+    assert len(commands_of('mim')) >= 3
+
+
+def test_generated_tables_are_fresh(make_docs):
+    assert {str(path.relative_to(ROOT)) for path in make_docs.stale()} == set()
+
+
+def test_every_table_is_shown_somewhere(make_docs):
+    shown = {
+        match['name']
+        for path in make_docs.documents()
+        for match in make_docs.BLOCK.finditer(path.read_text())
+    }
+    assert shown == set(make_docs.BLOCKS)
+
+
+def test_check_notices_a_stale_table(make_docs, monkeypatch, capsys, tmp_path):
+    page = tmp_path / 'page.md'
+    page.write_text('a\n<!-- generated: patches -->\noutdated row\n<!-- end -->\nz\n')
+    monkeypatch.setattr(make_docs, 'ROOT', tmp_path)
+    monkeypatch.setattr(make_docs, 'documents', lambda: [page])
+    monkeypatch.setattr(sys, 'argv', ['make_docs.py', '--check'])
+    assert make_docs.main() == 1
+    assert 'page.md' in capsys.readouterr().err
+    assert 'outdated row' in page.read_text()
+    monkeypatch.setattr(sys, 'argv', ['make_docs.py'])
+    assert make_docs.main() == 0
+    text = page.read_text()
+    assert text.startswith('a\n<!--')
+    assert text.endswith('<!-- end -->\nz\n')
+    assert '`checkpoint_match`' in text
+    assert 'outdated row' not in text
+    monkeypatch.setattr(sys, 'argv', ['make_docs.py', '--check'])
+    assert make_docs.main() == 0
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '<!-- generated: nothing -->\n<!-- end -->\n',
+        '<!-- generated: patches -->\n',
+        'text\n<!-- end -->\n',
+    ],
+)
+def test_wrong_marks_are_refused(make_docs, text):
+    with pytest.raises(ValueError, match=r'page\.md'):
+        make_docs.render(text, 'page.md')
+
+
+def results_like_ours():
+    """One JSON file of each kind, as its program writes it, with figures easy to recognise."""
+    pck = {'0.2': 0.8, '0.1': 0.5, '0.05': 0.2}
+    return {
+        'cpu_training': [{'name': 'ours', 'images_per_second': 91.5, 'ratio_to_stock': 3.21}],
+        'cpu_training_accuracy': [
+            {'name': 'ours', 'seed': 0, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.83}},
+            {'name': 'ours', 'seed': 1, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.81}},
+            {'name': 'stock', 'seed': 0, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.815}},
+        ],
+        'quickstart': [
+            {
+                'device': 'cpu', 'metrics': {'coco/AP': 0.5678}, 'mean_pose_ap': 0.0123,
+                'num_train': 6000, 'num_val': 400, 'train_seconds': 123.4,
+            },
+        ],
+        'rle_loss': [
+            {
+                'device': 'cuda', 'autocast': True, 'batch': 1024, 'visible': 0.7,
+                'mmpose_ms': {'median': 9.876}, 'ours_ms': {'median': 4.321},
+                'times_faster': {'median': 2.345, 'q25': 2.1, 'q75': 2.5},
+            },
+        ],
+    }  # fmt: skip
+
+
+def test_tables_show_the_figures_of_the_json(make_docs, monkeypatch, tmp_path):
+    monkeypatch.setattr(make_docs, 'RESULTS', tmp_path)
+    for name in ('cpu_training', 'cpu_training_accuracy', 'quickstart', 'rle_loss', 'synthetic'):
+        assert 'Not measured yet' in make_docs.BLOCKS[name]()
+    frame = {
+        'command': 'python benchmarks/x.py', 'commit': '0123456789abcdef+changes',
+        'versions': {'python': '3.11.7', 'torch': '2.11.0'},
+        'machine': {'cpu': 'Some CPU', 'cores': 2, 'threads': 1},
+    }  # fmt: skip
+    for name, rows in results_like_ours().items():
+        (tmp_path / f'{name}.json').write_text(json.dumps({**frame, 'rows': rows}))
+    synthetic = {**frame, 'images_per_second': [110.0, 130.0, 120.0], 'median': 120.0}
+    (tmp_path / 'synthetic.json').write_text(json.dumps(synthetic))
+
+    for name, expected in {
+        'cpu_training': '| ours | 91.5 | 3.21 |',
+        'cpu_training_accuracy': '| **ours** | mean of 2 | 0.8200 | 0.5000 | 0.2000 |',
+        'quickstart': '| cpu | 6,000 / 400 | 0.568 | 0.012 | 123 | - | - |',
+        'rle_loss': '| cuda, autocast | 1,024 | 70% | 9.876 | 4.321 | **2.35** (2.10 to 2.50) |',
+        'synthetic': '| 120 | 110 | 130 | 3 |',
+    }.items():
+        text = make_docs.BLOCKS[name]()
+        assert expected in text
+        assert '`python benchmarks/x.py`; Some CPU, 2 cores, 1 in use, python 3.11.7' in text
+        assert 'commit 0123456789 with changes' in text
+    assert '| ours less stock |  | +0.0050 |' in make_docs.BLOCKS['cpu_training_accuracy']()
+    assert 'PCK@0.2 0.820 (2 seeds)' in make_docs.BLOCKS['rle_configs']()
+
+
+def test_quoted_figures_say_from_where(make_docs):
+    for model in yaml.safe_load(make_docs.METAFILE.read_text())['Models']:
+        assert ('Results' in model) == ('Quoted From' in model['Metadata']), model['Name']
+
+
+@each_document
+def test_links_lead_somewhere(path):
+    for pair in LINK.findall(path.read_text()):
+        target = (pair[0] or pair[1]).partition('#')[0]
+        if target and '://' not in target:
+            assert (path.parent / target).exists(), target
+
+
+@each_document
+def test_config_paths_exist(path):
+    for name in CONFIG.findall(path.read_text()):
+        assert (ROOT / name).is_file(), name
+
+
+@each_document
+def test_no_machine_paths(path):
+    found = re.findall(r'(?<![\w.])/(?:work|tmp|root|home|mnt|opt)\b\S*', path.read_text())
+    assert found == []
+
+
+@each_document
+def test_make_verbs_exist(path):
+    verbs = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.M))
+    code = [*INLINE.findall(path.read_text()), *fenced(path, 'bash')]
+    for text in code:
+        for verb in re.findall(r'\bmake ([a-z][a-z-]*)', text):
+            assert verb in verbs, verb
+
+
+@each_document
+def test_variables_exist(path):
+    sources = [*ROOT.glob('rlepose_ext/**/*.py'), *ROOT.glob('configs/**/*.py'), ROOT / 'Makefile']
+    code = '\n'.join(source.read_text() for source in [*sources, ROOT / 'tests' / 'conftest.py'])
+    for name in re.findall(r'\bRLEPOSE_[A-Z_]+', path.read_text()):
+        assert re.search(rf'\b{name}\b', code), name
+
+
+@pytest.mark.parametrize('words', commands_of('rlepose'))
+def test_rlepose_commands_parse(words):
+    args = build_parser().parse_args(words[1:])
+    config = getattr(args, 'config', None)
+    if config is not None and config not in PLACEHOLDERS:
+        assert (ROOT / config).is_file()
+
+
+@pytest.mark.parametrize(
+    'text',
+    sorted(
+        {
+            text
+            for path in DOCUMENTS
+            for text in INLINE.findall(path.read_text())
+            if re.match(r'rlepose [a-z]', text)
+        }
+    ),
+)
+def test_rlepose_commands_in_the_text_exist(text):
+    commands = build_parser()._subparsers._group_actions[0].choices
+    assert text.split()[1] in commands
+
+
+@pytest.mark.parametrize('words', commands_of('mim'))
+def test_mim_commands_have_their_order(words):
+    verb, package, config = words[1:4]
+    assert verb in ('train', 'test')
+    assert package == 'mmpose'
+    assert (ROOT / config).is_file()
+    assert ('-C' in words) == (verb == 'test')
+
+
+@pytest.mark.parametrize('words', commands_of('python'))
+def test_python_commands_run_a_file(words):
+    if words[1] == '-m':
+        assert importlib.util.find_spec(words[2])
+        assert all((ROOT / word).exists() for word in words[3:] if '/' in word)
+        return
+    assert (ROOT / words[1]).is_file()
+    code = (ROOT / words[1]).read_text()
+    for option in words[2:]:
+        if option.startswith('--'):
+            assert f"'{option}'" in code, option
+
+
+@each_document
+def test_python_blocks_compile_and_import(path):
+    for block in fenced(path, 'python'):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+def test_installation_pins_are_those_of_the_setup():
+    readme = (ROOT / 'README.md').read_text()
+    for pin in (ROOT / 'requirements' / 'nodeps.txt').read_text().splitlines():
+        assert pin.startswith('#') or pin in readme
+    assert 'mmcv-lite==2.1.0' in (ROOT / 'tools' / 'setup_env.py').read_text()
+    assert 'pip install mmcv-lite==2.1.0' in readme
+
+
+def test_pre_commit_has_the_pinned_ruff():
+    constraints = (ROOT / 'requirements' / 'constraints.txt').read_text().splitlines()
+    (pin,) = [line for line in constraints if line.startswith('ruff==')]
+    (repo,) = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
+    assert repo['repo'] == 'local'
+    assert [hook['additional_dependencies'] for hook in repo['hooks']] == [[pin], [pin]]
+    assert [hook['entry'].split()[:2] for hook in repo['hooks']] == [
+        ['ruff', 'format'],
+        ['ruff', 'check'],
+    ]
+
+
+def test_model_index_imports_every_metafile():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    metafiles = {str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/metafile.yml')}
+    assert set(index['Import']) == metafiles
+
+
+def test_changelog_has_the_version():
+    from rlepose_ext.version import __version__
+
+    assert f'## {__version__}' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+def test_the_readme_begins_with_the_demo():
+    first = fenced(ROOT / 'README.md', 'bash')[0].splitlines()
+    assert first[0].startswith('git clone')
+    assert first[-2:] == ['make demo', 'make test']
+
+
+def test_pre_commit_accepts_its_configuration():
+    pytest.importorskip('pre_commit')
+    command = [sys.executable, '-m', 'pre_commit', 'validate-config', '.pre-commit-config.yaml']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
