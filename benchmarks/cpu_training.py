@@ -118,12 +118,13 @@ def measure_speed(folder: Path, repeats: int, iterations: int) -> None:
 def measure_accuracy(folder: Path, sides: list[str], seeds: list[int]) -> None:
     """20 epochs on lsp_train, PCK on lsp_val at the end; rows are added as they come."""
     path = RESULTS / 'cpu_training_accuracy.json'
-    rows = json.loads(path.read_text())['rows'] if path.exists() else []
     for seed in seeds:
         for name in sides:
             log = train(ACCURACY_SIDES[name], folder, seed)
             final = [row for row in log if 'PCK@0.2/PCK' in row][-1]
             pck = {thr: round(final[f'PCK@{thr}/PCK'], 4) for thr in ('0.2', '0.1', '0.05')}
+            # Read again: another process may have added the other side meanwhile.
+            rows = json.loads(path.read_text())['rows'] if path.exists() else []
             rows = [row for row in rows if (row['name'], row['seed']) != (name, seed)]
             rows.append({'name': name, 'seed': seed, 'epochs': 20, 'lsp_val_pck': pck})
             record(path, sorted(rows, key=lambda row: (row['name'], row['seed'])), seed=seeds)
