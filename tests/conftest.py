@@ -26,7 +26,15 @@ def shared() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _deterministic(request):
+def _no_default_scope():
+    """Each test starts without the scope that a Runner or ``init_model`` of another one set."""
+    from mmengine.registry import DefaultScope
+
+    DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True)
+def _deterministic():
     """Same seed for every test; one thread, because the tests run in parallel."""
     import numpy as np
     import torch

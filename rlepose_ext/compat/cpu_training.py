@@ -1,6 +1,6 @@
 """A CPU run of stock MMEngine spends most of its time on page faults and on NCHW.
 
-Without it everything works, at a third of the speed: see
+Without it everything works, much slower: see
 :mod:`rlepose_ext.engine.cpu_speed` for the reasons, ``docs/cpu_training.md`` for the
 figures. Since: always. Can go when MMEngine's Runner offers a memory format and
 torch's CPU allocator caches.
@@ -77,7 +77,7 @@ def _status() -> str:
 
 PATCH = Patch(
     name='cpu_training',
-    breaks='nothing; a CPU run takes about three times as long',
+    breaks='nothing; a CPU run takes much longer (docs/cpu_training.md)',
     since='always',
     until='MMEngine offers a memory format and torch caches CPU memory',
     install=lambda: when_imported('mmengine.runner.runner', _patch_runner),

@@ -1,0 +1,117 @@
+"""The documented commands on a miniature data set: train, resume, test, and what goes wrong."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from rlepose_ext.datasets.synthetic import write_dataset
+
+pytestmark = pytest.mark.slow
+
+CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
+SMALL = [
+    'model.backbone.init_cfg=None',
+    'train_dataloader.batch_size=4',
+    'train_dataloader.num_workers=1',
+    'val_dataloader.num_workers=1',
+    'test_dataloader.num_workers=1',
+    'train_cfg.val_interval=1',
+    'default_hooks.checkpoint.interval=1',
+]
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Drawn people in the folders and files of COCO, detections included."""
+    folder = tmp_path_factory.mktemp('data')
+    drawn = write_dataset(folder / 'drawn', 12, 4, seed=0)
+    coco = folder / 'coco'
+    for name in ('annotations', 'person_detection_results'):
+        (coco / name).mkdir(parents=True)
+    for split, source, images in (
+        ('train', drawn.train_json, drawn.train_images),
+        ('val', drawn.val_json, drawn.val_images),
+    ):
+        (coco / f'annotations/person_keypoints_{split}2017.json').write_text(source.read_text())
+        (coco / f'{split}2017').symlink_to(images)
+    persons = json.loads(drawn.val_json.read_text())['annotations']
+    boxes = [
+        {'image_id': p['image_id'], 'category_id': 1, 'bbox': p['bbox'], 'score': 0.9}
+        for p in persons
+    ]
+    detections = coco / 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
+    detections.write_text(json.dumps(boxes))
+    return folder
+
+
+def run(root, data, *command, **env):
+    return subprocess.run(
+        [sys.executable, '-m', *map(str, command)],
+        cwd=root,
+        env={**os.environ, 'RLEPOSE_DATA': str(data), 'OMP_NUM_THREADS': '1', **env},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def test_mim_trains_resumes_and_tests(root, data, tmp_path):
+    work_dir = tmp_path / 'work'
+    train = ['mim', 'train', 'mmpose', CONFIG, '--work-dir', work_dir]
+    first = run(root, data, *train, '--cfg-options', *SMALL, 'train_cfg.max_epochs=1')
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert (work_dir / 'epoch_1.pth').is_file()
+
+    second = run(root, data, *train, '--resume', '--cfg-options', *SMALL, 'train_cfg.max_epochs=2')
+    assert second.returncode == 0, second.stderr[-3000:]
+    assert 'resumed epoch: 1' in second.stdout
+    checkpoint = work_dir / 'epoch_2.pth'
+
+    out = tmp_path / 'metrics.json'
+    test = ['mim', 'test', 'mmpose', CONFIG, '-C', checkpoint, '--work-dir', tmp_path / 'test']
+    tested = run(root, data, *test, '--out', out, '--cfg-options', *SMALL)
+    assert tested.returncode == 0, tested.stderr[-3000:]
+    assert 0 <= json.loads(out.read_text())['coco/AP'] <= 1
+
+
+def test_two_cpu_processes_without_editing_a_config(root, data, tmp_path):
+    command = ['rlepose_ext.cli.main', 'train', CONFIG, '--launcher', 'pytorch', '--gpus', '2']
+    command += ['--work-dir', tmp_path, '--cfg-options', *SMALL, 'train_cfg.max_epochs=1']
+    done = run(root, data, *command, CUDA_VISIBLE_DEVICES='')
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'No GPU: 2 processes run on the CPU and communicate over gloo' in done.stdout
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+
+@pytest.mark.parametrize('front_door', ['mim', 'rlepose'])
+def test_broken_annotations_end_in_one_clear_error(root, tmp_path, front_door):
+    annotations = tmp_path / 'coco/annotations'
+    annotations.mkdir(parents=True)
+    file = annotations / 'person_keypoints_train2017.json'
+    file.write_text('{"images": [], "annotations": []}')
+    command = {'mim': ['mim', 'train', 'mmpose'], 'rlepose': ['rlepose_ext.cli.main', 'train']}
+    arguments = [CONFIG, '--work-dir', tmp_path / 'work', '--cfg-options', *SMALL]
+    done = run(root, tmp_path, *command[front_door], *arguments)
+    assert done.returncode == (2 if front_door == 'rlepose' else 1)
+    lines = [line for line in done.stderr.splitlines() if str(file) in line]
+    assert lines
+    assert 'categories' in lines[-1]
+    if front_door == 'rlepose':
+        assert 'Traceback' not in done.stderr
+        assert lines[-1].startswith('rlepose: error:')
+
+
+def test_checkpoint_of_another_model_is_refused(root, data, tmp_path):
+    import torch
+
+    checkpoint = tmp_path / 'other.pth'
+    torch.save({'state_dict': {'backbone.conv9.weight': torch.zeros(3)}}, checkpoint)
+    command = ['rlepose_ext.cli.main', 'test', CONFIG, '-C', checkpoint, '--work-dir', tmp_path]
+    done = run(root, data, *command, '--cfg-options', *SMALL)
+    assert done.returncode == 2
+    assert str(checkpoint) in done.stderr
+    assert 'backbone.conv9.weight' in done.stderr
+    assert 'Traceback' not in done.stderr
