@@ -37,8 +37,9 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 bench: setup
-	$(BIN)/python benchmarks/rle_loss.py
+	$(BIN)/python benchmarks/rle_loss.py --threads 1
 	$(BIN)/python benchmarks/cpu_training.py
+	$(BIN)/python benchmarks/synthetic.py
 
 docs: setup
 	$(BIN)/python tools/make_docs.py

@@ -48,21 +48,33 @@ def weights_folder(folder: Path) -> Path:
     return folder
 
 
-def rlepose(*arguments, **env) -> None:
-    """Run the command line of this checkout, quietly; its output appears if it fails."""
+def rlepose(*arguments, **env) -> float:
+    """Run the command line of this checkout, quietly; its output appears if it fails.
+
+    Returns:
+        Peak resident memory of the process, GB.
+    """
     command = [sys.executable, '-m', 'rlepose_ext.cli.main', *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **env}, capture_output=True, text=True
-    )
-    if done.returncode:
-        sys.exit(f'{" ".join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}')
+    with tempfile.TemporaryFile('w+') as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **env}, stdout=output, stderr=output
+        )
+        # wait4 instead of wait: it also tells what this one process used.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f'{" ".join(command)}\n{output.read()[-3000:]}')
+    return usage.ru_maxrss / 1e6
 
 
-def train(side: tuple[str, list[str]], folder: Path, seed: int, *overrides: str) -> list[dict]:
-    """One training; the records of its ``scalars.json``."""
+def train(
+    side: tuple[str, list[str]], folder: Path, seed: int, *overrides: str
+) -> tuple[list[dict], float]:
+    """One training; the records of its ``scalars.json``, and its peak memory in GB."""
     speed, modules = side
     work_dir = Path(tempfile.mkdtemp(dir=folder))
-    rlepose(
+    memory = rlepose(
         'train',
         CONFIG,
         '--work-dir',
@@ -76,12 +88,14 @@ def train(side: tuple[str, list[str]], folder: Path, seed: int, *overrides: str)
         RLEPOSE_WEIGHTS=str(folder),
     )
     (scalars,) = work_dir.glob('*/vis_data/scalars.json')
-    return [json.loads(line) for line in scalars.read_text().splitlines()]
+    return [json.loads(line) for line in scalars.read_text().splitlines()], memory
 
 
-def iteration_seconds(side: tuple[str, list[str]], folder: Path, iterations: int) -> float:
-    """Median seconds per iteration of 64, data included, the first three left out."""
-    log = train(
+def one_speed_run(
+    side: tuple[str, list[str]], folder: Path, iterations: int
+) -> tuple[float, float]:
+    """Median seconds per iteration, data included, the first three left out; peak GB."""
+    log, memory = train(
         side,
         folder,
         0,
@@ -92,16 +106,19 @@ def iteration_seconds(side: tuple[str, list[str]], folder: Path, iterations: int
         'log_processor.window_size=1',
         'default_hooks.checkpoint.interval=10',
     )
-    return statistics.median([row['time'] for row in log if 'time' in row][3:])
+    return statistics.median([row['time'] for row in log if 'time' in row][3:]), memory
 
 
 def measure_speed(folder: Path, repeats: int, iterations: int) -> None:
     """Sides take turns, so that a machine that drifts is fair to both."""
     seconds = {name: [] for name in SPEED_SIDES}
+    memory = {name: [] for name in SPEED_SIDES}
     for repeat in range(repeats):
         for name, side in SPEED_SIDES.items():
-            seconds[name].append(iteration_seconds(side, folder, iterations))
-            print(f'repeat {repeat} {name}: {BATCH / seconds[name][-1]:.1f} images/s', flush=True)
+            time, peak = one_speed_run(side, folder, iterations)
+            seconds[name].append(time)
+            memory[name].append(peak)
+            print(f'repeat {repeat} {name}: {BATCH / time:.1f} images/s, {peak:.1f} GB', flush=True)
     stock = statistics.median(seconds['stock'])
     rows = [
         {
@@ -109,6 +126,7 @@ def measure_speed(folder: Path, repeats: int, iterations: int) -> None:
             'images_per_second': round(BATCH / statistics.median(values), 1),
             'seconds_per_iteration': [round(value, 4) for value in values],
             'ratio_to_stock': round(stock / statistics.median(values), 2),
+            'peak_memory_gb': round(statistics.median(memory[name]), 1),
         }
         for name, values in seconds.items()
     ]
@@ -120,7 +138,7 @@ def measure_accuracy(folder: Path, sides: list[str], seeds: list[int]) -> None:
     path = RESULTS / 'cpu_training_accuracy.json'
     for seed in seeds:
         for name in sides:
-            log = train(ACCURACY_SIDES[name], folder, seed)
+            log, _ = train(ACCURACY_SIDES[name], folder, seed)
             final = [row for row in log if 'PCK@0.2/PCK' in row][-1]
             pck = {thr: round(final[f'PCK@{thr}/PCK'], 4) for thr in ('0.2', '0.1', '0.05')}
             # Read again: another process may have added the other side meanwhile.
