@@ -7,12 +7,15 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-MMCV ?= lite
-TORCH_INDEX ?= default
+# Empty: as in the last setup of this VENV.
+MMCV ?=
+TORCH_INDEX ?=
 JOBS ?= 2
 
 BIN := $(VENV)/bin
-SETUP := $(PYTHON) tools/setup_env.py --venv $(VENV) --mmcv $(MMCV) --torch-index $(TORCH_INDEX)
+SETUP := $(PYTHON) tools/setup_env.py --venv '$(VENV)' \
+	$(if $(MMCV),--mmcv $(MMCV)) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) \
+	$(if $(filter command line,$(origin PYTHON)),--python-named)
 
 .PHONY: setup demo test test-slow lint format bench docs doctor clean
 

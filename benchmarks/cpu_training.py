@@ -30,7 +30,7 @@ BACKBONE = 'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone.pth'
 BATCH = 64
 
 STOCK_MODULES = ['model.head.type=RLEHead', 'model.head.loss.type=RLELoss']
-# name -> (RLEPOSE_CPU_SPEED, config overrides). The last two rows say what each part brings.
+# name -> (RLEPOSE_CPU_SPEED, config overrides). The last row says what memory alone brings.
 SPEED_SIDES = {
     'stock': ('0', STOCK_MODULES),
     'ours': ('1', []),

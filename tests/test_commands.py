@@ -86,6 +86,28 @@ def test_two_cpu_processes_without_editing_a_config(root, data, tmp_path):
     assert (tmp_path / 'epoch_1.pth').is_file()
 
 
+def test_an_image_that_breaks_later_costs_at_most_the_epoch(root, data, tmp_path):
+    train = ['rlepose_ext.cli.main', 'train', CONFIG, '--work-dir', tmp_path, '--resume']
+    options = ['--cfg-options', *SMALL, 'train_cfg.max_epochs=2']
+    first = run(root, data, *train, *options[:-1], 'train_cfg.max_epochs=1')
+    assert first.returncode == 0, first.stderr[-3000:]
+
+    image = next((data / 'coco/train2017').glob('*.jpg'))
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    try:
+        broken = run(root, data, *train, *options)
+    finally:
+        image.write_bytes(whole)
+    assert broken.returncode == 2
+    assert image.name in broken.stderr
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+    mended = run(root, data, *train, *options)
+    assert mended.returncode == 0, mended.stderr[-3000:]
+    assert (tmp_path / 'epoch_2.pth').is_file()
+
+
 @pytest.mark.parametrize('front_door', ['mim', 'rlepose'])
 def test_broken_annotations_end_in_one_clear_error(root, tmp_path, front_door):
     annotations = tmp_path / 'coco/annotations'

@@ -36,7 +36,7 @@ def test_wheel_carries_configs_tools_and_index(wheel, root):
     names = set(zipfile.ZipFile(wheel).namelist())
     for path in [*(root / 'configs').rglob('*.py'), *(root / 'configs').rglob('metafile.yml')]:
         assert f'rlepose_ext/.mim/{path.relative_to(root)}' in names
-    assert 'rlepose_ext/.mim/model-index.yml' in names
+    assert {'rlepose_ext/.mim/model-index.yml', 'rlepose_ext/.mim/demo/image_demo.py'} <= names
     assert 'rlepose_ext/.mim/tools/setup_env.py' in names
     assert not [name for name in names if name.startswith('tests/') or '__pycache__' in name]
 

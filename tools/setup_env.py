@@ -8,6 +8,7 @@ nothing has changed.
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIREMENTS = os.path.join(ROOT, 'requirements')
 CONSTRAINTS = os.path.join(REQUIREMENTS, 'constraints.txt')
+STAMP = '.rlepose-setup'
 SUPPORTED = ((3, 10), (3, 11), (3, 12))
 # What changes the environment when it changes.
 INPUTS = [
@@ -71,12 +73,65 @@ def torch_index_url(name):
     return 'https://download.pytorch.org/whl/' + name
 
 
-def fingerprint(arguments, python):
-    digest = hashlib.sha256(repr((arguments.mmcv, arguments.torch_index, python)).encode())
+def read_stamp(venv):
+    """What the last finished setup of this environment was asked for; empty if there is none."""
+    path = os.path.join(venv, STAMP)
+    if not os.path.exists(path):
+        return {}
+    with open(path) as stream:
+        return json.load(stream)
+
+
+def request(arguments, before):
+    """This setup's options, those of the last one where none is given, and its inputs' hash."""
+    digest = hashlib.sha256()
     for path in INPUTS:
         with open(path, 'rb') as stream:
             digest.update(stream.read())
-    return digest.hexdigest()
+    return {
+        'mmcv': arguments.mmcv or before.get('mmcv', 'lite'),
+        'torch_index': arguments.torch_index or before.get('torch_index', 'default'),
+        'inputs': digest.hexdigest(),
+    }
+
+
+def make_venv(venv, python, named):
+    """Create the environment, or mend one whose creation was interrupted."""
+    inside = os.path.join(venv, 'bin', 'python')
+    if not os.path.exists(inside):
+        print('setup: creating ' + venv, flush=True)
+        run([python, '-m', 'venv', venv])
+    elif subprocess.call([inside, '-m', 'pip', '--version'], stdout=subprocess.DEVNULL) != 0:
+        print('setup: creating {} anew, it is incomplete'.format(venv), flush=True)
+        run([python, '-m', 'venv', '--clear', venv])
+    elif named and version_of(inside) != version_of(python):
+        fail(
+            '{} has Python {}, and {} was asked for. Delete that folder or choose another: '
+            '`make setup VENV=DIR PYTHON=...`.'.format(venv, version_of(inside), version_of(python))
+        )
+
+
+def version_of(python):
+    code = 'import sys; print("{}.{}".format(*sys.version_info[:2]))'
+    return subprocess.check_output([python, '-c', code]).decode().strip()
+
+
+def has_full_mmcv(venv):
+    code = 'from importlib.metadata import version; version("mmcv")'
+    python = os.path.join(venv, 'bin', 'python')
+    return subprocess.call([python, '-c', code], stderr=subprocess.DEVNULL) == 0
+
+
+def constraints_for(venv, index):
+    """The pins; without those of CUDA's packages if torch comes from an index of its own."""
+    if not index:
+        return CONSTRAINTS
+    path = os.path.join(venv, 'constraints.txt')
+    with open(CONSTRAINTS) as source, open(path, 'w') as target:
+        target.writelines(
+            line for line in source if not line.startswith(('nvidia', 'cuda', 'triton'))
+        )
+    return path
 
 
 def run(command):
@@ -87,66 +142,72 @@ def run(command):
         fail('this command failed, see its message above:\n  ' + ' '.join(command))
 
 
-def install(venv, arguments):
+def install(venv, wanted):
+    index = torch_index_url(wanted['torch_index'])
     pip = [os.path.join(venv, 'bin', 'python'), '-m', 'pip', 'install', '-q']
-    pinned = [*pip, '-c', CONSTRAINTS]
-    index = torch_index_url(arguments.torch_index)
+    pinned = pip + ['-c', constraints_for(venv, index)]
     if index:
         print('setup: torch and torchvision from ' + index, flush=True)
-        run([*pinned, '--index-url', index, 'torch', 'torchvision'])
+        # Such an index has torch, but not the versions of its requirements that are pinned.
+        run(pinned + ['--no-deps', '--index-url', index, 'torch', 'torchvision'])
     print('setup: the stack (torch, mmengine, mmdet, ...), one to three minutes', flush=True)
     requirements = ['-r', os.path.join(REQUIREMENTS, 'runtime.txt')]
-    if arguments.mmcv == 'lite':
-        requirements.append('mmcv-lite==2.1.0')
+    if wanted['mmcv'] == 'lite' and not has_full_mmcv(venv):
+        requirements.append('mmcv-lite')
     requirements += ['-r', os.path.join(REQUIREMENTS, 'dev.txt')]
     run(pinned + requirements)
-    if arguments.mmcv == 'full':
+    if wanted['mmcv'] == 'full' and not has_full_mmcv(venv):
         print('setup: compiling mmcv, about ten minutes', flush=True)
-        run([*pinned, 'wheel', 'ninja', 'psutil'])
+        run(pinned + ['wheel', 'ninja', 'psutil'])
         # Both distributions provide `mmcv`.
-        run([*pip[:3], 'uninstall', '-q', '-y', 'mmcv-lite'])
-        run([*pinned, '--no-build-isolation', '--no-binary', 'mmcv', 'mmcv==2.1.0'])
+        run(pip[:3] + ['uninstall', '-q', '-y', 'mmcv-lite'])
+        run(pinned + ['--no-build-isolation', '--no-binary', 'mmcv', 'mmcv'])
     use_headless_opencv_if_needed(venv, pinned)
-    run([*pip, '--no-deps', '-r', os.path.join(REQUIREMENTS, 'nodeps.txt')])
-    run([*pip, '--no-deps', '--no-build-isolation', '-e', ROOT])
+    run(pip + ['--no-deps', '-r', os.path.join(REQUIREMENTS, 'nodeps.txt')])
+    run(pip + ['--no-deps', '--no-build-isolation', '-e', ROOT])
 
 
 def use_headless_opencv_if_needed(venv, pinned):
     """The usual build needs libGL and friends, which servers and containers lack."""
     python = os.path.join(venv, 'bin', 'python')
-    if subprocess.call([python, '-c', 'import cv2'], stderr=subprocess.DEVNULL) != 0:
-        print('setup: no display libraries here, taking opencv-python-headless', flush=True)
-        run([python, '-m', 'pip', 'uninstall', '-q', '-y', 'opencv-python'])
-        run([*pinned, '--no-deps', 'opencv-python-headless'])
+    probe = [python, '-c', 'import cv2']
+    if subprocess.call(probe, stderr=subprocess.DEVNULL) == 0:
+        return
+    print('setup: no display libraries here, taking opencv-python-headless', flush=True)
+    # Both own the folder cv2: one goes with all its files, the other is written anew.
+    run([python, '-m', 'pip', 'uninstall', '-q', '-y', 'opencv-python'])
+    run(pinned + ['--no-deps', '--force-reinstall', 'opencv-python-headless'])
+    if subprocess.call(probe) != 0:
+        fail('cv2 does not load, see above; a system library that OpenCV needs is missing')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--venv', default=os.path.join(ROOT, '.venv'))
-    parser.add_argument('--mmcv', choices=('lite', 'full'), default='lite')
-    parser.add_argument('--torch-index', default='default', help='default, cpu, cu128, ..., or URL')
+    parser.add_argument('--mmcv', choices=('lite', 'full'), help='as before, else lite')
+    parser.add_argument('--torch-index', help='default, cpu, cu128, ..., or URL; as before')
+    parser.add_argument('--python-named', action='store_true', help='insist on this Python')
     arguments = parser.parse_args()
 
     venv = os.path.abspath(os.path.expanduser(arguments.venv))
+    before = read_stamp(venv)
+    wanted = request(arguments, before)
+    if wanted == before and not arguments.python_named:
+        return
     python = find_python()
-    stamp = os.path.join(venv, '.rlepose-setup')
-    wanted = fingerprint(arguments, python)
-    if os.path.exists(stamp):
-        with open(stamp) as stream:
-            if stream.read() == wanted:
-                return
     check_venv_module(python)
-    if arguments.mmcv == 'full':
+    if wanted['mmcv'] == 'full':
         check_compiler()
     started = time.time()
-    if not os.path.exists(os.path.join(venv, 'bin', 'python')):
-        print('setup: creating ' + venv, flush=True)
-        run([python, '-m', 'venv', venv])
+    make_venv(venv, python, arguments.python_named)
+    if wanted == before:
+        return
+    stamp = os.path.join(venv, STAMP)
     if os.path.exists(stamp):
         os.remove(stamp)
-    install(venv, arguments)
+    install(venv, wanted)
     with open(stamp, 'w') as stream:
-        stream.write(wanted)
+        json.dump(wanted, stream)
     print(
         'setup: done in {:.0f} s; activate with: . {}/bin/activate'.format(
             time.time() - started, os.path.relpath(venv)

@@ -6,7 +6,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=2),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='PoseVisualizationHook', enable=False),
     badcase=dict(
@@ -33,7 +33,6 @@ log_processor = dict(type='LogProcessor', window_size=50, by_epoch=True, num_dig
 log_level = 'INFO'
 load_from = None
 resume = False
-backend_args = dict(backend='local')
 
 train_cfg = dict(by_epoch=True)
 val_cfg = dict()

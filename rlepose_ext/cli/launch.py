@@ -63,7 +63,7 @@ def add_parser(subparsers) -> None:
         parser.add_argument('--cfg_file', help=argparse.SUPPRESS)
         parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none')
         gpus = 'processes with --launcher pytorch: one per GPU, or CPU ranks'
-        parser.add_argument('--gpus', '-G', type=int, default=1, metavar='N', help=gpus)
+        parser.add_argument('--gpus', '-G', type=int, metavar='N', help=gpus)
         parser.add_argument('--port', '-p', type=int, help='port of the first process')
         for option, nargs, text in _OPTIONS[name] + _COMMON_OPTIONS:
             parser.add_argument(option, nargs=nargs, action=_Forward, dest='_', help=text)
@@ -75,15 +75,19 @@ def run(args: argparse.Namespace) -> int:
     """Check the arguments, then hand over to MMPose's script.
 
     Raises:
-        UserError: config or checkpoint missing, or more processes than GPUs.
+        UserError: config or checkpoint missing, a number of processes that makes no
+            sense, or more of them than GPUs.
     """
+    if args.config and args.cfg_file:
+        raise UserError(f'two configs are named, {args.config} and {args.cfg_file}; give one')
     config = check_config(args.config or args.cfg_file)
+    check_processes(args.gpus, args.launcher)
     command = [mmpose_script(args.script), config]
     if args.script == 'test':
         command.append(check_checkpoint(args.checkpoint))
     command += ['--launcher', args.launcher, *args.forwarded]
     if args.launcher == 'pytorch':
-        return run_distributed(command, args.gpus, args.port)
+        return run_distributed(command, args.gpus or 1, args.port)
     return run_script(command)
 
 
@@ -94,13 +98,34 @@ def check_config(config: str | None) -> str:
         UserError: it is missing.
     """
     if config is None:
-        raise UserError('a config file is needed: rlepose train CONFIG')
+        raise UserError(
+            'a config file is needed, as the first argument: --cfg-options and --resume take '
+            'whatever follows them.'
+        )
     if not Path(config).is_file():
         raise UserError(
             f'config {config!r} does not exist (looked in {os.getcwd()}). Give the path of a '
             'file; configs of this project lie under configs/.'
         )
     return config
+
+
+def check_processes(processes: int | None, launcher: str) -> None:
+    """Refuse numbers that would silently do something else.
+
+    Raises:
+        UserError: fewer than one, or several without a launcher that starts them.
+    """
+    if processes is None:
+        return
+    if processes < 1:
+        raise UserError(
+            f'--gpus {processes} makes no sense; to train on the CPU set CUDA_VISIBLE_DEVICES='
+        )
+    if processes > 1 and launcher == 'none':
+        raise UserError(
+            f'--gpus {processes} without a launcher would run one process. Add --launcher pytorch.'
+        )
 
 
 def check_checkpoint(checkpoint: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import warnings
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +26,10 @@ _EXPECTED = (
 def check_coco(content: Any, path: str) -> None:
     """Raise unless ``content`` of file ``path`` has the shape of COCO keypoint annotations.
 
-    A list of images alone passes (COCO's test-dev), and so do annotations without keypoints.
+    What stock MMPose reads passes: a list of images alone (COCO's test-dev), annotations
+    without keypoints, no categories, nested keypoints. Annotations of images that are not
+    listed (a subset made by removing images) are ignored by every reader; one warning counts
+    them.
 
     Raises:
         DataError: naming the file and its first entry that is wrong.
@@ -39,21 +43,34 @@ def check_coco(content: Any, path: str) -> None:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise DataError(f'{key!r} in {path} is no list of objects; {_EXPECTED}.')
     known = {image.get('id') for image in content['images']}
+    required = {'id', 'image_id'} | ({'category_id'} if 'categories' in content else set())
+    orphans = []
     for number, ann in enumerate(content.get('annotations', [])):
-        absent = {'id', 'image_id', 'category_id'} - set(ann)
+        absent = required - set(ann)
         if absent:
             raise DataError(f'annotation number {number} in {path} has no {sorted(absent)}.')
         if ann['image_id'] not in known:
-            raise DataError(
-                f'annotation {ann["id"]} in {path} is of image {ann["image_id"]}, which is not '
-                'among its images. Remove it or add the image.'
-            )
+            orphans.append(ann)
         keypoints = ann.get('keypoints')
-        if isinstance(keypoints, list) and len(keypoints) % 3:
+        count = _count_numbers(keypoints) if isinstance(keypoints, list) else 0
+        if count % 3:
             raise DataError(
-                f'annotation {ann["id"]} in {path} has {len(keypoints)} numbers in its '
-                'keypoints; expected three for each joint: x, y, visibility (0, 1 or 2).'
+                f'annotation {ann["id"]} in {path} has {count} numbers in its keypoints; '
+                'expected three for each joint: x, y, visibility (0, 1 or 2).'
             )
+    if orphans:
+        warnings.warn(
+            f'{len(orphans)} of the {len(content["annotations"])} annotations in {path} are of '
+            f'images that it does not list (annotation {orphans[0]["id"]} of image '
+            f'{orphans[0]["image_id"]}); they are not used.',
+            stacklevel=2,
+        )
+
+
+def _count_numbers(keypoints: list) -> int:
+    """How many numbers a flat list of keypoints holds, or one with a list for each joint."""
+    nested = bool(keypoints) and isinstance(keypoints[0], list)
+    return sum(map(len, keypoints)) if nested else len(keypoints)
 
 
 def check_joint_counts(data_list: list[dict], metainfo: dict, path: str) -> None:
@@ -78,6 +95,14 @@ def check_joint_counts(data_list: list[dict], metainfo: dict, path: str) -> None
                 "metainfo=dict(from_file='.../your_dataset.py'), or the `type` of data set that "
                 'they were made for.'
             )
+
+
+def _converts_joints(pipeline: Any) -> bool:
+    """Whether samples get another set of joints after loading, so that metainfo is of that."""
+    from mmpose.datasets.transforms import KeypointConverter, SingleHandConverter
+
+    converters = (KeypointConverter, SingleHandConverter)
+    return any(isinstance(transform, converters) for transform in pipeline.transforms)
 
 
 def _checked(coco_class: type) -> type:
@@ -113,6 +138,23 @@ def _check_reader(module: ModuleType) -> None:
     module.COCO = _checked(module.COCO)
 
 
+def _check_metric(module: ModuleType) -> None:
+    _check_reader(module)
+    metric = module.CocoMetric
+    init = metric.__init__
+
+    @functools.wraps(init)
+    def checked_init(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        # Evaluation asks for them, which would be after an epoch of training.
+        evaluates = self.coco is not None and not self.format_only
+        if evaluates and 'categories' not in self.coco.dataset:
+            path = kwargs.get('ann_file') or args[0]
+            raise DataError(f"{path} has no 'categories'; {_EXPECTED}.")
+
+    metric.__init__ = checked_init
+
+
 def _guard(module: ModuleType) -> None:
     _check_reader(module)
     dataset = module.BaseCocoStyleDataset
@@ -125,7 +167,8 @@ def _guard(module: ModuleType) -> None:
             if (path or key == 'ann_file') and not module.exists(path):
                 raise missing(what, path, f'data_root and {key}')
         data_list = load_data_list(self)
-        check_joint_counts(data_list, self._metainfo, self.ann_file)
+        if not _converts_joints(self.pipeline):
+            check_joint_counts(data_list, self._metainfo, self.ann_file)
         return data_list
 
     @functools.wraps(load_annotations)
@@ -137,14 +180,15 @@ def _guard(module: ModuleType) -> None:
                 f'an image or annotation in {self.ann_file} has no {error}; {_EXPECTED}, images '
                 'with id, file_name, width and height.'
             ) from error
-        content = self.coco.dataset
-        for key in ('annotations', 'categories'):
-            if key not in content:
-                raise DataError(f'{self.ann_file} has no {key!r}; {_EXPECTED}.')
-        if content['annotations'] and not instances and self.sample_interval == 1:
+        if self.test_mode and self.data_mode == 'bottomup':
+            return instances, images  # whole images are tested, with or without annotations
+        annotations = self.coco.dataset.get('annotations')
+        if annotations is None:
+            raise DataError(f"{self.ann_file} has no 'annotations'; {_EXPECTED}.")
+        if annotations and not instances and self.sample_interval == 1:
             raise DataError(
-                f'none of the {len(content["annotations"])} annotations in {self.ann_file} has '
-                f'both bbox and keypoints; {_EXPECTED}.'
+                f'none of the {len(annotations)} annotations in {self.ann_file} is of one of its '
+                f'images and has both bbox and keypoints; {_EXPECTED}.'
             )
         return instances, images
 
@@ -156,7 +200,7 @@ def install() -> None:
     """Guard MMPose's COCO-style data sets and COCO metric once they are imported."""
     when_imported(_DATASET, _guard)
     for name in _METRICS:
-        when_imported(name, _check_reader)
+        when_imported(name, _check_metric)
 
 
 PATCH = Patch(

@@ -13,6 +13,7 @@ import os
 from types import ModuleType
 
 from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.compat.cpu_distributed import on_cpu
 from rlepose_ext.errors import UserError
 
 SWITCH = 'RLEPOSE_CPU_SPEED'
@@ -39,17 +40,11 @@ def _patch_runner(module: ModuleType) -> None:
     @functools.wraps(build_model)
     def build_fast_model(self, model):
         model = build_model(self, model)
-        if _on_cpu():
+        if on_cpu():
             _speed_up(model, *wanted())
         return model
 
     module.Runner.build_model = build_fast_model
-
-
-def _on_cpu() -> bool:
-    from mmengine.device import get_device
-
-    return get_device() == 'cpu'
 
 
 def _speed_up(model, memory: bool, layout: bool) -> None:

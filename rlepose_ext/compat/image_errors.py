@@ -69,15 +69,16 @@ def _guard(module: ModuleType) -> None:
         if 'img' in results or self.ignore_empty:
             return original(self, results)
         path = results['img_path']
-        local = self.backend_args is None and '://' not in str(path)
+        backend = (self.backend_args or {}).get('backend', 'local')
+        local = backend == 'local' and '://' not in str(path)
         if local:
             check_image_file(path)
         try:
             return original(self, results)
         except Exception as error:
             raise DataError(
-                f'image {path} cannot be read as an image ({type(error).__name__}). It is '
-                f'corrupt or no image. {_REMEDY}'
+                f'image {path} cannot be read as an image ({type(error).__name__}: {error}). If it '
+                f'is there, it is corrupt or no image. {_REMEDY}'
             ) from error
 
     load_image.transform = transform

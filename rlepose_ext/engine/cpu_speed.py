@@ -38,7 +38,7 @@ _HEAP_STEP = 64 * 1024 * 1024
 # Above this many bytes sharing is cheaper than copying twice: an input image of 256x192.
 LARGEST_SENT_BY_VALUE = 3 * 256 * 192
 
-# The backbones of these packages run in NHWC with equal results: tested, one by one.
+# Backbones of these packages give equal results in NHWC; the tests hold one of each kind.
 # Foreign code may call `view` on a feature map, which NHWC forbids, so it is left alone.
 TESTED_PACKAGES = ('mmpose', 'rlepose_ext')
 # Channel shuffles copy the map twice in NHWC: measured 0.9 times the speed.
@@ -88,8 +88,9 @@ def use_channels_last(model: nn.Module) -> bool:
 def send_small_tensors_by_value() -> None:
     """Pickle small CPU tensors by value between processes, here and in later children.
 
-    Tensors that share memory on purpose (views of a larger storage, shared or pinned
-    memory) and subclasses keep torch's way.
+    Tensors in shared memory already, views of a larger storage and subclasses keep torch's
+    way. A tensor that is to become shared by being sent must be put into shared memory
+    first (``share_memory_``).
     """
     ForkingPickler.register(Tensor, _reduce)
 

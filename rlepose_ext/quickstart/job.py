@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -35,7 +36,8 @@ class Quickstart:
         num_val: drawn held-out images.
         seed: seed of the drawings and of the training.
         num_pictures: held-out images that get a picture.
-        cfg_options: overrides for the configs, as MMPose's ``--cfg-options``.
+        epochs: epochs of the RLE stage, ``None`` for the config's.
+        cfg_options: overrides for the RLE stage and the test, as MMPose's ``--cfg-options``.
         lowest_ap: the job fails below this held-out AP.
     """
 
@@ -44,6 +46,7 @@ class Quickstart:
     num_val: int = 300
     seed: int = 0
     num_pictures: int = 8
+    epochs: int | None = None
     cfg_options: tuple[str, ...] = ()
     lowest_ap: float = LOWEST_AP
 
@@ -60,10 +63,12 @@ def run_quickstart(options: Quickstart) -> bool:
     started = time.perf_counter()
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
+    _forget_last_run(out)
     # One layout for all data: the configs look into $RLEPOSE_DATA/synthetic.
     data = out / 'data'
     _announce(1, f'drawing {options.num_train + options.num_val} images of people')
     paths = _draw_data(data / 'synthetic', options)
+    mean_pose_ap = _mean_pose_ap(paths)
 
     _announce(2, 'training: mim train mmpose')
     training = time.perf_counter()
@@ -74,12 +79,12 @@ def run_quickstart(options: Quickstart) -> bool:
     metrics = _test(out, data, checkpoint, options)
 
     _announce(4, f'drawing skeletons on {options.num_pictures} held-out images')
-    images = _draw_pictures(out, data, paths, checkpoint, options.num_pictures)
+    images = _draw_pictures(out, paths, checkpoint, options.num_pictures)
 
     _announce(5, 'summing up')
     summary = {
         'metrics': metrics,
-        'mean_pose_ap': round(_mean_pose_ap(paths), 4),
+        'mean_pose_ap': round(mean_pose_ap, 4),
         'train_seconds': round(train_seconds, 1),
         'total_seconds': round(time.perf_counter() - started, 1),
         'samples_per_second': round(_samples_per_second(out), 1),
@@ -110,10 +115,25 @@ def _announce(step: int, text: str) -> None:
     print(f'[{step}/{STEPS}] {text}', flush=True)
 
 
+def _forget_last_run(out: Path) -> None:
+    """Remove what a failing run would leave behind as if it were its own result."""
+    for name in ('summary.json', 'summary_real.json', 'warm_up/last_checkpoint'):
+        (out / name).unlink(missing_ok=True)
+    (out / 'train/last_checkpoint').unlink(missing_ok=True)
+    for name in ('pictures', 'real'):
+        shutil.rmtree(out / name, ignore_errors=True)
+
+
+def _cores() -> int:
+    """Cores that this process may use: in a container fewer than the machine has."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def _draw_data(folder: Path, options: Quickstart):
     from rlepose_ext.datasets.synthetic import write_dataset
 
-    workers = max(1, os.cpu_count() or 1)
     count = options.num_train + options.num_val
     marks = {count * tenth // 10 for tenth in range(1, 11)}
 
@@ -122,7 +142,12 @@ def _draw_data(folder: Path, options: Quickstart):
             print(f'      {done}/{total}', flush=True)
 
     paths = write_dataset(
-        folder, options.num_train, options.num_val, options.seed, progress=progress, workers=workers
+        folder,
+        options.num_train,
+        options.num_val,
+        options.seed,
+        progress=progress,
+        workers=_cores(),
     )
     if paths.reused:
         print('      already there', flush=True)
@@ -136,14 +161,23 @@ def _mim(verb: str, config: Path, arguments: Iterable[str | Path]) -> list[str |
 def _train(out: Path, data: Path, options: Quickstart) -> Path:
     """Both stages; the last checkpoint of the second."""
     env = {'RLEPOSE_DATA': str(data)}
-    overrides = [f'randomness.seed={options.seed}', *options.cfg_options]
+    seed = f'randomness.seed={options.seed}'
     warm_up, main = out / 'warm_up', out / 'train'
-    command = ['--work-dir', warm_up, '--cfg-options', *overrides]
+    command = ['--work-dir', warm_up, '--cfg-options', seed]
     watch(_mim('train', resource(WARM_UP), command), out / 'warm_up.log', env)
-    start = f'load_from={_last_checkpoint(warm_up)}'
-    command = ['--work-dir', main, '--cfg-options', start, *overrides]
+    # Through the environment: --cfg-options tears paths apart at blanks and commas.
+    env['RLEPOSE_QUICKSTART_START'] = str(_last_checkpoint(warm_up))
+    command = ['--work-dir', main, '--cfg-options', seed, *_length(options), *options.cfg_options]
     watch(_mim('train', resource(MAIN), command), out / 'train.log', env)
     return _last_checkpoint(main)
+
+
+def _length(options: Quickstart) -> list[str]:
+    """Overrides that change the number of epochs, and the schedule with it."""
+    if options.epochs is None:
+        return []
+    keys = ('train_cfg.max_epochs', 'param_scheduler.1.end', 'param_scheduler.1.T_max')
+    return [f'{key}={options.epochs}' for key in keys]
 
 
 def _last_checkpoint(work_dir: Path) -> Path:
@@ -154,7 +188,9 @@ def _last_checkpoint(work_dir: Path) -> Path:
     """
     pointer = work_dir / 'last_checkpoint'
     if not pointer.is_file():
-        raise UserError(f'training ended without a checkpoint in {work_dir}')
+        raise UserError(
+            f'training ended without a checkpoint in {work_dir}. Leave default_hooks.checkpoint on.'
+        )
     return Path(pointer.read_text().strip())
 
 
@@ -168,11 +204,10 @@ def _test(out: Path, data: Path, checkpoint: Path, options: Quickstart) -> dict[
     return json.loads(result.read_text())
 
 
-def _draw_pictures(out: Path, data: Path, paths, checkpoint: Path, count: int) -> list[Path]:
+def _draw_pictures(out: Path, paths, checkpoint: Path, count: int) -> list[Path]:
     from rlepose_ext.inference.annotated import read_annotated
     from rlepose_ext.quickstart.pictures import draw_predictions
 
-    os.environ['RLEPOSE_DATA'] = str(data)
     images = read_annotated(paths.val_json, paths.val_images)[:count]
     return draw_predictions(resource(MAIN), checkpoint, images, out / 'pictures', device())[0]
 

@@ -14,8 +14,8 @@ PHOTOGRAPHS = 'data/mmpose_samples/coco'
 
 
 def shared_folder() -> Path:
-    """``RLEPOSE_SHARED``, by default the folder ``shared`` beside the checkout."""
-    return Path(os.environ.get('RLEPOSE_SHARED', '../shared'))
+    """``RLEPOSE_SHARED``, by default ``../shared`` as seen from where the command runs."""
+    return Path(os.environ.get('RLEPOSE_SHARED', '../shared')).expanduser()
 
 
 def draw_real_images(out: Path) -> Path | None:

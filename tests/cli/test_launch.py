@@ -73,6 +73,23 @@ def test_more_processes_than_gpus_is_refused(config, capsys, monkeypatch):
     assert '--gpus 2' in error
 
 
+@pytest.mark.parametrize(
+    ('options', 'remedy'),
+    [
+        (['--gpus', '8'], '--launcher pytorch'),
+        (['--gpus', '0'], 'CUDA_VISIBLE_DEVICES='),
+        (['--launcher', 'pytorch', '--gpus', '-1'], 'CUDA_VISIBLE_DEVICES='),
+        (['--cfg_file', 'other.py'], 'give one'),
+    ],
+)
+def test_what_would_silently_do_something_else_is_refused(
+    config, handed_over, capsys, options, remedy
+):
+    assert main.main(['train', config, *options]) == 2
+    assert remedy in capsys.readouterr().err
+    assert handed_over == []
+
+
 def test_torchrun_command(config, monkeypatch):
     calls = []
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)

@@ -12,7 +12,7 @@ import pytest
 from mmengine.dataset import Compose
 from mmpose.datasets.datasets import CocoDataset
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
-from mmpose.datasets.transforms import LoadImage
+from mmpose.datasets.transforms import KeypointConverter, LoadImage
 from mmpose.evaluation.metrics import CocoMetric
 from torch.utils.data import DataLoader
 
@@ -161,20 +161,30 @@ def drop_keypoints(content):
         del ann['keypoints']
 
 
+def move_annotations_away(content):
+    for ann in content['annotations']:
+        ann['image_id'] += 100
+
+
+def nest_keypoints(content):
+    for ann in content['annotations']:
+        ann['keypoints'] = np.reshape(ann['keypoints'], (-1, 3)).tolist()
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [
         (without('images'), ["no 'images'", 'person_keypoints']),
         (without('annotations'), ["no 'annotations'"]),
-        (without('categories'), ["no 'categories'"]),
         (set_first('annotations', keypoints=[1, 2] * 17), ['annotation 1', '34 numbers', 'three']),
+        (set_first('annotations', keypoints=[[1, 2]] * 17), ['annotation 1', '34 numbers']),
         (set_first('annotations', keypoints=[1, 2, 2] * 14), ['14 joints', 'has 17', 'metainfo=']),
-        (set_first('annotations', image_id=99), ['annotation 1', 'image 99']),
         (drop_first('annotations', 'category_id'), ['number 0', 'category_id']),
         (drop_first('annotations', 'image_id'), ['number 0', 'image_id']),
         (drop_first('images', 'width'), ["'width'"]),
         (drop_first('images', 'file_name'), ["'file_name'"]),
         (drop_keypoints, ['none of the 4 annotations']),
+        (move_annotations_away, ['none of the 4 annotations', 'of one of its images']),
     ],
 )
 @pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
@@ -188,6 +198,51 @@ def test_bad_annotations(data, change, words, data_mode):
         build(folder, content, data_mode=data_mode)
     for word in [str(folder / 'ann.json'), *words]:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
+@pytest.mark.parametrize('change', [without('categories'), nest_keypoints])
+def test_what_stock_mmpose_reads_is_read(data, change, data_mode):
+    folder, content = data
+    expected = [info['keypoints'] for info in build(folder, content, data_mode=data_mode)]
+    change(content)
+    dataset = build(folder, content, data_mode=data_mode)
+    np.testing.assert_array_equal([info['keypoints'] for info in dataset], expected)
+
+
+@pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
+def test_annotations_of_images_that_were_removed_are_left_out(data, data_mode):
+    folder, content = data
+    del content['images'][1:3]
+    with pytest.warns(UserWarning, match=r'2 of the 4 annotations in .*annotation 2 of image 2'):
+        dataset = build(folder, content, data_mode=data_mode)
+    assert [info['img_id'] for info in dataset] == [1, 4]
+
+
+@pytest.mark.parametrize('change', [without('annotations'), drop_keypoints])
+def test_bottom_up_tests_whole_images_without_annotations(data, change):
+    folder, content = data
+    change(content)
+    dataset = build(folder, content, data_mode='bottomup', test_mode=True)
+    assert [dataset[i]['img_id'] for i in range(len(dataset))] == [1, 2, 3, 4]
+
+
+def test_metainfo_after_a_converter_of_joints(data):
+    metainfo = METAINFO | {'dataset_name': 'nose and eyes'}
+    pipeline = [KeypointConverter(3, mapping=[(0, 0), (1, 1), (2, 2)])]
+    dataset = build(*data, metainfo=metainfo, pipeline=pipeline)
+    assert dataset[0]['keypoints'].shape == (1, 3, 2)
+    assert dataset[0]['flip_indices'] == [0, 2, 1]
+
+
+def test_metric_needs_categories_before_it_evaluates(data):
+    folder, content = data
+    del content['categories']
+    path = folder / 'ann.json'
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"ann\.json has no 'categories'"):
+        CocoMetric(ann_file=str(path))
+    CocoMetric(ann_file=str(path), format_only=True, outfile_prefix=str(folder / 'results'))
 
 
 @pytest.mark.parametrize(

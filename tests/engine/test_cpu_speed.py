@@ -22,6 +22,47 @@ BACKBONES = {
     'RegNet': dict(arch='regnetx_400mf'),
     'ViPNAS_MobileNetV3': {},
     'AlexNet': {},
+    'SCNet': dict(depth=50),
+    'ResNeXt': dict(depth=50),
+    'ResNeSt': dict(depth=50),
+    'VGG': dict(depth=11, norm_cfg=dict(type='BN')),
+    'CPM': dict(in_channels=3, out_channels=5, feat_channels=16, num_stages=2),
+    'HRNet': dict(
+        extra={
+            'stage1': dict(
+                num_modules=1,
+                num_branches=1,
+                block='BOTTLENECK',
+                num_blocks=(1,),
+                num_channels=(8,),
+            ),
+            'stage2': dict(
+                num_modules=1,
+                num_branches=2,
+                block='BASIC',
+                num_blocks=(1, 1),
+                num_channels=(8, 16),
+            ),
+            'stage3': dict(
+                num_modules=1,
+                num_branches=3,
+                block='BASIC',
+                num_blocks=(1,) * 3,
+                num_channels=(8, 16, 32),
+            ),
+            'stage4': dict(
+                num_modules=1,
+                num_branches=4,
+                block='BASIC',
+                num_blocks=(1,) * 4,
+                num_channels=(8, 16, 32, 64),
+            ),
+        }
+    ),
+    'PyramidVisionTransformer': dict(embed_dims=8, num_layers=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
+    'SwinTransformer': dict(
+        embed_dims=24, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8), window_size=2
+    ),
     'CSPNeXt': dict(deepen_factor=0.33, widen_factor=0.25, out_indices=(4,)),
 }
 
@@ -46,7 +87,7 @@ def test_equal_outputs_and_gradients(name):
     assert use_channels_last(Estimator(fast))
     assert list(fast.state_dict()) == list(stock.state_dict())
 
-    images = torch.rand(2, 3, 96, 64, dtype=torch.float64)
+    images = torch.rand(2, 3, 128, 128, dtype=torch.float64)
     outputs = [last_map(model(images)) for model in (stock, fast)]
     torch.testing.assert_close(*outputs, rtol=1e-9, atol=1e-9)
     for output in outputs:

@@ -86,6 +86,25 @@ def test_status_follows_the_ap(tmp_path, monkeypatch, capsys, ap, status):
     assert ('FAILED' in capsys.readouterr().err) == bool(status)
 
 
+def test_a_failing_run_leaves_no_result_of_an_older_one(tmp_path, monkeypatch):
+    out = tmp_path / 'out'
+    (out / 'train').mkdir(parents=True)
+    for name in ('summary.json', 'summary_real.json', 'train/last_checkpoint'):
+        (out / name).write_text('old')
+
+    def fail(folder, options):
+        raise UserError('no space')
+
+    monkeypatch.setattr(job, '_draw_data', fail)
+    assert main.main(['quickstart', '--out', str(out)]) == 2
+    assert [path.name for path in out.rglob('*') if path.is_file()] == []
+
+
+def test_epochs_move_the_schedule_too():
+    assert job._length(Quickstart()) == []
+    assert 'param_scheduler.1.T_max=20' in job._length(Quickstart(epochs=20))
+
+
 def test_defaults_are_the_documented_ones():
     options = Quickstart()
     assert options.lowest_ap == 0.3
@@ -96,7 +115,10 @@ def test_defaults_are_the_documented_ones():
 def test_the_whole_job_in_miniature(tmp_path):
     command = [sys.executable, '-m', 'rlepose_ext.cli.main', 'quickstart', '--out', 'run']
     command += ['--train-images', '48', '--val-images', '6', '--lowest-ap', '0']
-    command += ['--cfg-options', 'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1']
+    command += ['--epochs', '1', '--cfg-options', 'default_hooks.logger.interval=1']
+    # A blank and a comma in the path are what --cfg-options would tear apart.
+    tmp_path = tmp_path / 'my work, here'
+    tmp_path.mkdir()
     env = {**os.environ, 'RLEPOSE_SHARED': str(tmp_path / 'none')}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -111,7 +133,9 @@ def test_the_whole_job_in_miniature(tmp_path):
     assert not (tmp_path / 'run' / 'summary_real.json').exists()
 
     again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert again.returncode == 0, again.stdout + again.stderr
     assert 'already there' in again.stdout
+    assert (tmp_path / 'run' / 'summary.json').is_file()
 
 
 def test_real_photographs(shared, tmp_path, monkeypatch):

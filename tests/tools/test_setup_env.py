@@ -82,33 +82,110 @@ def test_every_runtime_requirement_is_pinned(setup_env):
                 assert package.lower() in pinned, line
 
 
-def test_second_run_does_nothing(setup_env, tmp_path, monkeypatch):
-    venv = tmp_path / 'venv'
-    venv.mkdir()
-    arguments = [str(SCRIPT), '--venv', str(venv)]
-    monkeypatch.setattr(sys, 'argv', arguments)
-    monkeypatch.setattr(setup_env, 'install', lambda venv, arguments: None)
+@pytest.fixture
+def stub(setup_env, tmp_path, monkeypatch):
+    """An environment whose installations are recorded only; call it as ``make setup`` would."""
+    installed = []
+    monkeypatch.setattr(setup_env, 'install', lambda venv, wanted: installed.append(wanted))
+    monkeypatch.setattr(
+        setup_env, 'make_venv', lambda *args: (tmp_path / 'venv').mkdir(exist_ok=True)
+    )
+    monkeypatch.setattr(setup_env, 'check_compiler', lambda: None)
+
+    def setup(*options):
+        command = [str(SCRIPT), '--venv', str(tmp_path / 'venv'), *options]
+        monkeypatch.setattr(sys, 'argv', command)
+        setup_env.main()
+        return installed
+
+    return setup
+
+
+def test_second_run_does_nothing(stub):
+    assert len(stub()) == 1
+    assert len(stub()) == 1
+
+
+def test_options_hold_until_others_are_given(stub):
+    """`make setup MMCV=full`, then a plain `make test`, must not put mmcv-lite back."""
+    assert stub('--mmcv', 'full', '--torch-index', 'cpu')[-1]['mmcv'] == 'full'
+    assert len(stub()) == 1
+    (_, last) = stub('--torch-index', 'default')
+    assert (last['mmcv'], last['torch_index']) == ('full', 'default')
+
+
+def test_another_interpreter_of_the_same_setup_changes_nothing(stub, monkeypatch):
+    stub()
+    monkeypatch.setattr(sys, 'executable', '/elsewhere/python3')
+    assert len(stub()) == 1
+
+
+def test_named_python_must_fit_the_environment(setup_env, tmp_path, monkeypatch, capsys):
+    inside = tmp_path / 'bin' / 'python'
+    inside.parent.mkdir()
+    inside.write_text('#!/bin/sh\necho 3.10\n')
+    inside.chmod(0o755)
+    setup_env.make_venv(str(tmp_path), sys.executable, False)
+    error = failure(setup_env.make_venv, str(tmp_path), sys.executable, True, capsys=capsys)
+    assert 'has Python 3.10' in error
+
+
+def test_interrupted_creation_is_mended(setup_env, tmp_path, monkeypatch):
+    inside = tmp_path / 'bin' / 'python'
+    inside.parent.mkdir()
+    inside.write_text('#!/bin/sh\nexit 1\n')
+    inside.chmod(0o755)
     commands = []
     monkeypatch.setattr(setup_env, 'run', commands.append)
-    setup_env.main()
-    assert commands == [[sys.executable, '-m', 'venv', str(venv)]]
-    setup_env.main()
-    assert len(commands) == 1
-    monkeypatch.setattr(sys, 'argv', [*arguments, '--mmcv', 'full'])
-    monkeypatch.setattr(setup_env, 'check_compiler', lambda: None)
-    setup_env.main()
-    assert len(commands) == 2
+    setup_env.make_venv(str(tmp_path), 'python3', False)
+    assert commands == [['python3', '-m', 'venv', '--clear', str(tmp_path)]]
 
 
-def test_no_display_libraries_means_headless_opencv(setup_env, tmp_path, monkeypatch):
+def test_own_index_is_asked_for_torch_alone(setup_env, tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(setup_env, 'run', commands.append)
+    monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: False)
+    monkeypatch.setattr(setup_env, 'use_headless_opencv_if_needed', lambda *args: None)
+    setup_env.install(str(tmp_path), {'mmcv': 'lite', 'torch_index': 'cpu'})
+    first = commands[0]
+    assert first[-5:] == [
+        '--no-deps',
+        '--index-url',
+        setup_env.torch_index_url('cpu'),
+        'torch',
+        'torchvision',
+    ]
+    pins = (tmp_path / 'constraints.txt').read_text()
+    assert 'torch==' in pins
+    assert 'nvidia' not in pins
+    assert 'mmcv-lite' in commands[1]
+
+
+def test_compiled_mmcv_stays(setup_env, tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(setup_env, 'run', commands.append)
+    monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: True)
+    monkeypatch.setattr(setup_env, 'use_headless_opencv_if_needed', lambda *args: None)
+    setup_env.install(str(tmp_path), {'mmcv': 'lite', 'torch_index': 'default'})
+    assert not {'mmcv', 'mmcv-lite'} & {part for command in commands for part in command}
+
+
+def test_no_display_libraries_means_headless_opencv(setup_env, tmp_path, monkeypatch, capsys):
+    """Also when both were installed before: they share a folder."""
     python = tmp_path / 'bin' / 'python'
     python.parent.mkdir()
-    python.write_text('#!/bin/sh\nexit 1\n')
+    python.write_text(f'#!/bin/sh\ntest -e {tmp_path}/loads\n')
     python.chmod(0o755)
     commands = []
     monkeypatch.setattr(setup_env, 'run', commands.append)
-    setup_env.use_headless_opencv_if_needed(str(tmp_path), ['pip', 'install'])
-    assert commands[-1] == ['pip', 'install', '--no-deps', 'opencv-python-headless']
+    use = setup_env.use_headless_opencv_if_needed
+    error = failure(use, str(tmp_path), ['pip', 'install'], capsys=capsys)
+    assert 'cv2 does not load' in error
+    assert commands[0][-1] == 'opencv-python'
+    assert commands[1][-2:] == ['--force-reinstall', 'opencv-python-headless']
+    (tmp_path / 'loads').touch()
+    use(str(tmp_path), ['pip', 'install'])
+    assert len(commands) == 2
 
 
 def test_script_is_readable_by_old_pythons():

@@ -1,0 +1,38 @@
+"""The single-image demo: a picture, or one clear line."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+
+CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
+
+
+def demo(root, *arguments):
+    command = [sys.executable, 'demo/image_demo.py', *map(str, arguments)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True)
+
+
+def test_draws_and_refuses(root, tmp_path):
+    from mmengine.registry import init_default_scope
+    from mmpose.registry import MODELS
+
+    init_default_scope('mmpose')
+    config = Config.fromfile(root / CONFIG)
+    checkpoint = tmp_path / 'random.pth'
+    torch.save({'state_dict': MODELS.build(config.model).state_dict()}, checkpoint)
+    image, drawn = tmp_path / 'image.png', tmp_path / 'drawn.png'
+    cv2.imwrite(str(image), np.full((120, 90, 3), 127, np.uint8))
+
+    done = demo(root, image, CONFIG, checkpoint, '--out-file', drawn, '--box', 10, 10, 80, 110)
+    assert done.returncode == 0, done.stderr
+    assert cv2.imread(str(drawn)).shape == (120, 90, 3)
+    assert (cv2.imread(str(drawn)) != 127).any()
+
+    missing = demo(root, tmp_path / 'none.png', CONFIG, checkpoint, '--out-file', drawn)
+    assert missing.returncode == 2
+    assert 'none.png does not exist' in missing.stderr
+    assert 'Traceback' not in missing.stderr
