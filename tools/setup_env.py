@@ -79,7 +79,12 @@ def read_stamp(venv):
     if not os.path.exists(path):
         return {}
     with open(path) as stream:
-        return json.load(stream)
+        text = stream.read()
+    try:
+        return json.loads(text)
+    except ValueError:
+        # Half written: then that setup did not finish.
+        return {}
 
 
 def request(arguments, before):

@@ -120,6 +120,12 @@ def test_another_interpreter_of_the_same_setup_changes_nothing(stub, monkeypatch
     assert len(stub()) == 1
 
 
+def test_half_written_stamp_means_again(stub, setup_env, tmp_path):
+    stub()
+    (tmp_path / 'venv' / setup_env.STAMP).write_text('{"mmcv": "li')
+    assert len(stub()) == 2
+
+
 def test_named_python_must_fit_the_environment(setup_env, tmp_path, monkeypatch, capsys):
     inside = tmp_path / 'bin' / 'python'
     inside.parent.mkdir()
