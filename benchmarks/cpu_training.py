@@ -20,7 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _record import record
+from _record import commit, record
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
@@ -149,7 +149,8 @@ def measure_accuracy(folder: Path, sides: list[str], seeds: list[int]) -> None:
             # Read again: another process may have added the other side meanwhile.
             rows = json.loads(path.read_text())['rows'] if path.exists() else []
             rows = [row for row in rows if (row['name'], row['seed']) != (name, seed)]
-            rows.append({'name': name, 'seed': seed, 'epochs': 20, 'lsp_val_pck': pck})
+            row = {'name': name, 'seed': seed, 'epochs': 20, 'lsp_val_pck': pck}
+            rows.append({**row, 'commit': commit()})
             record(path, sorted(rows, key=lambda row: (row['name'], row['seed'])), seed=seeds)
             print(f'{name}, seed {seed}: {pck}', flush=True)
 
