@@ -167,6 +167,12 @@ def _guard(module: ModuleType) -> None:
             if (path or key == 'ann_file') and not module.exists(path):
                 raise missing(what, path, f'data_root and {key}')
         data_list = load_data_list(self)
+        if not data_list:
+            raise DataError(
+                f'annotation file {self.ann_file} holds no sample: no annotation has a labelled '
+                'joint in a listed image. Expected COCO keypoint annotations, such as '
+                'person_keypoints_train2017.json (instances_*.json has boxes only).'
+            )
         if not _converts_joints(self.pipeline):
             check_joint_counts(data_list, self._metainfo, self.ann_file)
         return data_list

@@ -200,6 +200,17 @@ def test_bad_annotations(data, change, words, data_mode):
         assert word in str(caught.value)
 
 
+@pytest.mark.parametrize('joint', [[0, 0, 0], None])
+def test_files_without_a_labelled_joint_are_named(data, joint):
+    folder, content = data
+    if joint is None:
+        content['annotations'] = []
+    for ann in content['annotations']:
+        ann['keypoints'], ann['num_keypoints'] = joint * 17, 0
+    with pytest.raises(DataError, match=r'ann\.json holds no sample'):
+        build(folder, content)
+
+
 @pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
 @pytest.mark.parametrize('change', [without('categories'), nest_keypoints])
 def test_what_stock_mmpose_reads_is_read(data, change, data_mode):
