@@ -25,6 +25,7 @@ _MODULES = (
     'metainfo_errors',
     'checkpoints',
     'checkpoint_match',
+    'checkpoint_writing',
     'cpu_distributed',
 )
 

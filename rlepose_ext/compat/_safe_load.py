@@ -20,12 +20,14 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from rlepose_ext.engine.checkpoint_files import damage
 from rlepose_ext.errors import UserError
 
 TRUST = 'RLEPOSE_TRUST_CHECKPOINT'
 
 # First bytes of what torch.save writes: a zip archive, or (legacy format) a pickle.
-_TORCH_MAGIC = (b'PK\x03\x04', b'\x80')
+_ZIP = b'PK\x03\x04'
+_TORCH_MAGIC = (_ZIP, b'\x80')
 # torch's convention for published files, <name>-<first digits of the sha256>.pth
 _HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')
 
@@ -97,13 +99,16 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
             f'checkpoint {str(path)!r} does not exist (looked in {os.getcwd()}). Give the path '
             'of a .pth file; training writes epoch_N.pth and best_*.pth into its work directory.'
         )
+    problem = damage(file) if _starts_like(file, _ZIP) else None
+    if problem:  # torch itself does not look at the checksums
+        raise _unreadable(file, ValueError(problem))
     try:
         with torch.serialization.safe_globals(safe_globals()):
             return torch.load(file, map_location=map_location, weights_only=True)
     except (PermissionError, MemoryError):
         raise
     except pickle.UnpicklingError as error:
-        if not _starts_like_torch(file):
+        if not _starts_like(file, _TORCH_MAGIC):
             raise _unreadable(file, error) from error
         return _load_trusted(file, map_location, error)
     except Exception as error:
@@ -200,9 +205,9 @@ def _local_path(path: str | os.PathLike) -> Path:
     return Path(text).expanduser()
 
 
-def _starts_like_torch(file: Path) -> bool:
+def _starts_like(file: Path, magic: bytes | tuple[bytes, ...]) -> bool:
     with file.open('rb') as stream:
-        return stream.read(4).startswith(_TORCH_MAGIC)
+        return stream.read(4).startswith(magic)
 
 
 def _culprit(refusal: pickle.UnpicklingError) -> str:

@@ -1,0 +1,171 @@
+"""A checkpoint is never half a file, and the last good one is never given up early.
+
+Without it mmengine writes a checkpoint under its final name, so that a kill or a full
+disk leaves a torn file there; names that file in ``last_checkpoint``; deletes the oldest
+checkpoint, and the best one so far, *before* it writes the new one; ends the whole run if
+the disk is full; and resumes from whatever ``last_checkpoint`` names, torn or not.
+
+With it a file appears whole or not at all (:mod:`rlepose_ext.engine.checkpoint_files`),
+deletions wait until the new file has been read back, a failed save is an error in the log
+and the training goes on, and ``--resume`` takes the newest checkpoint whose checksums are
+right. Can go when mmengine does the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.compat._rebind import rebind
+from rlepose_ext.engine.checkpoint_files import (
+    latest_whole,
+    remove_leftovers,
+    seal,
+    write_atomically,
+)
+
+
+class _Later:
+    """A file backend that notes deletions instead of doing them."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._deletions: list[tuple[Callable, str, int | None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._deletions.append((self._backend.remove, path, _inode(path)))
+
+    def rmtree(self, path: str) -> None:
+        self._deletions.append((self._backend.rmtree, path, _inode(path)))
+
+    def delete(self) -> None:
+        """Delete what was noted, except what has been written anew under the same name."""
+        for delete, path, inode in self._deletions:
+            if _inode(path) == inode:
+                delete(path)
+
+
+def _inode(path: str) -> int | None:
+    return os.stat(path).st_ino if os.path.exists(path) else None
+
+
+def _patch_checkpoint(module: ModuleType) -> None:
+    upstream = module.save_checkpoint
+
+    @functools.wraps(upstream)
+    def save_checkpoint(checkpoint, filename, file_client_args=None, backend_args=None):
+        if '://' in str(filename) or file_client_args is not None or backend_args is not None:
+            return upstream(checkpoint, filename, file_client_args, backend_args)
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(seal(buffer.getvalue()), filename)
+
+    def find_latest_checkpoint(path):
+        from mmengine.logging import print_log
+
+        found = latest_whole(path, lambda text: print_log(text, 'current', logging.WARNING))
+        if found is None:
+            print_log(f'no checkpoint to go on from in {path}; starting afresh', 'current')
+        return found and str(found)
+
+    for name, ours in (
+        ('save_checkpoint', save_checkpoint),
+        ('find_latest_checkpoint', find_latest_checkpoint),
+    ):
+        original = getattr(module, name)
+        setattr(module, name, ours)
+        rebind(original, ours, 'mmengine')
+
+
+def _patch_hook(module: ModuleType) -> None:
+    hook = module.CheckpointHook
+    hook._save_checkpoint_with_step = _careful(hook._save_checkpoint_with_step)
+    hook._save_best_checkpoint = _careful(hook._save_best_checkpoint)
+    before_train = hook.before_train
+
+    @functools.wraps(before_train)
+    def clean_then_begin(self, runner):
+        before_train(self, runner)
+        if runner.rank == 0 and os.path.isdir(self.out_dir):
+            remove_leftovers(self.out_dir)
+
+    hook.before_train = clean_then_begin
+
+
+def _careful(upstream: Callable) -> Callable:
+    """Let a saving method delete at its end, and survive a disk that takes no more."""
+
+    @functools.wraps(upstream)
+    def save(self, runner, *args, **kwargs):
+        if isinstance(self.file_backend, _Later):  # the best one saves the last one too
+            return upstream(self, runner, *args, **kwargs)
+        memory = _Memory(self, runner)
+        backend = self.file_backend
+        self.file_backend = later = _Later(backend)
+        try:
+            upstream(self, runner, *args, **kwargs)
+        except OSError as error:
+            memory.restore()
+            runner.logger.error(
+                f'{error.filename or self.out_dir} was NOT saved: {error.strerror or error}. '
+                'Training goes on, and the checkpoints before it are kept. Free space on that disk.'
+            )
+        else:
+            later.delete()
+        finally:
+            self.file_backend = backend
+
+    return save
+
+
+class _Memory:
+    """What a CheckpointHook believes to be on the disk."""
+
+    ATTRIBUTES = ('last_ckpt', 'best_ckpt_path')
+    KEYS = ('last_ckpt', 'best_ckpt', 'best_score', 'keep_ckpt_ids')
+
+    def __init__(self, hook: Any, runner: Any) -> None:
+        self._hook, self._hub = hook, runner.message_hub
+        self._attributes = {n: getattr(hook, n) for n in self.ATTRIBUTES if hasattr(hook, n)}
+        self._kept = list(getattr(hook, 'keep_ckpt_ids', ()))
+        self._best = dict(getattr(hook, 'best_ckpt_path_dict', {}))
+        info = self._hub.runtime_info
+        self._info = {key: info[key] for key in info if key.startswith(self.KEYS)}
+
+    def restore(self) -> None:
+        for name, value in self._attributes.items():
+            setattr(self._hook, name, value)
+        if hasattr(self._hook, 'keep_ckpt_ids'):
+            self._hook.keep_ckpt_ids.clear()
+            self._hook.keep_ckpt_ids.extend(self._kept)
+        if self._best:
+            self._hook.best_ckpt_path_dict = self._best
+        info = self._hub.runtime_info
+        for key in [key for key in info if key.startswith(self.KEYS)]:
+            del info[key]
+        info.update(self._info)
+
+
+def _install() -> None:
+    when_imported('mmengine.runner.checkpoint', _patch_checkpoint)
+    when_imported('mmengine.hooks.checkpoint_hook', _patch_hook)
+
+
+PATCH = Patch(
+    name='checkpoint_writing',
+    breaks='a kill or a full disk while saving leaves a torn checkpoint, and none to go on from',
+    since='always',
+    until='mmengine writes checkpoints under a temporary name and deletes old ones last',
+    install=_install,
+)

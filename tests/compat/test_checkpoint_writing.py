@@ -1,0 +1,161 @@
+"""Saving through mmengine's Runner: nothing good is deleted early, a full disk stops nothing."""
+
+import errno
+
+import pytest
+import torch
+from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner.checkpoint import save_checkpoint
+from torch import nn
+from torch.utils.data import DataLoader
+
+from rlepose_ext.engine import checkpoint_files
+from rlepose_ext.engine.checkpoint_files import damage
+
+SCORES = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.6}
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def train_step(self, data, optim_wrapper):
+        loss = self.layer(data).mean()
+        optim_wrapper.update_params(loss)
+        return {'loss': loss.detach()}
+
+    def val_step(self, data):
+        return [data]
+
+
+def runner(folder, epochs=5, resume=False, **hook):
+    from mmengine.evaluator import BaseMetric
+
+    class Score(BaseMetric):
+        def process(self, batch, samples):
+            self.results.append(0)
+
+        def compute_metrics(self, results):
+            return {'score': SCORES[run.epoch]}
+
+    data = DataLoader(torch.ones(4, 2), batch_size=2)
+    run = Runner(
+        model=Model(),
+        work_dir=str(folder),
+        train_dataloader=data,
+        val_dataloader=data,
+        val_evaluator=[Score()],
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        val_cfg={},
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}},
+        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'interval': 1, **hook}},
+        resume=resume,
+        experiment_name=f'{folder.name}-{epochs}-{resume}',
+    )
+    return run
+
+
+def files(folder):
+    return sorted(path.name for path in folder.glob('*.pth'))
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A function that fills the disk: writing fails from then on, until it frees it."""
+    replace = checkpoint_files.os.replace
+    state = {'full': False}
+
+    def checked(source, target):
+        if state['full']:
+            raise OSError(errno.ENOSPC, 'No space left on device', str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(checkpoint_files.os, 'replace', checked)
+    return lambda full: state.update(full=full)
+
+
+def test_saved_files_are_sealed(tmp_path):
+    runner(tmp_path, epochs=1).train()
+    assert b'rlepose_ext sha256 ' in (tmp_path / 'epoch_1.pth').read_bytes()[-100:]
+    assert damage(tmp_path / 'epoch_1.pth') is None
+
+
+def test_old_ones_go_after_the_new_one_is_there(tmp_path, monkeypatch):
+    seen = []
+    write = checkpoint_files.os.replace
+
+    def watch(source, target):
+        seen.append((target.name, files(tmp_path)))
+        write(source, target)
+
+    monkeypatch.setattr(checkpoint_files.os, 'replace', watch)
+    runner(tmp_path, epochs=3, max_keep_ckpts=1).train()
+    assert seen == [
+        ('epoch_1.pth', []),
+        ('epoch_2.pth', ['epoch_1.pth']),
+        ('epoch_3.pth', ['epoch_2.pth']),
+    ]
+    assert files(tmp_path) == ['epoch_3.pth']
+
+
+def test_the_best_one_is_replaced_last(tmp_path):
+    runner(tmp_path, save_best='score', rule='greater', max_keep_ckpts=2).train()
+    assert files(tmp_path) == ['best_score_epoch_5.pth', 'epoch_4.pth', 'epoch_5.pth']
+
+
+def test_the_same_best_twice_stays(tmp_path):
+    runner(tmp_path, epochs=2, save_best='score', rule='greater').train()
+    # as after a kill between saving the best one and noting so
+    checkpoint = torch.load(tmp_path / 'epoch_1.pth', weights_only=False)
+    checkpoint['message_hub']['runtime_info'].update(
+        best_ckpt=str(tmp_path / 'best_score_epoch_2.pth'), best_score=0.2
+    )
+    save_checkpoint(checkpoint, str(tmp_path / 'epoch_1.pth'))
+    (tmp_path / 'epoch_2.pth').unlink()
+    runner(tmp_path, epochs=2, resume=True, save_best='score', rule='greater').train()
+    assert files(tmp_path) == ['best_score_epoch_2.pth', 'epoch_1.pth', 'epoch_2.pth']
+
+
+def test_full_disk_fails_the_save_and_not_the_run(tmp_path, full_disk, capsys):
+    run = runner(tmp_path, save_best='score', rule='greater', max_keep_ckpts=2)
+
+    def fill(epoch):
+        full_disk(epoch in (3, 4))
+
+    run.register_hook(_at_epoch(fill))
+    run.train()
+    assert files(tmp_path) == ['best_score_epoch_5.pth', 'epoch_2.pth', 'epoch_5.pth']
+    assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_5.pth')
+    errors = [line for line in capsys.readouterr().out.splitlines() if 'ERROR' in line]
+    assert len(errors) == 2
+    assert 'epoch_3.pth was NOT saved: No space left on device' in errors[0]
+
+
+def _at_epoch(function):
+    from mmengine.hooks import Hook
+
+    class AtEpoch(Hook):
+        def before_train_epoch(self, runner):
+            function(runner.epoch + 1)
+
+    return AtEpoch()
+
+
+def test_resume_skips_a_torn_checkpoint(tmp_path, capsys):
+    runner(tmp_path, epochs=3).train()
+    torn = tmp_path / 'epoch_3.pth'
+    torn.write_bytes(torn.read_bytes()[:500])
+    (tmp_path / '.epoch_4.pth.writing').write_bytes(b'half')
+    run = runner(tmp_path, epochs=4, resume=True)
+    run.train()
+    assert 'epoch_3.pth is skipped' in capsys.readouterr().out
+    assert damage(torn) is None  # written anew
+    assert files(tmp_path) == [f'epoch_{n}.pth' for n in (1, 2, 3, 4)]
+    assert not list(tmp_path.glob('.*'))
+
+
+def test_nothing_to_resume_starts_afresh(tmp_path):
+    run = runner(tmp_path, epochs=1, resume=True)
+    run.train()
+    assert run.epoch == 1
