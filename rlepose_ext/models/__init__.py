@@ -1,5 +1,5 @@
 """Everything registered under ``rlepose_ext.registry.MODELS``."""
 
-from rlepose_ext.models import flows, heads, losses
+from rlepose_ext.models import backbones, estimators, flows, heads, losses, necks
 
-__all__ = ['flows', 'heads', 'losses']
+__all__ = ['backbones', 'estimators', 'flows', 'heads', 'losses', 'necks']

@@ -102,9 +102,10 @@ class RealNVP(nn.Module):
         super().__init__()
         self.register_buffer('loc', torch.zeros(2))
         self.register_buffer('cov', torch.eye(2))
-        self.register_buffer('mask', torch.tensor([[0.0, 1.0], [1.0, 0.0]] * (NUM_LAYERS // 2)))
+        mask = [[0.0, 1.0], [1.0, 0.0]] * (NUM_LAYERS // 2)
+        self.register_buffer('mask', torch.tensor(mask))
         # The same rows as plain integers: reading the buffer would wait for the device.
-        self.kept = [row.index(1.0) for row in self.mask.tolist()]
+        self.kept = [row.index(1.0) for row in mask]
         self.s = nn.ModuleList(_net(nn.Tanh()) for _ in self.kept)
         self.t = nn.ModuleList(_net() for _ in self.kept)
         self.init_weights()

@@ -1,0 +1,28 @@
+from rlepose_ext.models.layers.attention import (
+    ATTENTION,
+    relu2_attention,
+    softmax_attention,
+    softmax_plus_attention,
+)
+from rlepose_ext.models.layers.coord_attention import CoordAttention
+from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
+from rlepose_ext.models.layers.norms import ScaleNorm, rms_norm
+from rlepose_ext.models.layers.sem_gcn import GraphConvBlock, SemGCN, SemGraphConv
+from rlepose_ext.models.layers.skeleton import COCO_EDGES, adjacency, check_adjacency
+
+__all__ = [
+    'ATTENTION',
+    'COCO_EDGES',
+    'CoordAttention',
+    'GatedAttentionUnit',
+    'GraphConvBlock',
+    'ScaleNorm',
+    'SemGCN',
+    'SemGraphConv',
+    'adjacency',
+    'check_adjacency',
+    'relu2_attention',
+    'rms_norm',
+    'softmax_attention',
+    'softmax_plus_attention',
+]

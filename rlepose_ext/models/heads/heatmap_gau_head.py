@@ -1,0 +1,86 @@
+"""Heatmaps that look at each other: a gated attention unit between maps and loss.
+
+The usual head ends with a 1 x 1 convolution to one map per joint, which sees one pixel of
+the features at a time; no joint knows where another one is. Here each map is flattened to a
+token of h * w numbers, one gated attention unit (Hua et al., 2022, arXiv 2202.10447) runs
+over the K tokens, and its output is folded to maps again:
+
+    M = Conv1x1(features)                        (B, K, h, w)
+    Y = c * flatten(M) + GAU(ScaleNorm(flatten(M)))
+    heatmaps = fold(Y)                           (B, K, h, w)
+
+The unit is MMPose's ``RTMCCBlock``, which RTMPose has in front of its classifiers, with its
+residual c (one learnt factor per pixel, 1 at first) and the attention ``relu(Q K^T /
+sqrt(s))^2``. A wrong-side peak can so be suppressed by the maps of the neighbours.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmpose.models.heads import HeatmapHead
+from mmpose.models.utils.rtmcc_block import RTMCCBlock
+from torch import Tensor
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.heads.graph_query import check_map
+from rlepose_ext.models.layers.build import check_options
+from rlepose_ext.registry import MODELS
+
+GAU_OPTIONS = ('expansion_dim', 's', 'dropout_rate', 'drop_path', 'act_fn', 'use_rel_bias')
+
+
+@MODELS.register_module()
+class HeatmapGAUHead(HeatmapHead):
+    """MMPose's ``HeatmapHead`` with a gated attention unit behind it.
+
+    ``hw (2 e + s) + e hw`` weights in matrices, 2 s scales, 2 s offsets, hw residual factors
+    and one of the ScaleNorm: 2,756,097 at 48 x 64, e = 256, s = 128. Loss, log names,
+    decoding and flip test are MMPose's.
+
+    Args:
+        in_channels: channels of the last feature map.
+        out_channels: number of joints K.
+        heatmap_size: width and height of the heatmaps, heatmap px.
+        gau: ``expansion_dim`` e (default 256), and ``s`` (128), ``dropout_rate``,
+            ``drop_path``, ``act_fn`` (``'SiLU'`` or ``'ReLU'``), ``use_rel_bias`` (here false)
+            of ``RTMCCBlock``.
+        **options: further arguments of ``HeatmapHead``: ``deconv_out_channels=None`` for a
+            backbone of stride 4, ``loss``, ``decoder``, ...
+
+    Raises:
+        UserError: an unknown option, or heatmaps of another size than the codec's.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        heatmap_size: Sequence[int],
+        gau: dict | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(in_channels, out_channels, **options)
+        self.heatmap_size = tuple(heatmap_size)
+        if self.decoder is not None and tuple(self.decoder.heatmap_size) != self.heatmap_size:
+            raise UserError(
+                f'HeatmapGAUHead: heatmap_size is {self.heatmap_size}, that of the decoder is '
+                f'{tuple(self.decoder.heatmap_size)}. Type it once, in codec = dict(...), and pass '
+                "codec['heatmap_size'] to the head."
+            )
+        gau = {'expansion_dim': 256, 'use_rel_bias': False, **(gau or {})}
+        check_options('HeatmapGAUHead: gau', gau, GAU_OPTIONS)
+        area = self.heatmap_size[0] * self.heatmap_size[1]
+        # RTMCCBlock takes a factor and rounds down; half a unit more, or it may be one less.
+        factor = (gau.pop('expansion_dim') + 0.5) / area
+        self.gau = RTMCCBlock(out_channels, area, area, expansion_factor=factor, **gau)
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Heatmaps, shape (B, K, h, w), from the last of the feature maps.
+
+        Raises:
+            UserError: heatmaps of another size than the head was built for.
+        """
+        maps = super().forward(feats)
+        width, height = self.heatmap_size
+        check_map('HeatmapGAUHead', maps, (self.out_channels, height, width), 'heatmap_size')
+        return self.gau(maps.flatten(2)).view_as(maps)

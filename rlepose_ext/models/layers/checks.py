@@ -1,0 +1,52 @@
+"""What the blocks refuse when they are built.
+
+Options of a block come from a config that somebody typed. A width of ``'512'`` or ``2.5``
+would fail deep inside torch, and an unknown name at the first batch; both are named here.
+"""
+
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
+
+from rlepose_ext.errors import UserError
+
+
+def check_counts(where: str, least: int = 1, **values: Any) -> None:
+    """Refuse what is no whole number of at least ``least``.
+
+    Args:
+        where: the block, for the message.
+        least: smallest number allowed.
+        **values: by the names that the user knows.
+
+    Raises:
+        UserError: names the first that is wrong.
+    """
+    for name, value in values.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise UserError(
+                f'{where}: expected {name} to be a whole number of at least {least}, got {value!r}.'
+            )
+
+
+def check_rates(where: str, **values: Any) -> None:
+    """Refuse what is no probability, a number from 0 to 1. Arguments as above."""
+    for name, value in values.items():
+        if not isinstance(value, Real) or not 0 <= value <= 1:
+            raise UserError(f'{where}: expected {name} to be from 0 to 1, got {value!r}.')
+
+
+def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> None:
+    """Refuse a name that is none of ``known``.
+
+    Args:
+        where: the block, for the message.
+        name: of the option.
+        value: as it was given.
+        known: the names that exist.
+
+    Raises:
+        UserError: names them all.
+    """
+    if not isinstance(value, str) or value not in known:
+        raise UserError(f'{where}: expected {name} to be one of {sorted(known)}, got {value!r}.')

@@ -1,0 +1,159 @@
+"""The gated attention unit (GAU): attention and feed-forward network in one layer.
+
+Hua et al., *Transformer Quality in Linear Time*, ICML 2022, arXiv 2202.10447, section 2.
+The softmax in it is Su Jianlin's proposal, https://kexue.fm/archives/9019.
+
+Here a token is a joint: n joints, and the d numbers of a token are its flattened heatmap
+or a projection of it. Attention lets a joint look at the others, a wrist at its elbow.
+
+The feed-forward network of a Transformer, in its gated form, is
+
+    O = (U * V) Wo,     U = silu(X Wu),  V = silu(X Wv)       each (n, e), e about 2 d
+
+and sees one token at a time: U gates V. The GAU replaces V by a mixture of all tokens,
+
+    O = (U * A V) Wo,   A (n, n) attention weights                              (eq. 4)
+
+and gets A from a narrow third projection Z = silu(X Wz), (n, s), s = 128, which serves as
+query and as key after a cheap scale (and offset) per feature:
+
+    Q = Z * gamma_q + beta_q,   K = Z * gamma_k + beta_k,   A = attention(Q, K)
+
+With scales alone Q K^T is symmetric, joint i looks at j as j at i before rows are
+normalised; the offsets, or a query from elsewhere, undo that.
+
+The gate makes up for the single head, which therefore needs no s x s projections, and one
+such layer replaces attention plus feed-forward. The unit adds X and normalises:
+
+    Y = rms_norm(X + O)                 post-norm, the default
+    Y = X + O(scale_norm(X))            pre-norm, as in MMPose's RTMCCBlock
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.layers.attention import ATTENTION
+from rlepose_ext.models.layers.checks import check_choice, check_counts, check_rates
+from rlepose_ext.models.layers.norms import ScaleNorm, rms_norm
+
+NORMS = ('post_rms', 'pre_scale', 'none')
+
+
+class GatedAttentionUnit(nn.Module):
+    """One GAU layer over a set of tokens; the module's docstring has the equations.
+
+    ``dim * (2 * expansion_dim + key_dim) + expansion_dim * dim`` weights, and ``key_dim``
+    for each of gamma_q, gamma_k (beta_q, beta_k). 57,016,576 parameters at
+    (3072, 6144, 128), 4,784,384 at (512, 3072, 128).
+
+    Tokens have no position: permuting them permutes the output.
+
+    Args:
+        dim: d, features of a token.
+        expansion_dim: e.
+        key_dim: s.
+        attention: a name in :data:`~rlepose_ext.models.layers.attention.ATTENTION`.
+        query_offset: learn beta_q and beta_k as the paper does; default: scales only.
+        norm: ``'post_rms'``, ``'pre_scale'`` or ``'none'``.
+        dropout: rate for the output, before the residual is added.
+        attention_dropout: rate for the attention weights.
+        residual: add the input.
+        external_query: cross-attention: ``forward`` takes Q as it is to be used, from
+            another branch. U, V and K come from ``x``; gamma_q and beta_q do not exist.
+
+    Raises:
+        UserError: an unknown attention or norm, a bad size or rate.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        expansion_dim: int,
+        key_dim: int = 128,
+        attention: str = 'softmax',
+        query_offset: bool = False,
+        norm: str = 'post_rms',
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        residual: bool = True,
+        external_query: bool = False,
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        check_counts(name, dim=dim, expansion_dim=expansion_dim, key_dim=key_dim)
+        check_choice(name, 'attention', attention, ATTENTION)
+        check_choice(name, 'norm', norm, NORMS)
+        check_rates(name, dropout=dropout, attention_dropout=attention_dropout)
+        self.dim = dim
+        self.splits = (expansion_dim, expansion_dim, key_dim)
+        self.attention = attention
+        self.norm = norm
+        self.residual = residual
+        self.external_query = external_query
+
+        roles = 1 if external_query else 2  # K alone, or Q and K
+        self.scale_norm = ScaleNorm(dim) if norm == 'pre_scale' else None
+        self.expand = nn.Linear(dim, sum(self.splits), bias=False)
+        self.gamma = nn.Parameter(torch.ones(roles, key_dim))
+        self.beta = nn.Parameter(torch.zeros(roles, key_dim)) if query_offset else None
+        self.contract = nn.Linear(expansion_dim, dim, bias=False)
+        self.attention_dropout = nn.Dropout(attention_dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Xavier uniform matrices; Q = K = Z at the start, a joint then attends to its likes."""
+        nn.init.xavier_uniform_(self.expand.weight)
+        nn.init.xavier_uniform_(self.contract.weight)
+        nn.init.ones_(self.gamma)
+        if self.beta is not None:
+            nn.init.zeros_(self.beta)
+
+    def forward(self, x: Tensor, query: Tensor | None = None) -> Tensor:
+        """Let the tokens attend to each other.
+
+        Args:
+            x: tokens, shape (B, n, dim).
+            query: with ``external_query``, Q of shape (B, n, key_dim).
+
+        Returns:
+            Shape (B, n, dim).
+
+        Raises:
+            UserError: a shape does not fit, or ``query`` is missing or not wanted.
+        """
+        self._check(x, query)
+        hidden = x if self.scale_norm is None else self.scale_norm(x)
+        u, v, z = F.silu(self.expand(hidden)).split(self.splits, dim=-1)
+        roles = z[..., None, :] * self.gamma
+        if self.beta is not None:
+            roles = roles + self.beta
+        q, k = (query, *roles.unbind(-2)) if self.external_query else roles.unbind(-2)
+        weights = self.attention_dropout(ATTENTION[self.attention](q, k))
+        out = self.dropout(self.contract(u * (weights @ v)))
+        if self.residual:
+            out = x + out
+        return rms_norm(out) if self.norm == 'post_rms' else out
+
+    def _check(self, x: Tensor, query: Tensor | None) -> None:
+        if x.dim() != 3 or x.shape[-1] != self.dim:
+            raise UserError(
+                f'GatedAttentionUnit: expected tokens of shape (B, n, {self.dim}), got '
+                f'{tuple(x.shape)}. dim must be the size of a token; where a token is a '
+                'flattened map, that depends on the input size.'
+            )
+        if self.external_query:
+            expected = (*x.shape[:2], self.splits[-1])
+            if query is None or tuple(query.shape) != expected:
+                got = None if query is None else tuple(query.shape)
+                raise UserError(
+                    f'GatedAttentionUnit: with external_query expected a query of shape '
+                    f'{tuple(expected)}, got {got}. Give the branch of the query key_dim outputs.'
+                )
+        elif query is not None:
+            raise UserError(
+                'GatedAttentionUnit: got a query, but the unit makes its own. Build it with '
+                'external_query=True, or call it with the tokens alone.'
+            )

@@ -1,0 +1,104 @@
+"""The skeleton as a graph: joints are nodes, bones are edges, both fixed before training.
+
+A graph convolution may mix joint i with joint j only if ``adjacency[i, j]`` is true. The
+diagonal is true as well (*self loops*): without it a joint would forget its own feature,
+and a joint without bones would have nobody to average over.
+"""
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.layers.checks import check_counts
+
+# COCO's skeleton in its joint order: 0 nose, 1-2 eyes, 3-4 ears, 5-6 shoulders, 7-8 elbows,
+# 9-10 wrists, 11-12 hips, 13-14 knees, 15-16 ankles; odd numbers are the left side.
+COCO_EDGES = (
+    *((15, 13), (13, 11), (16, 14), (14, 12)),  # legs
+    *((11, 12), (5, 11), (6, 12), (5, 6)),  # trunk
+    *((5, 7), (6, 8), (7, 9), (8, 10)),  # arms
+    *((1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),  # head
+)
+
+
+def adjacency(edges: Sequence[Sequence[int]], num_joints: int) -> Tensor:
+    """Symmetric adjacency matrix of undirected edges, with self loops.
+
+    Args:
+        edges: pairs of joint indices.
+        num_joints: K.
+
+    Returns:
+        Bool, shape (K, K).
+
+    Raises:
+        UserError: ``edges`` is no list, or an edge not a pair of indices from 0 to K - 1.
+    """
+    check_counts('Skeleton', num_joints=num_joints)
+    if not isinstance(edges, Sequence):
+        raise UserError(
+            f'Skeleton: expected a list of edges, pairs of joint indices, got {edges!r}.'
+        )
+    # On the CPU also where models are built without memory, on the meta device: it is read.
+    matrix = torch.eye(num_joints, dtype=torch.bool, device='cpu')
+    for edge in edges:
+        if not (
+            isinstance(edge, Sequence)
+            and len(edge) == 2
+            and all(isinstance(joint, Integral) and 0 <= joint < num_joints for joint in edge)
+        ):
+            raise UserError(
+                f'Skeleton: expected edges as pairs of joint indices from 0 to {num_joints - 1}, '
+                f'got {edge!r}. Give edges for the {num_joints} joints of the data set '
+                '(skeleton_links of its metainfo).'
+            )
+        i, j = edge
+        matrix[i, j] = matrix[j, i] = True
+    return matrix
+
+
+def check_adjacency(
+    matrix: Tensor | Sequence[Sequence[float]], num_joints: int | None = None
+) -> Tensor:
+    """Tell an adjacency matrix that a graph convolution can use from one that it cannot.
+
+    Only the pattern of non-zeros is used, so its normalisation does not matter.
+
+    Args:
+        matrix: shape (K, K), any number type.
+        num_joints: what K must be, if known.
+
+    Returns:
+        Bool, shape (K, K).
+
+    Raises:
+        UserError: the matrix is not square, is of another joint count, or a joint has no
+            self loop.
+    """
+    try:
+        mask = torch.as_tensor(matrix, device='cpu') != 0
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f'Adjacency: expected a square matrix of numbers, got {matrix!r} ({error}). Build it '
+            'with rlepose_ext.models.layers.adjacency(edges, num_joints).'
+        ) from error
+    if mask.dim() != 2 or mask.shape[0] != mask.shape[1] or not len(mask):
+        raise UserError(
+            f'Adjacency: expected a square matrix, got shape {tuple(mask.shape)}. Build it with '
+            'rlepose_ext.models.layers.adjacency(edges, num_joints).'
+        )
+    if num_joints is not None and len(mask) != num_joints:
+        raise UserError(
+            f'Adjacency: expected {num_joints} joints, got a matrix of {len(mask)}. Give the '
+            'skeleton of the data set that the model is for.'
+        )
+    lonely = (~mask.diagonal()).nonzero().flatten().tolist()
+    if lonely:
+        raise UserError(
+            f'Adjacency: expected self loops, a non-zero diagonal, got zeros at joints {lonely}. '
+            'Add the identity to the matrix.'
+        )
+    return mask

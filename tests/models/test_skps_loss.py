@@ -1,0 +1,223 @@
+"""The adaptive wing loss: the quoted formula, MMPose's numbers, gradients, extremes."""
+
+import math
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmpose.models.losses import AdaptiveWingLoss as StockAdaptiveWingLoss
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.losses import AdaptiveWingLoss
+from rlepose_ext.models.losses.skps_functional import MAX_ERROR, adaptive_wing
+from rlepose_ext.registry import MODELS
+
+SHAPE = (3, 4, 6, 5)
+
+
+def quoted(pred, y, alpha=2.1, omega=14.0, eps=1.0, theta=0.5):
+    """Equation 3 of arXiv 1904.07399 for two numbers."""
+    d = abs(y - pred)
+    if d < theta:
+        return omega * math.log(1 + abs(d / eps) ** (alpha - y))
+    a = (
+        omega
+        * (1 / (1 + (theta / eps) ** (alpha - y)))
+        * (alpha - y)
+        * (theta / eps) ** (alpha - y - 1)
+        / eps
+    )
+    c = theta * a - omega * math.log(1 + (theta / eps) ** (alpha - y))
+    return a * d - c
+
+
+def maps(dtype=torch.float32):
+    """Predictions on both sides of theta, labels of a heatmap, weights with zeros."""
+    pred = torch.randn(SHAPE, dtype=dtype).mul(0.8)
+    target = torch.rand(SHAPE, dtype=dtype)
+    weights = (torch.rand(SHAPE[:2]) > 0.3).to(dtype)
+    return pred, target, weights
+
+
+@pytest.mark.parametrize('parameters', [
+    {}, {'alpha': 2.5, 'omega': 5.0, 'epsilon': 0.5, 'theta': 0.3}
+])  # fmt: skip
+def test_the_quoted_formula(parameters):
+    names = {'alpha': 'alpha', 'omega': 'omega', 'epsilon': 'eps', 'theta': 'theta'}
+    renamed = {names[key]: value for key, value in parameters.items()}
+    pred, target, _ = maps(torch.float64)
+    values = adaptive_wing(pred, target, **parameters)
+    expected = [
+        quoted(p, y, **renamed)
+        for p, y in zip(pred.flatten().tolist(), target.flatten().tolist(), strict=True)
+    ]
+    torch.testing.assert_close(values.flatten(), torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(('pred', 'label', 'expected'), [
+    (0.25, 0.0, 14 * math.log(1 + 0.25**2.1)),
+    (0.75, 1.0, 14 * math.log(1 + 0.25**1.1)),
+    # half a unit past theta, on the line of slope A = 14 * 1.1 * 0.5^0.1 / (1 + 0.5^1.1)
+    (0.0, 1.0, 0.5 * 9.79784961 + 14 * math.log(1 + 0.5**1.1)),
+    (1.0, 1.0, 0.0),
+])  # fmt: skip
+def test_values_by_hand(pred, label, expected):
+    pred, label = (torch.tensor(value, dtype=torch.float64) for value in (pred, label))
+    assert adaptive_wing(pred, label).item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize('label', [0.0, 0.4, 1.0, 1.21])
+def test_curve_and_line_meet(label):
+    """Value and slope agree on both sides of theta, and at theta itself."""
+    distance = torch.tensor([0.5 - 1e-7, 0.5, 0.5 + 1e-7], dtype=torch.float64, requires_grad=True)
+    target = torch.full_like(distance, label)
+    values = adaptive_wing(target + distance, target)
+    values.sum().backward()
+    torch.testing.assert_close(values[1:], values[:2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(distance.grad[1:], distance.grad[:2], atol=1e-4, rtol=0)
+
+
+def test_limits():
+    small = torch.tensor(1e-4, dtype=torch.float64)
+    # ln(1 + x) -> x: on the background nearly a squared error, on a peak nearly an absolute one
+    background = adaptive_wing(small, torch.zeros_like(small))
+    assert background.item() == pytest.approx(14 * 1e-4**2.1, rel=1e-6)
+    peak = adaptive_wing(1 + small, torch.ones_like(small))
+    assert peak.item() == pytest.approx(14 * 1e-4**1.1, rel=1e-4)
+    # far out a line: its slope from the definition
+    far = torch.tensor([100.0, 101.0], dtype=torch.float64)
+    values = adaptive_wing(far, torch.zeros_like(far))
+    assert (values[1] - values[0]).item() == pytest.approx(14 * 2.1 * 0.5**1.1 / (1 + 0.5**2.1))
+
+
+@pytest.mark.parametrize('weighted', ['none', 'joints', 'pixels'])
+def test_numbers_of_mmpose(weighted):
+    pred, target, weights = maps()
+    kwargs = {'use_target_weight': weighted != 'none', 'loss_weight': 0.7}
+    if weighted == 'pixels':
+        # Offsets of some pixels, weighted by a heatmap: labels of both signs, up to 1.2.
+        weights, target = target, 3 * torch.randn(SHAPE)
+        target = target.clamp(max=1.2 / weights.max())
+    ours, stock = AdaptiveWingLoss(**kwargs), StockAdaptiveWingLoss(**kwargs)
+    a, b = pred.clone().requires_grad_(), pred.clone().requires_grad_()
+    value, expected = ours(a, target, weights), stock(b, target, weights)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize('weighted', [False, True])
+def test_gradcheck(weighted):
+    pred, target, _ = maps(torch.float64)
+    weights = torch.rand(SHAPE, dtype=torch.float64) if weighted else None
+    pred = pred[:1, :2].requires_grad_()
+    target = target[:1, :2]
+    weights = None if weights is None else weights[:1, :2]
+    loss = AdaptiveWingLoss(use_target_weight=weighted)
+    assert torch.autograd.gradcheck(lambda x: loss(x, target, weights), (pred,))
+    assert torch.autograd.gradcheck(lambda x: adaptive_wing(x, target), (pred,))
+
+
+@pytest.mark.parametrize('rubbish', [1e3, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize('ndim', [2, 4])
+def test_weight_zero_invariance(rubbish, ndim):
+    pred, target, weights = maps()
+    if ndim == 4:
+        weights = weights[..., None, None] * torch.rand(SHAPE)
+    loss = AdaptiveWingLoss(use_target_weight=True)
+    expected = loss(pred, target, weights)
+    out = (weights == 0) if ndim == 4 else (weights == 0)[..., None, None].expand(SHAPE)
+    assert out.any()
+    pred, target = pred.masked_fill(out, rubbish), target.masked_fill(out, rubbish)
+    pred.requires_grad_()
+    value = loss(pred, target, weights)
+    assert torch.equal(value, expected)
+    value.backward()
+    assert pred.grad.isfinite().all()
+    assert not pred.grad[out].any()
+
+
+@pytest.mark.parametrize('use_target_weight', [False, True])
+def test_labels_that_are_not_finite_do_not_count(use_target_weight):
+    pred, target, _ = maps()
+    pred.requires_grad_()
+    target[0, 0] = math.nan
+    target[1, 1, 2] = math.inf
+    loss = AdaptiveWingLoss(use_target_weight=use_target_weight)
+    value = loss(pred, target, torch.ones(SHAPE[:2]))
+    value.backward()
+    assert value.isfinite()
+    assert pred.grad.isfinite().all()
+    assert not pred.grad[0, 0].any()
+
+
+@pytest.mark.parametrize('extreme', [0.0, 1e-38, 1e4, 1e20, 3e38, -3e38, math.inf])
+def test_extreme_predictions_stay_finite(extreme):
+    target = torch.linspace(0, 1, 4096).reshape(1, 1, 64, 64).repeat(1, 8, 1, 1)
+    pred = torch.full_like(target, extreme).requires_grad_()
+    loss = AdaptiveWingLoss(use_target_weight=True)
+    value = loss(pred, target, torch.ones(1, 8)) + loss(pred, target, target)
+    value.backward()
+    assert value.isfinite()
+    assert pred.grad.isfinite().all()
+    assert pred.grad.any() == (abs(extreme) < MAX_ERROR)
+
+
+def test_a_large_label_that_is_met_exactly():
+    """A weighted offset of 1.2: exponent 0.9, an infinite slope, nan in MMPose's gradient."""
+    target = torch.full((1, 1, 1, 2), 1.2)
+    results = []
+    for cls in (AdaptiveWingLoss, StockAdaptiveWingLoss):
+        pred = torch.tensor([1.2, 1.0]).reshape(1, 1, 1, 2).requires_grad_()
+        value = cls()(pred, target)
+        value.backward()
+        results.append((value.item(), *pred.grad.flatten().tolist()))
+    ours, stock = results
+    assert ours == (pytest.approx(stock[0]), 0.0, pytest.approx(stock[2]))
+    assert math.isnan(stock[1])
+
+
+def test_nothing_counts():
+    pred, target, weights = maps()
+    pred.requires_grad_()
+    value = AdaptiveWingLoss(use_target_weight=True)(pred, target, weights * 0)
+    value.backward()
+    assert value.item() == pytest.approx(0, abs=1e-12)
+    assert not pred.grad.any()
+
+
+def test_half_precision_is_computed_in_float32():
+    pred, target, weights = maps()
+    loss = AdaptiveWingLoss(use_target_weight=True)
+    half = pred.bfloat16().requires_grad_()
+    with torch.autocast('cpu', torch.bfloat16):
+        value = loss(half, target.bfloat16(), weights)
+    assert value.dtype == torch.float32
+    expected = loss(half.float(), target.bfloat16().float(), weights)
+    torch.testing.assert_close(value, expected)
+    value.backward()
+    assert half.grad.isfinite().all()
+    assert loss(pred.double(), target.double(), weights.double()).dtype == torch.float64
+
+
+def test_the_prefix_builds_ours():
+    with DefaultScope.overwrite_default_scope('mmpose'):
+        loss = MODELS.build({'type': 'rlepose_ext.AdaptiveWingLoss', 'omega': 10})
+    assert type(loss) is AdaptiveWingLoss
+    assert (loss.alpha, loss.omega, loss.epsilon, loss.theta) == (2.1, 10, 1, 0.5)
+
+
+def test_bad_input_is_named():
+    pred, target, weights = maps()
+    loss = AdaptiveWingLoss(use_target_weight=True)
+    with pytest.raises(UserError, match='heatmap_size of the codec'):
+        loss(pred, target[..., :2], weights)
+    with pytest.raises(UserError, match=r'got \(3, 3\)'):
+        loss(pred, target, weights[:, :3])
+    with pytest.raises(UserError, match='got None'):
+        loss(pred, target)
+    with pytest.raises(UserError, match='theta is 0, expected more than 0'):
+        AdaptiveWingLoss(theta=0)
+    with pytest.raises(TypeError):
+        AdaptiveWingLoss(beta=1)
