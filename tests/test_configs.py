@@ -17,7 +17,10 @@ from mmpose.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 from rlepose_ext import registry
 from rlepose_ext.models.count import count_parameters
 
-CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs'
+# Families that are part of the zoo; quickstart is an exercise.
+FAMILIES = sorted({path.parent.name for path in CONFIGS.glob('*/*.py')} - {'_base_', 'quickstart'})
 EVERY = sorted(CONFIGS.rglob('*.py'))
 LEAVES = [path for path in EVERY if path.parent.name != '_base_']
 RLE = sorted((CONFIGS / 'rle').glob('*.py'))
@@ -65,6 +68,12 @@ def build_model(config):
     for part in dicts(config.model):
         part.pop('init_cfg', None)  # no download
     return MODELS.build(config.model)
+
+
+def build_on_meta(path):
+    """The model without its weights: counting needs no memory."""
+    with torch.device('meta'):
+        return build_model(Config.fromfile(path))
 
 
 def test_there_are_configs():
@@ -165,6 +174,10 @@ def test_parameters(path):
         expected = 23_508_032 + 2 * 17 * 2049
     elif 'res50' in path.name:
         expected = 23_647_364
+    elif 'alexnet' in path.name:
+        expected = 2_487_172
+    elif 'scnet50' in path.name:
+        expected = 23_654_916
     else:
         expected = WIDTHS[path.name.split('mobilenetv2-')[1][:3]]
     assert count_parameters(model) == expected
@@ -287,19 +300,22 @@ def test_lsp_loads_whole(shared, monkeypatch):
     assert packed['data_samples'].gt_instance_labels.keypoint_labels.shape == (1, 14, 2)
 
 
-def test_documents_name_every_config():
-    readme = (CONFIGS / 'rle' / 'README.md').read_text()
-    metafile = yaml.safe_load((CONFIGS / 'rle' / 'metafile.yml').read_text())
+@pytest.mark.parametrize('family', FAMILIES)
+def test_documents_name_every_config(family):
+    folder = CONFIGS / family
+    readme = (folder / 'README.md').read_text()
+    metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
     listed = {model['Config'] for model in metafile['Models']}
-    assert listed == {f'configs/rle/{path.name}' for path in RLE}
+    assert listed == {f'configs/{family}/{path.name}' for path in folder.glob('*.py')}
     collections = {collection['Name'] for collection in metafile['Collections']}
     for model in metafile['Models']:
         assert model['In Collection'] in collections
         assert model['Name'] == Path(model['Config']).stem
-    for path in RLE:
-        assert f'({path.name})' in readme, path.name
-    for total in (*WIDTHS.values(), 23_647_364):
+        total = model['Metadata']['Parameters']
+        assert total == count_parameters(build_on_meta(ROOT / model['Config'])), model['Name']
         assert f'{total:,}' in readme
+    for path in folder.glob('*.py'):
+        assert f'({path.name})' in readme, path.name
 
 
 def draw_data(folder):

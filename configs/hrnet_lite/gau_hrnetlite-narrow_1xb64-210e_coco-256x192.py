@@ -1,0 +1,10 @@
+# The unit at 512 numbers per joint instead of 3072: ScaleNorm and a projection first. A fifth
+# of "superlite"'s parameters. No number in the founding notebook.
+_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+
+model = dict(
+    head=dict(
+        embed=dict(dim=512, norm='scale'),
+        gau=dict(expansion_dim=3072, attention='softmax_plus'),
+    )
+)

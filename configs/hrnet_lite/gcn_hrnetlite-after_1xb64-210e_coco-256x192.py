@@ -1,0 +1,10 @@
+# Swapped: the unit first, then a graph network over the logits of each axis, hidden width
+# twice the bins. No number in the founding notebook.
+_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+
+model = dict(
+    head=dict(
+        gau=dict(expansion=2, attention='softmax_plus'),
+        gcn_after=dict(hidden_ratio=2.0),
+    )
+)

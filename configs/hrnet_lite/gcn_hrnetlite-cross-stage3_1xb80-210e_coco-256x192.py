@@ -1,0 +1,17 @@
+# Cross-attention: the query of the unit is a graph network over the third input of stage 3,
+# 128 channels at a quarter of the size (the founding notebook's idea 2, "gaugcn3"). Its
+# number is in a lost figure.
+_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+
+train_dataloader = dict(batch_size=80)
+auto_scale_lr = dict(base_batch_size=80)
+
+model = dict(
+    backbone=dict(taps=['stage3_input2']),
+    head=dict(
+        embed=dict(dim=512, norm='scale'),
+        gau=dict(expansion_dim=3072, attention='softmax_plus'),
+        query=dict(source=0, in_channels=128, downscale=4, hidden_dim=512),
+        classifiers=dict(hidden_dim=512),
+    ),
+)

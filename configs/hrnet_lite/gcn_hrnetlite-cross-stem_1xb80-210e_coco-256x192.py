@@ -1,0 +1,16 @@
+# Cross-attention: the query of the unit is a graph network over the map of the stem, 64 channels
+# (the founding notebook's idea 2, "gaugcn2"). Its number is in a lost figure.
+_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+
+train_dataloader = dict(batch_size=80)
+auto_scale_lr = dict(base_batch_size=80)
+
+model = dict(
+    backbone=dict(taps=['stem']),
+    head=dict(
+        embed=dict(dim=512, norm='scale'),
+        gau=dict(expansion_dim=3072, attention='softmax_plus'),
+        query=dict(source=0, in_channels=64, hidden_dim=512),
+        classifiers=dict(hidden_dim=512),
+    ),
+)

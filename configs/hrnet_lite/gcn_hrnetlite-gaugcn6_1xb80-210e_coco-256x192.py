@@ -1,0 +1,16 @@
+# The notebook's "gaugcn6": as gaugcn5 with ScaleNorm, and the query of the unit from the third
+# input of stage 3 as in gaugcn3. No number in the notebook.
+_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+
+train_dataloader = dict(batch_size=80)
+auto_scale_lr = dict(base_batch_size=80)
+
+model = dict(
+    backbone=dict(taps=['stage3_input2']),
+    head=dict(
+        embed=dict(dim=256, norm='scale'),
+        gau=dict(expansion_dim=512, attention='softmax_plus'),
+        query=dict(source=0, in_channels=128, downscale=4, hidden_dim=512),
+        classifiers=dict(hidden_dim=512),
+    ),
+)

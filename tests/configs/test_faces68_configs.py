@@ -1,0 +1,208 @@
+"""The faces68 configs: mirror pairs against the data, equal budgets, real samples, one epoch."""
+
+import json
+from pathlib import Path
+
+import faces68
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpose.registry import DATASETS, KEYPOINT_CODECS, MODELS
+
+from rlepose_ext.geometry.spaces import input_to_image
+from rlepose_ext.models.count import count_parameters
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+BASE = CONFIGS / '_base_' / 'faces68_topdown.py'
+SKPS, HEATMAP, RLE = (
+    CONFIGS / 'skps' / f'{stem}_faces68-128x128.py'
+    for stem in (
+        'td-hm_mobilenetv2-050_skps-1xb64',
+        'td-hm_mobilenetv2-050_1xb64',
+        'rle_mobilenetv2-050_1xb64',
+    )
+)
+each = pytest.mark.parametrize('path', [SKPS, HEATMAP, RLE], ids=['skps', 'heatmap', 'rle'])
+# 1x1 from 1360 to 96 channels and 3x3 to 96, both with bias and batch norm
+NECK_OF_MAPS = 1360 * 96 + 3 * 96 + 9 * 96 * 96 + 3 * 96
+TOTALS = {
+    SKPS: 687_680 + NECK_OF_MAPS + 97 * 3 * 68,
+    HEATMAP: 687_680 + NECK_OF_MAPS + 97 * 68,
+    RLE: 687_680 + 1281 * 4 * 68,
+}
+
+
+@pytest.fixture(autouse=True)
+def _mmpose_scope():
+    init_default_scope('mmpose')
+
+
+@pytest.fixture
+def faces(shared, monkeypatch):
+    """The folder of faces68; configs look there."""
+    folder = shared / 'data' / 'faces68'
+    if not folder.is_dir():
+        pytest.skip(f'no faces at {folder}')
+    monkeypatch.setenv('RLEPOSE_DATA', str(folder.parent))
+    return folder
+
+
+def without_file(config):
+    config.model.backbone.init_cfg = None
+    return config
+
+
+@each
+def test_parameters(path):
+    assert count_parameters(MODELS.build(without_file(Config.fromfile(path)).model)) == TOTALS[path]
+
+
+def without_head(path):
+    """The config, less what belongs to the method."""
+    config = Config.fromfile(path).to_dict()
+    codec = config.pop('codec')
+    assert config['model'].pop('head')['decoder'] == codec
+    for pipeline in (config['train_pipeline'], config['train_dataloader']['dataset']['pipeline']):
+        assert pipeline[5] == {'type': 'GenerateTarget', 'encoder': codec}
+        del pipeline[5]
+    for key in ('neck', 'test_cfg'):
+        del config['model'][key]
+    del config['model']['backbone']['out_indices']
+    return config
+
+
+def test_heads_differ_in_features_codec_and_head_only():
+    assert without_head(SKPS) == without_head(HEATMAP) == without_head(RLE)
+    skps, maps = (Config.fromfile(path) for path in (SKPS, HEATMAP))
+    assert skps.model.backbone == maps.model.backbone
+    assert skps.model.neck == maps.model.neck
+    for key in ('in_channels', 'conv_out_channels', 'conv_kernel_sizes', 'out_channels'):
+        assert skps.model.head[key] == maps.model.head[key]
+    for key in ('input_size', 'heatmap_size', 'sigma'):
+        assert skps.codec[key] == maps.codec[key]
+
+
+def test_the_mirrored_mean_face_is_the_mean_face(faces):
+    """Each landmark's partner is the one its mirror image falls on, over all 2,472 faces."""
+    points = np.concatenate([load(faces / f'faces68_{split}.json') for split in ('train', 'val')])
+    assert len(points) == 2040 + 432
+    # Complex plane, eye corners 36 and 45 at -1/2 and 1/2: mirroring is x + iy -> -x + iy.
+    plane = points[..., 0] + 1j * points[..., 1]
+    right, left = plane[:, 36:37], plane[:, 45:46]
+    mean = ((plane - (right + left) / 2) / (left - right)).mean(axis=0)
+    distance = np.abs(-mean.conj()[:, None] - mean[None])
+    info = Config.fromfile(BASE).metainfo.keypoint_info
+    ids = {entry.name: entry.id for entry in info.values()}
+    pairs = [ids[entry.swap] if entry.swap else entry.id for entry in info.values()]
+    assert [pairs[partner] for partner in pairs] == list(range(68))
+    assert [i for i, partner in enumerate(pairs) if i == partner] == [
+        8, 27, 28, 29, 30, 33, 51, 57, 62, 66,
+    ]  # fmt: skip
+    # In eye distances; the outer and inner corners of the mouth are 0.01 from each other.
+    matched = distance[range(68), pairs]
+    assert matched.max() < 0.06
+    nearest = distance.argmin(axis=1)
+    corners = {48, 54, 60, 64}
+    assert all(nearest[i] == pairs[i] or {i, nearest[i]} & corners for i in range(68))
+    assert distance[[48, 54, 60, 64], [54, 48, 64, 60]].max() < 0.02
+
+
+def load(path):
+    content = json.loads(path.read_text())
+    return np.array([ann['keypoints'] for ann in content['annotations']]).reshape(-1, 68, 3)[
+        ..., :2
+    ]
+
+
+def test_contours_are_drawn_in_order():
+    links = [entry.link for entry in Config.fromfile(BASE).metainfo.skeleton_info.values()]
+    assert len(links) == 16 + 4 + 4 + 3 + 4 + 6 + 6 + 12 + 8
+    steps = [[int(name.removeprefix('kpt-')) for name in link] for link in links]
+    backwards = [(a, b) for a, b in steps if b != a + 1]
+    assert backwards == [(41, 36), (47, 42), (59, 48), (67, 60)]
+
+
+def test_unit_of_the_metric_is_the_distance_of_outer_eye_corners():
+    evaluator = Config.fromfile(SKPS).val_evaluator
+    assert evaluator == dict(type='NME', norm_mode='keypoint_distance', keypoint_indices=[36, 45])
+
+
+@each
+def test_labels_of_real_faces_go_to_targets_and_back(path, faces):
+    """Landmarks of the photograph, through crop and targets, within the codec's resolution."""
+    config = Config.fromfile(path)
+    loader = config.val_dataloader.dataset
+    loader.pipeline.insert(-1, {'type': 'GenerateTarget', 'encoder': config.codec})
+    dataset = DATASETS.build(loader)
+    assert len(dataset) == 432
+    codec = KEYPOINT_CODECS.build(config.codec)
+    # A heatmap's pixel is 4 px of the crop; a quarter shift is never more than 2 off.
+    bound = {SKPS: 0.01, HEATMAP: 2.0, RLE: 0.01}[path]
+    for index in range(0, 432, 36):
+        sample = dataset[index]['data_samples']
+        labels = sample.gt_instance_labels
+        assert labels.keypoint_weights.min() == 1
+        if path == RLE:
+            points, _ = codec.decode(labels.keypoint_labels.numpy())
+        elif path == SKPS:
+            fields = sample.gt_fields
+            points, _ = codec.decode(fields.heatmaps.numpy(), fields.displacements.numpy())
+        else:
+            points, _ = codec.decode(sample.gt_fields.heatmaps.numpy())
+        meta = sample.metainfo
+        points = input_to_image(
+            points, meta['input_center'], meta['input_scale'], meta['input_size']
+        )
+        px_of_image = (meta['input_scale'] / meta['input_size']).max()
+        error = np.abs(points - sample.gt_instances.keypoints).max()
+        assert error < bound * px_of_image + 1e-3
+
+
+def test_benchmark_trains_these_configs():
+    assert {CONFIGS.parent / config for config, _ in faces68.SIDES.values()} == {SKPS, HEATMAP, RLE}
+    config, options = faces68.SIDES['heatmap, unbiased']
+    config = Config.fromfile(CONFIGS.parent / config)
+    config.merge_from_dict({key: value == 'True' for key, _, value in map(split_option, options)})
+    encoder = config.train_dataloader.dataset.pipeline[5].encoder
+    assert encoder == config.model.head.decoder == {**config.codec, 'unbiased': True}
+    assert config.train_cfg.max_epochs == faces68.EPOCHS
+    assert config.param_scheduler[1].end == config.param_scheduler[1].T_max == faces68.EPOCHS
+
+
+def split_option(option):
+    return option.partition('=')
+
+
+def test_benchmark_adds_up_over_runs(tmp_path):
+    path = tmp_path / 'faces68.json'
+    first = {'name': 'RLE', 'seed': 1, 'epochs': 20, 'nme': 0.5}
+    rows = [first, {**first, 'name': 'SKPS'}, {**first, 'seed': 0}, {**first, 'nme': 0.4}]
+    for row in rows:
+        faces68.add(path, row, epochs=20)
+    written = json.loads(path.read_text())['rows']
+    assert written == [rows[1], rows[2], rows[3]]
+
+
+@pytest.mark.slow
+@each
+def test_an_epoch_lowers_the_error(path, faces, tmp_path):
+    """96 faces, one epoch: all losses finite, every parameter moves, NME is measured."""
+    config = without_file(Config.fromfile(path))
+    config.train_cfg.update(max_epochs=1, val_interval=1)
+    config.train_dataloader.dataset.indices = 96
+    config.val_dataloader.dataset.indices = 32
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        config[name].update(batch_size=32, num_workers=0, persistent_workers=False)
+    config.default_hooks.logger.interval = 1
+    config.work_dir = str(tmp_path)
+    runner = Runner.from_cfg(config)
+    before = {key: value.clone() for key, value in runner.model.named_parameters()}
+    runner.train()
+    for key, value in runner.model.named_parameters():
+        assert torch.isfinite(value).all(), key
+        assert (value != before[key]).any(), key
+    assert 0 < runner.message_hub.get_scalar('val/NME').current() < 10
+    assert list(tmp_path.glob('best_NME_epoch_1.pth'))

@@ -1,0 +1,85 @@
+"""One config of each family through ``mim train mmpose`` and ``mim test mmpose -C``.
+
+The front door, as the documents show it: two processes per family, two iterations of two
+samples, one validation, a checkpoint, a test of it. The other configs are in
+``test_miniature_runner.py``.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    'model.backbone.init_cfg=None',
+    'train_cfg.max_epochs=1',
+    'train_cfg.val_interval=1',
+    'train_dataloader.batch_size=2',
+    'train_dataloader.dataset.indices=4',
+    'default_hooks.logger.interval=1',
+    *(
+        f'{split}_dataloader.{option}'
+        for split in ('train', 'val', 'test')
+        for option in ('num_workers=0', 'persistent_workers=False')
+    ),
+]
+# config, options of the test, metrics that it must give
+FAMILIES = {
+    'rle': (
+        'configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py',
+        [],
+        ['coco/AP'],
+    ),
+    'skps': (
+        'configs/skps/td-hm_hrnetv2-w18_skps-1xb64-80e_wflw-256x256.py',
+        [],
+        ['NME', 'NME_blur'],
+    ),
+    'simcc_rle': (
+        'configs/simcc_rle/simcc-rle_mobilenetv2-075_1xb64-210e_coco-192x192.py',
+        ['model.test_cfg.sigma_scores=True'],
+        ['coco/AP'],
+    ),
+    'hrnet_lite': (
+        'configs/hrnet_lite/gcn_hrnetlite-parallel_1xb64-210e_coco-256x192.py',
+        [],
+        ['coco/AP'],
+    ),
+}
+
+
+def mim(root, data, command, config, *arguments):
+    done = subprocess.run(
+        [sys.executable, '-m', 'mim', command, 'mmpose', config, *map(str, arguments)],
+        cwd=root,
+        env={**os.environ, 'RLEPOSE_DATA': str(data), 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_mim_trains_and_tests(family, root, miniature, tmp_path):
+    config, test_options, metrics = FAMILIES[family]
+    log = mim(
+        root, miniature, 'train', config, '--work-dir', tmp_path / 'work', '--cfg-options', *SMALL
+    )
+    assert log.count('Epoch(train) [1][') == 2
+    assert 'Epoch(val) [1]' in log
+    checkpoint = tmp_path / 'work/epoch_1.pth'
+    assert checkpoint.is_file()
+
+    out = tmp_path / 'metrics.json'
+    where = ['-C', checkpoint, '--work-dir', tmp_path / 'test', '--out', out]
+    mim(root, miniature, 'test', config, *where, '--cfg-options', *SMALL, *test_options)
+    measured = json.loads(out.read_text())
+    for name in metrics:
+        assert math.isfinite(measured[name]), name
