@@ -1,0 +1,35 @@
+"""Every generated table of the documents, by the name of its block."""
+
+from collections.abc import Callable
+
+from doc_tables.common import measured
+from doc_tables.compat import mmcv_ops, patches
+from doc_tables.configs import BY_HAND, FAMILIES, family_configs
+from doc_tables.speed import (
+    cpu_training,
+    cpu_training_accuracy,
+    quickstart,
+    rle_loss,
+    skps_codec,
+    synthetic,
+)
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    'rle_loss': measured('rle_loss', 'python benchmarks/rle_loss.py', rle_loss),
+    'cpu_training': measured('cpu_training', 'python benchmarks/cpu_training.py', cpu_training),
+    'cpu_training_accuracy': measured(
+        'cpu_training_accuracy',
+        'python benchmarks/cpu_training.py --accuracy',
+        cpu_training_accuracy,
+    ),
+    'quickstart': measured('quickstart', 'make demo', quickstart),
+    'synthetic': measured(
+        'synthetic',
+        'python benchmarks/synthetic.py',
+        synthetic,
+    ),
+    **{f'{family}_configs': family_configs(family) for family in FAMILIES if family not in BY_HAND},
+    'skps_codec': measured('skps_codec', 'python benchmarks/skps_codec.py', skps_codec),
+    'patches': patches,
+    'mmcv_ops': mmcv_ops,
+}
