@@ -251,7 +251,7 @@ BAD = {
     'no width': ({'gau': {'key_dim': 4}}, 'either expansion_dim or expansion'),
     'two widths': ({'gcn_before': {'hidden_dim': 4, 'hidden_ratio': 1}}, 'either hidden_dim'),
     'no width left': ({'gau': {'expansion': 0.001}}, 'times 48 .* at least 1, got 0.001'),
-    'width as text': ({'gau': {'expansion': '2'}}, "expansion times 48 .* got '2'"),
+    'width as text': ({'gau': {'expansion': '2'}}, "expansion .* number above 0, got '2'"),
     'broken width': ({'gau': {'expansion_dim': 9.5}}, 'expansion_dim .* whole number .* got 9.5'),
     'no joints': ({'out_channels': 0}, 'out_channels .* at least 1, got 0'),
     'list of channels': ({'in_channels': [6, 6]}, r'in_channels .* got \[6, 6\]'),

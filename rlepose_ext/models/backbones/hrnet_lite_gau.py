@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.backbones.hrnet_lite import HRNetLite
 from rlepose_ext.models.layers.build import build_gau
+from rlepose_ext.models.layers.checks import check_size
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
 from rlepose_ext.registry import MODELS
 
@@ -48,7 +49,8 @@ class HRNetLiteGAU(HRNetLite):
 
     def __init__(self, input_size: Sequence[int], gau: dict, **options: Any) -> None:
         super().__init__(**options)
-        if len(input_size) != 2 or any(side < 1 or side % STRIDES[-1] for side in input_size):
+        check_size('HRNetLiteGAU', input_size=input_size)
+        if any(side % STRIDES[-1] for side in input_size):
             raise UserError(
                 f'HRNetLiteGAU: expected input_size as (width, height), multiples of '
                 f'{STRIDES[-1]}, got {tuple(input_size)}.'

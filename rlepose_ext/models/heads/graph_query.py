@@ -47,10 +47,11 @@ class GraphQuery(nn.Module):
         self.conv = None
         width, height = map_size
         if self.source != 'head':
-            if not isinstance(self.source, int) or 'in_channels' not in options:
+            index = isinstance(self.source, int) and not isinstance(self.source, bool)
+            if not index or self.source == -1 or 'in_channels' not in options:
                 raise UserError(
-                    "query: expected source='head', or source=INDEX of a feature map with its "
-                    f'in_channels, got {dict(options)!r}.'
+                    "query: expected source='head', or source=INDEX of a feature map before the "
+                    f"last one, the head's own, with its in_channels; got {dict(options)!r}."
                 )
             downscale = options.get('downscale', 1)
             check_counts('query', in_channels=options['in_channels'], downscale=downscale)

@@ -24,6 +24,7 @@ from torch import Tensor
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.graph_query import check_map
 from rlepose_ext.models.layers.build import check_options
+from rlepose_ext.models.layers.checks import check_choice, check_counts, check_size
 from rlepose_ext.registry import MODELS
 
 GAU_OPTIONS = ('expansion_dim', 's', 'dropout_rate', 'drop_path', 'act_fn', 'use_rel_bias')
@@ -59,16 +60,21 @@ class HeatmapGAUHead(HeatmapHead):
         gau: dict | None = None,
         **options: Any,
     ) -> None:
+        check_size('HeatmapGAUHead', heatmap_size=heatmap_size)
         super().__init__(in_channels, out_channels, **options)
         self.heatmap_size = tuple(heatmap_size)
-        if self.decoder is not None and tuple(self.decoder.heatmap_size) != self.heatmap_size:
+        codecs = getattr(self.decoder, 'heatmap_size', None)
+        if self.decoder is not None and (codecs is None or tuple(codecs) != self.heatmap_size):
             raise UserError(
-                f'HeatmapGAUHead: heatmap_size is {self.heatmap_size}, that of the decoder is '
-                f'{tuple(self.decoder.heatmap_size)}. Type it once, in codec = dict(...), and pass '
-                "codec['heatmap_size'] to the head."
+                f'HeatmapGAUHead: heatmap_size is {self.heatmap_size}, that of the decoder, a '
+                f'{type(self.decoder).__name__}, is {codecs}. Take a codec of heatmaps, type the '
+                "size once, in codec = dict(...), and pass codec['heatmap_size'] to the head."
             )
-        gau = {'expansion_dim': 256, 'use_rel_bias': False, **(gau or {})}
+        gau = {} if gau is None else gau
         check_options('HeatmapGAUHead: gau', gau, GAU_OPTIONS)
+        gau = {'expansion_dim': 256, 's': 128, 'act_fn': 'SiLU', 'use_rel_bias': False, **gau}
+        check_counts('HeatmapGAUHead: gau', expansion_dim=gau['expansion_dim'], s=gau['s'])
+        check_choice('HeatmapGAUHead: gau', 'act_fn', gau['act_fn'], ('ReLU', 'SiLU'))
         area = self.heatmap_size[0] * self.heatmap_size[1]
         # RTMCCBlock takes a factor and rounds down; half a unit more, or it may be one less.
         factor = (gau.pop('expansion_dim') + 0.5) / area

@@ -35,13 +35,19 @@ from torch import Tensor, nn
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.graph_query import GraphQuery, check_map
 from rlepose_ext.models.layers.build import (
+    SKELETONS,
     build_embed,
     build_gau,
     build_gcn,
     check_options,
     skeleton_graph,
 )
-from rlepose_ext.models.layers.checks import check_counts
+from rlepose_ext.models.layers.checks import (
+    check_choice,
+    check_counts,
+    check_positive,
+    check_size,
+)
 from rlepose_ext.models.layers.coord_attention import CoordAttention
 from rlepose_ext.registry import MODELS
 
@@ -101,7 +107,10 @@ class TokenSimCCHead(SimCCHead):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         check_counts('TokenSimCCHead', in_channels=in_channels, out_channels=out_channels)
+        check_positive('TokenSimCCHead', simcc_split_ratio=simcc_split_ratio)
         check_sizes(input_size, in_featuremap_size)
+        if isinstance(skeleton, str):
+            check_choice('TokenSimCCHead', 'skeleton', skeleton, SKELETONS)
         self._linear_classifiers = classifiers is None
         super().__init__(
             in_channels=in_channels,
@@ -117,10 +126,11 @@ class TokenSimCCHead(SimCCHead):
         self._check_decoder()
         joints, area = out_channels, in_featuremap_size[0] * in_featuremap_size[1]
         bins = self.mlp_head_x.out_features, self.mlp_head_y.out_features
-        if gau is None and (query or gcn_parallel):
+        if gau is None and (query is not None or gcn_parallel is not None):
             raise UserError('TokenSimCCHead: query and gcn_parallel need gau=dict(...).')
         with_graph = (gcn_before, query, gcn_parallel, classifiers, gcn_after)
-        graph = skeleton_graph(skeleton, joints) if any(with_graph) else None
+        needed = any(options is not None for options in with_graph)
+        graph = skeleton_graph(skeleton, joints) if needed else None
 
         dim = area
         self.coord_attention = self.embed = self.gcn_before = self.gau = None
@@ -234,7 +244,12 @@ class TokenSimCCHead(SimCCHead):
         if self.decoder is None:
             return
         for name in ('input_size', 'simcc_split_ratio'):
-            ours, codecs = getattr(self, name), getattr(self.decoder, name)
+            ours, codecs = getattr(self, name), getattr(self.decoder, name, None)
+            if codecs is None:
+                raise UserError(
+                    f'TokenSimCCHead: the decoder is a {type(self.decoder).__name__}, which has no '
+                    f"{name}. Expected a codec of SimCC: dict(type='SimCCLabel', ...)."
+                )
             if not np.array_equal(ours, codecs):
                 raise UserError(
                     f'TokenSimCCHead: {name} is {ours}, that of the decoder is {codecs}. Type it '
@@ -253,11 +268,9 @@ def check_sizes(input_size: Sequence[int], map_size: Sequence[int]) -> None:
         UserError: not a pair each, or the input is not the same whole number of times
             larger than the map in both directions.
     """
-    fits = len(input_size) == len(map_size) == 2 and min(*input_size, *map_size) > 0
-    if fits:
-        (w, h), (map_w, map_h) = input_size, map_size
-        fits = w % map_w == 0 and h % map_h == 0 and w // map_w == h // map_h
-    if not fits:
+    check_size('TokenSimCCHead', input_size=input_size, in_featuremap_size=map_size)
+    (w, h), (map_w, map_h) = input_size, map_size
+    if w % map_w or h % map_h or w // map_w != h // map_h:
         raise UserError(
             f'TokenSimCCHead: in_featuremap_size {tuple(map_size)} does not fit input_size '
             f'{tuple(input_size)}. Expected (width, height) each, the input the same whole number '

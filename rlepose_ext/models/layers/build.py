@@ -11,13 +11,12 @@ or, where the method fixes it, as a number (``expansion_dim``, ``hidden_dim``).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts
+from rlepose_ext.models.layers.checks import check_counts, check_positive
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
 from rlepose_ext.models.layers.norms import ScaleNorm
 from rlepose_ext.models.layers.sem_gcn import SemGCN
@@ -72,7 +71,8 @@ def width(where: str, options: Mapping[str, Any], fixed: str, multiple: str, of:
         check_counts(where, **{fixed: options[fixed]})
         return options[fixed]
     factor = options[multiple]
-    if not isinstance(factor, Real) or round(factor * of) < 1:
+    check_positive(where, **{multiple: factor})
+    if round(factor * of) < 1:
         raise UserError(
             f'{where}: expected {multiple} times {of} to be a width of at least 1, got {factor!r}.'
         )

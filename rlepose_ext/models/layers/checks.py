@@ -4,7 +4,8 @@ Options of a block come from a config that somebody typed. A width of ``'512'`` 
 would fail deep inside torch, and an unknown name at the first batch; both are named here.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -23,10 +24,29 @@ def check_counts(where: str, least: int = 1, **values: Any) -> None:
         UserError: names the first that is wrong.
     """
     for name, value in values.items():
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        if not _is_count(value, least):
             raise UserError(
                 f'{where}: expected {name} to be a whole number of at least {least}, got {value!r}.'
             )
+
+
+def check_size(where: str, **values: Any) -> None:
+    """Refuse what is no pair (width, height) of whole numbers above 0. Arguments as above."""
+    for name, value in values.items():
+        pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
+        if not pair or not all(_is_count(side) for side in value):
+            raise UserError(
+                f'{where}: expected {name} to be (width, height), whole numbers above 0, got '
+                f'{value!r}.'
+            )
+
+
+def check_positive(where: str, **values: Any) -> None:
+    """Refuse what is no finite number above 0. Arguments as above."""
+    for name, value in values.items():
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not 0 < value < math.inf:
+            raise UserError(f'{where}: expected {name} to be a number above 0, got {value!r}.')
 
 
 def check_rates(where: str, **values: Any) -> None:
@@ -50,3 +70,7 @@ def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> N
     """
     if not isinstance(value, str) or value not in known:
         raise UserError(f'{where}: expected {name} to be one of {sorted(known)}, got {value!r}.')
+
+
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= least
