@@ -3,6 +3,10 @@
 Both run MMPose's own ``tools/train.py`` and ``tools/test.py`` with the arguments
 as given. They refuse what mim would misread: a config path that does not exist is
 looked up by its base name inside mmpose and that one is trained.
+
+With ``--launcher pytorch`` or ``slurm`` the first process checks everything and becomes
+torchrun or srun, which start the same command once for each rank. A process that is such
+a rank already runs the script: ``srun rlepose train CONFIG --launcher slurm`` works too.
 """
 
 from __future__ import annotations
@@ -10,11 +14,13 @@ from __future__ import annotations
 import argparse
 import os
 import runpy
+import shlex
 import socket
 import sys
 from importlib import util
 from pathlib import Path
 
+from rlepose_ext.cli import slurm
 from rlepose_ext.errors import UserError
 
 
@@ -62,33 +68,114 @@ def add_parser(subparsers) -> None:
         # MMPose_Clean's train.py and val.py spell it --cfg_file.
         parser.add_argument('--cfg_file', help=argparse.SUPPRESS)
         parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none')
-        gpus = 'processes with --launcher pytorch: one per GPU, or CPU ranks'
+        gpus = 'processes: one per GPU, or CPU ranks; pytorch: on this machine, slurm: in all'
         parser.add_argument('--gpus', '-G', type=int, metavar='N', help=gpus)
         parser.add_argument('--port', '-p', type=int, help='port of the first process')
         for option, nargs, text in _OPTIONS[name] + _COMMON_OPTIONS:
             parser.add_argument(option, nargs=nargs, action=_Forward, dest='_', help=text)
+        nodes = parser.add_argument_group('--launcher pytorch', 'on several machines: run on each')
+        nodes.add_argument('--nnodes', type=int, metavar='N', help='machines, default 1')
+        nodes.add_argument('--node-rank', type=int, metavar='I', help='number of this one, from 0')
+        nodes.add_argument('--master-addr', metavar='HOST', help='address of machine 0')
+        slurm.add_options(parser)
+        dry_run = 'check everything, print the command that would run, and stop'
+        parser.add_argument('--dry-run', action='store_true', help=dry_run)
         parser.set_defaults(run=run, script=name, forwarded=[])
     test.add_argument('--checkpoint', '-C', required=True, help='checkpoint file or URL')
 
 
+_NODE_OPTIONS = ('nnodes', 'node_rank', 'master_addr')
+_ONLY_WITH = {'pytorch': _NODE_OPTIONS, 'slurm': slurm.OPTIONS}
+
+
 def run(args: argparse.Namespace) -> int:
-    """Check the arguments, then hand over to MMPose's script.
+    """Check the arguments, then hand over to MMPose's script, torchrun or srun.
 
     Raises:
         UserError: config or checkpoint missing, a number of processes that makes no
-            sense, or more of them than GPUs.
+            sense, more of them than GPUs, or options of another launcher.
     """
     if args.config and args.cfg_file:
         raise UserError(f'two configs are named, {args.config} and {args.cfg_file}; give one')
     config = check_config(args.config or args.cfg_file)
+    check_options(args)
     check_processes(args.gpus, args.launcher)
-    command = [mmpose_script(args.script), config]
-    if args.script == 'test':
-        command.append(check_checkpoint(args.checkpoint))
-    command += ['--launcher', args.launcher, *args.forwarded]
-    if args.launcher == 'pytorch':
-        return run_distributed(command, args.gpus or 1, args.port)
-    return run_script(command)
+    script = mmpose_script(args.script)
+    checkpoint = check_checkpoint(args.checkpoint) if args.script == 'test' else None
+    last = ['--launcher', args.launcher, *args.forwarded]
+    if is_rank(args.launcher, args.gpus):
+        command = [script, config, *([checkpoint] if checkpoint else []), *last]
+        start = run_script
+    else:
+        ranks = ['-m', 'rlepose_ext.cli.main', args.script, config]
+        ranks += [*(['-C', checkpoint] if checkpoint else []), *last]
+        if args.launcher == 'slurm':
+            command = slurm.srun_command(args, config, [sys.executable, '-u', *ranks])
+        else:
+            command = torchrun_command(args, ranks)
+        start = become
+    if args.dry_run:
+        print(shlex.join(command))
+        return 0
+    if args.launcher == 'slurm':
+        set_slurm_port(args.port)
+    return start(command)
+
+
+def set_slurm_port(port: int | None) -> None:
+    """Put the rendezvous port where mmengine looks, for this process and those it starts."""
+    if port is not None:
+        os.environ['MASTER_PORT'] = str(port)
+    elif slurm.in_step(os.environ):
+        os.environ.setdefault('MASTER_PORT', str(slurm.step_port(os.environ)))
+
+
+def become(command: list[str]) -> int:
+    """Replace this process by ``command``, so that signals reach it; does not return."""
+    if Path(command[0]).name == 'srun':
+        print(shlex.join(command))
+    sys.stdout.flush()
+    os.execvp(command[0], command)
+
+
+def is_rank(launcher: str, processes: int | None) -> bool:
+    """Whether this process is to run the script, because torchrun or srun started it or must not.
+
+    Raises:
+        UserError: this is one of several processes, and they would all do the same work, or
+            their number is not the one asked for.
+    """
+    started = {
+        'slurm': int(os.environ.get('SLURM_NTASKS') or 1) if slurm.in_step(os.environ) else 0,
+        'pytorch': int(os.environ.get('WORLD_SIZE') or 1)
+        if {'TORCHELASTIC_RUN_ID', 'LOCAL_RANK'} <= set(os.environ)
+        else 0,
+    }
+    if launcher == 'none':
+        for name, ranks in started.items():
+            if ranks > 1:
+                raise UserError(
+                    f'this is one of {ranks} processes, and without --launcher {name} each would '
+                    'run the whole job into the same folder. Add it, or start one process.'
+                )
+        return True
+    ranks = started[launcher]
+    if launcher == 'slurm' and ranks and processes not in (None, ranks):
+        raise UserError(f'--gpus {processes} inside an srun of {ranks} tasks: change one of them')
+    return ranks > 0
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Refuse options that the launcher would ignore.
+
+    Raises:
+        UserError: there is one.
+    """
+    for launcher, names in _ONLY_WITH.items():
+        for name in names:
+            if launcher != args.launcher and getattr(args, name) is not None:
+                option = '--' + name.replace('_', '-')
+                raise UserError(f'{option} has no effect without --launcher {launcher}')
 
 
 def check_config(config: str | None) -> str:
@@ -171,25 +258,65 @@ def run_script(command: list[str]) -> int:
     return 0
 
 
-def run_distributed(command: list[str], processes: int, port: int | None) -> int:
-    """Replace this process by torchrun with ``processes`` ranks on this machine.
+def torchrun_command(args: argparse.Namespace, ranks: list[str]) -> list[str]:
+    """The whole torchrun line, for ``args.gpus`` ranks on this machine.
 
     Raises:
-        UserError: there are GPUs, but fewer than ``processes``.
+        UserError: there are GPUs, but fewer than ``args.gpus``, or what torchrun needs to find
+            the other machines is missing.
+    """
+    processes = args.gpus or 1
+    check_visible_gpus(processes)
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
+    return torchrun + rendezvous(args) + ranks
+
+
+def check_visible_gpus(processes: int) -> None:
+    """Refuse more processes than GPUs that they could see.
+
+    Raises:
+        UserError: torch sees GPUs, or ``CUDA_VISIBLE_DEVICES`` names some, but too few.
     """
     import torch
 
     gpus = torch.cuda.device_count()
+    named = [name for name in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if name.strip()]
+    if not gpus and named and named[0].strip() != '-1':
+        gpus = len(named)
     if 0 < gpus < processes:
+        seen = f'CUDA_VISIBLE_DEVICES={",".join(named)} shows' if named else 'this machine has'
         raise UserError(
-            f'--gpus {processes} asks for more processes than this machine has GPUs ({gpus}). '
+            f'--gpus {processes} asks for more processes than GPUs: {seen} {gpus}. '
             f'Use --gpus {gpus}, or CUDA_VISIBLE_DEVICES= to train on the CPU.'
         )
-    port = port or free_port()
-    torchrun = [sys.executable, '-m', 'torch.distributed.run']
-    torchrun += [f'--nproc_per_node={processes}', f'--master_port={port}']
-    sys.stdout.flush()
-    os.execv(sys.executable, torchrun + command)
+
+
+def rendezvous(args: argparse.Namespace) -> list[str]:
+    """How torchrun's processes find each other, as its options.
+
+    Raises:
+        UserError: several machines without the address of the first, or a number that is not
+            one of them.
+    """
+    nodes = 1 if args.nnodes is None else args.nnodes
+    rank = 0 if args.node_rank is None else args.node_rank
+    if nodes < 1 or not 0 <= rank < nodes:
+        raise UserError(
+            f'--node-rank {rank} of --nnodes {nodes}: machines are numbered from 0 to nnodes - 1'
+        )
+    if nodes == 1:
+        return [f'--master_port={args.port or free_port()}']
+    if not args.master_addr:
+        raise UserError(
+            f'--nnodes {nodes} needs --master-addr, the address of machine 0, on every machine'
+        )
+    return [
+        f'--nnodes={nodes}',
+        f'--node_rank={rank}',
+        f'--master_addr={args.master_addr}',
+        # all machines must agree on it without talking: torch's own default
+        f'--master_port={args.port or 29500}',
+    ]
 
 
 def free_port() -> int:

@@ -1,9 +1,21 @@
-"""``rlepose train`` and ``rlepose test`` hand MMPose's scripts what mim would, after checks."""
+"""``rlepose train`` and ``rlepose test`` hand over what mim would, after checks."""
+
+import os
+import shlex
 
 import pytest
 import torch
 
 from rlepose_ext.cli import launch, main
+
+
+@pytest.fixture(autouse=True)
+def _started_by_nobody(monkeypatch):
+    """As on a machine without Slurm and torchrun, whatever started these tests."""
+    for name in os.environ:
+        if name.startswith(('SLURM_', 'TORCHELASTIC_')) or name in ('LOCAL_RANK', 'WORLD_SIZE'):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
 
 
 @pytest.fixture
@@ -90,15 +102,102 @@ def test_what_would_silently_do_something_else_is_refused(
     assert handed_over == []
 
 
-def test_torchrun_command(config, monkeypatch):
-    calls = []
+def test_gpus_that_are_named_count_also_where_torch_sees_none(config, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
-    monkeypatch.setattr(launch.os, 'execv', lambda path, argv: calls.append(argv))
-    main.main(['train', config, '--launcher', 'pytorch', '--gpus', '2', '--port', '29501'])
-    (argv,) = calls
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,3')
+    command = ['train', config, '--launcher', 'pytorch', '--dry-run', '--gpus']
+    assert main.main([*command, '2']) == 0
+    assert main.main([*command, '3']) == 2
+    assert 'CUDA_VISIBLE_DEVICES=2,3 shows 2' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('hidden', ['', '-1'])
+def test_hidden_gpus_mean_the_cpu(config, monkeypatch, hidden):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', hidden)
+    command = ['train', config, '--launcher', 'pytorch', '--dry-run', '--gpus', '3']
+    assert main.main(command) == 0
+
+
+@pytest.fixture
+def became(monkeypatch):
+    """The command lines that would replace this process."""
+    commands = []
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    monkeypatch.setattr(launch.os, 'execvp', lambda file, argv: commands.append(argv))
+    return commands
+
+
+def test_torchrun_starts_this_command_again_for_each_rank(config, became):
+    options = ['--work-dir', 'a b', '--cfg-options', 'a=1', 'b="c d"']
+    main.main(
+        ['train', config, '--launcher', 'pytorch', '--gpus', '2', '--port', '29501', *options]
+    )
+    (argv,) = became
     assert argv[1:5] == ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29501']
-    assert argv[5].endswith('train.py')
-    assert argv[6:] == [config, '--launcher', 'pytorch']
+    assert argv[5:] == [
+        '-m', 'rlepose_ext.cli.main', 'train', config, '--launcher', 'pytorch', *options
+    ]  # fmt: skip
+
+
+def test_a_rank_of_torchrun_runs_the_script(config, handed_over, became, monkeypatch):
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'x')
+    monkeypatch.setenv('LOCAL_RANK', '1')
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    assert main.main(['train', config, '--launcher', 'pytorch']) == 0
+    assert handed_over[0][1:] == [config, '--launcher', 'pytorch']
+    assert became == []
+
+
+def test_several_machines(config, became):
+    nodes = ['--nnodes', '2', '--node-rank', '1', '--master-addr', 'host0']
+    main.main(['train', config, '--launcher', 'pytorch', '--gpus', '4', *nodes])
+    assert became[0][3:8] == [
+        '--nproc_per_node=4', '--nnodes=2', '--node_rank=1', '--master_addr=host0',
+        '--master_port=29500',
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--launcher', 'pytorch', '--nnodes', '2'], 'needs --master-addr'),
+        (['--launcher', 'pytorch', '--nnodes', '2', '--node-rank', '2'], 'numbered from 0'),
+        (['--launcher', 'pytorch', '--node-rank', '1'], '--node-rank 1 of --nnodes 1'),
+        (['--launcher', 'pytorch', '--partition', 'p'], 'without --launcher slurm'),
+        (['--gpus-per-node', '2'], 'without --launcher slurm'),
+        (['--launcher', 'slurm', '--nnodes', '2'], 'without --launcher pytorch'),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(config, became, capsys, options, message):
+    assert main.main(['train', config, *options]) == 2
+    assert message in capsys.readouterr().err
+    assert became == []
+
+
+@pytest.mark.parametrize(
+    'ranks',
+    [
+        {'SLURM_STEP_ID': '0', 'SLURM_PROCID': '1', 'SLURM_NTASKS': '2'},
+        {'TORCHELASTIC_RUN_ID': 'x', 'LOCAL_RANK': '1', 'WORLD_SIZE': '2'},
+    ],
+    ids=['srun', 'torchrun'],
+)
+def test_several_processes_without_a_launcher_are_refused(
+    config, handed_over, capsys, monkeypatch, ranks
+):
+    for name, value in ranks.items():
+        monkeypatch.setenv(name, value)
+    assert main.main(['train', config]) == 2
+    assert 'one of 2 processes' in capsys.readouterr().err
+    assert handed_over == []
+
+
+def test_dry_run_prints_a_command_for_the_shell(config, handed_over, capsys):
+    assert main.main(['train', config, '--work-dir', 'a b', '--dry-run']) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert words[1:] == [config, '--launcher', 'none', '--work-dir', 'a b']
+    assert handed_over == []
 
 
 @pytest.mark.parametrize('command', ['train', 'test', 'doctor', 'convert', 'quickstart'])

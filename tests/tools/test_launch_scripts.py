@@ -1,0 +1,298 @@
+"""The launch scripts: what they hand on, word for word, and what they refuse."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlepose_ext.datasets.synthetic import write_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / 'tools'
+CONFIG = 'configs/rle/rle_res50_8xb64-210e_coco-256x192.py'
+SCRIPTS = sorted(
+    path
+    for pattern in ('*.sh', 'slurm/*', 'dug/*')
+    for path in TOOLS.glob(pattern)
+    if path.is_file()
+)
+# Records its arguments; imports whatever it is asked to.
+STUB = """#!{python}
+import json, sys
+if sys.argv[1:2] != ['-c']:
+    with open({record!r}, 'a') as record:
+        record.write(json.dumps(sys.argv) + '\\n')
+"""
+
+
+@pytest.fixture
+def stub(tmp_path):
+    """Make a program that records its arguments; returns its path."""
+
+    def make(name: str, text: str = STUB) -> Path:
+        path = tmp_path / 'bin' / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.format(python=sys.executable, record=str(tmp_path / 'record')))
+        path.chmod(0o755)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    def read() -> list[list[str]]:
+        record = tmp_path / 'record'
+        lines = record.read_text().splitlines() if record.exists() else []
+        return [[Path(words[0]).name, *words[1:]] for words in map(json.loads, lines)]
+
+    return read
+
+
+def call(*command, cwd=ROOT, **env):
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not re.match('SLURM_|PYTHON$|PORT$|N(ODE_RANK|NODES)$|MASTER_|GPUS|SRUN_ARGS', name)
+    }
+    return subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**clean, **{name: str(value) for name, value in env.items()}},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+RLEPOSE = ['python', '-m', 'rlepose_ext.cli.main']
+SLURM = ['--launcher', 'slurm', '--partition', 'p q', '--job-name', 'my job', '--gpus']
+
+
+@pytest.mark.parametrize(
+    ('words', 'env', 'expected'),
+    [
+        (
+            ['dist_train.sh', 'a b.py', '2', '--cfg-options', 'x="c d"', '*'], {},
+            ['train', 'a b.py', '--launcher', 'pytorch', '--gpus', '2',
+             '--cfg-options', 'x="c d"', '*'],
+        ),
+        (
+            ['dist_train.sh', 'a.py', '4'],
+            {'NNODES': 2, 'NODE_RANK': 1, 'MASTER_ADDR': 'h', 'PORT': 29501},
+            ['train', 'a.py', '--launcher', 'pytorch', '--gpus', '4', '--port', '29501',
+             '--nnodes', '2', '--node-rank', '1', '--master-addr', 'h'],
+        ),
+        (
+            ['dist_test.sh', 'a b.py', 'c d.pth', '2', '--dump', 'e f.pkl'], {'PORT': 29501},
+            ['test', 'a b.py', '-C', 'c d.pth', '--launcher', 'pytorch', '--gpus', '2',
+             '--port', '29501', '--dump', 'e f.pkl'],
+        ),
+        (
+            ['slurm_train.sh', 'p q', 'my job', 'a b.py', 'w d', '--cfg-options', 'x="c d"'], {},
+            ['train', 'a b.py', '--work-dir', 'w d', *SLURM, '8', '--cpus-per-task', '5',
+             '--srun-args=', '--cfg-options', 'x="c d"'],
+        ),
+        (
+            ['slurm_train.sh', 'p q', 'my job', 'a.py', 'w'],
+            {'GPUS': 4, 'GPUS_PER_NODE': 2, 'CPUS_PER_TASK': 3, 'SRUN_ARGS': '--comment="a b"'},
+            ['train', 'a.py', '--work-dir', 'w', *SLURM, '4', '--gpus-per-node', '2',
+             '--cpus-per-task', '3', '--srun-args=--comment="a b"'],
+        ),
+        (
+            ['slurm_test.sh', 'p q', 'my job', 'a.py', 'c d.pth', '--out', 'o p'], {'GPUS': 1},
+            ['test', 'a.py', '-C', 'c d.pth', *SLURM, '1', '--cpus-per-task', '5',
+             '--srun-args=', '--out', 'o p'],
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) and value[0].endswith('.sh') else '',
+)  # fmt: skip
+def test_arguments_arrive(stub, recorded, words, env, expected):
+    done = call(TOOLS / words[0], *words[1:], PYTHON=stub('python'), **env)
+    assert done.returncode == 0, done.stderr
+    assert recorded() == [[*RLEPOSE, *expected]]
+
+
+@pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])
+def test_too_few_arguments(name):
+    done = call(TOOLS / f'{name}.sh', 'one')
+    assert done.returncode == 2
+    assert done.stderr.startswith('usage: ')
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['dist_train.sh', CONFIG, '1'],
+        ['dist_test.sh', CONFIG, 'c.pth', '1'],
+        ['slurm_train.sh', 'p', 'j', CONFIG, 'w'],
+        ['slurm_test.sh', 'p', 'j', CONFIG, 'c.pth'],
+        ['slurm/submit.sh', 'tools/slurm/train.sbatch', CONFIG],
+    ],
+    ids=lambda words: words[0],
+)
+def test_python_without_the_plugin_is_one_clear_line(stub, words, tmp_path):
+    without = stub('python', '#!/bin/sh\nexit 1\n')
+    done = call(TOOLS / words[0], *words[1:], PYTHON=without)
+    assert done.returncode == 2
+    assert f'{without} cannot import rlepose_ext' in done.stderr
+    assert 'make setup' in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('words', 'env', 'message'),
+    [
+        (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
+        (['dist_train.sh', CONFIG, '3'], {'CUDA_VISIBLE_DEVICES': '0,1'}, 'shows 2'),
+        (['dist_train.sh', CONFIG, '0'], {}, 'makes no sense'),
+        (['dist_train.sh', CONFIG, '1'], {'NNODES': 2}, '--master-addr'),
+        (['dist_test.sh', CONFIG, 'nowhere.pth', '2'], {}, 'nowhere.pth'),
+        (['slurm_train.sh', 'nowhere', 'j', CONFIG, 'w'], {}, 'which has: debug'),
+        (['slurm_train.sh', 'debug', 'j', 'nowhere.py', 'w'], {}, 'does not exist'),
+        (['slurm_test.sh', 'debug', 'j', CONFIG, 'nowhere.pth'], {}, 'nowhere.pth'),
+        (['slurm/submit.sh', 'tools/slurm/train.sbatch', 'nowhere.py'], {}, 'does not exist'),
+        (['slurm/submit.sh', 'tools/slurm/test.sbatch', CONFIG, '-C', 'x'], {}, "checkpoint 'x'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else '',
+)
+def test_mistakes_end_before_anything_starts(stub, recorded, words, env, message):
+    """Through the real command line, with an srun and sbatch that would tell."""
+    stub('srun')
+    stub('sbatch')
+    sinfo = stub('sinfo', '#!/bin/sh\necho debug\n')
+    env = {'PYTHON': sys.executable, 'PATH': f'{sinfo.parent}:{os.environ["PATH"]}', **env}
+    done = call(TOOLS / words[0], *words[1:], **env)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count('\n') == 1
+    assert recorded() == []
+
+
+def test_slurm_train_reaches_srun(stub, recorded):
+    """The whole way from the script to srun, with blanks everywhere."""
+    srun = stub('srun')
+    stub('sinfo', '#!/bin/sh\necho debug\n')
+    env = {'PYTHON': sys.executable, 'PATH': f'{srun.parent}:{os.environ["PATH"]}', 'GPUS': 2}
+    words = ['debug', 'my job', CONFIG, 'w d', '--cfg-options', 'x="c d"']
+    done = call(TOOLS / 'slurm_train.sh', *words, SRUN_ARGS='--comment="a b"', **env)
+    assert done.returncode == 0, done.stderr
+    ((_, *line),) = recorded()
+    assert line[:8] == [
+        '--partition=debug', '--gres=gpu:2', '--ntasks=2', '--ntasks-per-node=2',
+        '--cpus-per-task=5', '--kill-on-bad-exit=1', '--job-name=my job', '--comment=a b',
+    ]  # fmt: skip
+    assert line[-6:] == [
+        '--launcher', 'slurm', '--work-dir', 'w d', '--cfg-options', 'x="c d"'
+    ]  # fmt: skip
+
+
+def test_submit_hands_everything_to_sbatch(stub, recorded):
+    sbatch = stub('sbatch')
+    words = ['--partition=p q', '--gres=gpu:2', 'tools/slurm/train.sbatch', CONFIG, '--work-dir']
+    env = {'PYTHON': sys.executable, 'PATH': f'{sbatch.parent}:{os.environ["PATH"]}'}
+    done = call(TOOLS / 'slurm/submit.sh', *words, 'a b', **env)
+    assert done.returncode == 0, done.stderr
+    assert recorded() == [['sbatch', *words, 'a b']]
+
+
+def test_the_checkouts_environment_is_found(tmp_path, recorded, stub):
+    """Nothing activated: the .venv beside the scripts."""
+    tools = tmp_path / 'check out' / 'tools'
+    shutil.copytree(TOOLS, tools)
+    python = tools.parent / '.venv' / 'bin' / 'python'
+    python.parent.mkdir(parents=True)
+    shutil.copy(stub('python'), python)
+    done = call(tools / 'dist_train.sh', 'a.py', '1', VIRTUAL_ENV='', CONDA_PREFIX='')
+    assert done.returncode == 0, done.stderr
+    assert recorded()[0][:4] == [*RLEPOSE, 'train']
+
+
+def test_scripts_are_found():
+    assert len(SCRIPTS) >= 14
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.name)
+def test_scripts_parse(path):
+    assert call('bash', '-n', path).returncode == 0
+
+
+def test_shellcheck_passes():
+    if shutil.which('shellcheck') is None:
+        pytest.skip('shellcheck is not installed (Debian: apt-get install shellcheck)')
+    done = call('shellcheck', '-x', '-s', 'bash', ROOT / '.ci' / 'run', *SCRIPTS)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize('name', ['dist_train', 'dist_test', 'slurm_train', 'slurm_test'])
+def test_users_scripts_are_executable(name):
+    assert os.access(TOOLS / f'{name}.sh', os.X_OK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('version', ['8.3.1', '8.5.1'])
+def test_documented_mim_commands_on_newer_click(version, stub, recorded, tmp_path):
+    """click 8.3.1 broke mim's defaults, so the documents give every option."""
+    click = tmp_path / 'click'
+    pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--retries=0']
+    done = call(*pip, '--timeout=20', '--target', click, f'click=={version}')
+    if done.returncode:
+        pytest.skip(f'click {version} cannot be had here: {done.stderr[-200:]}')
+    srun = stub('srun')
+    env = {'PATH': f'{srun.parent}:{os.environ["PATH"]}', 'PYTHONPATH': click}
+    options = ['--launcher', 'slurm', '--partition', 'debug', '--gpus', '2', '--gpus-per-node', '2']
+    options += ['--cpus-per-task', '1']
+    mim = [sys.executable, '-m', 'mim']
+    for verb, more in (('train', []), ('test', ['-C', 'x.pth'])):
+        command = [*mim, verb, 'mmpose', CONFIG, *more, *options, '--srun-args', '']
+        done = call(*command, **env)
+        assert done.returncode == 0, done.stderr
+    for line in recorded():
+        assert line[1:7] == [
+            '-p', 'debug', '--gres=gpu:2', '--ntasks=2', '--ntasks-per-node=2', '--cpus-per-task=1'
+        ]  # fmt: skip
+        assert not [word for word in line if 'Sentinel' in word]
+    broken = call(*mim, 'train', 'mmpose', CONFIG, *options, **env)
+    assert "'Sentinel' object has no attribute 'split'" in broken.stderr, 'mended: tell the docs'
+
+
+@pytest.mark.slow
+def test_two_machines_train_together(tmp_path):
+    """Two torchruns on this machine, which find each other as two machines would."""
+    write_dataset(tmp_path / 'synthetic', 8, 3, seed=0)
+    config = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
+    small = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=4']
+    for loader in ('train', 'val'):
+        small += [f'{loader}_dataloader.num_workers=0']
+        small += [f'{loader}_dataloader.persistent_workers=False']
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    env = {
+        **os.environ,
+        'PYTHON': sys.executable, 'RLEPOSE_DATA': str(tmp_path), 'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '', 'NNODES': '2', 'MASTER_ADDR': '127.0.0.1', 'PORT': str(port),
+    }  # fmt: skip
+    command = [TOOLS / 'dist_train.sh', config, '1', '--work-dir', tmp_path / 'a b']
+    machines = [
+        subprocess.Popen(
+            [str(word) for word in [*command, '--cfg-options', *small]],
+            cwd=ROOT,
+            env={**env, 'NODE_RANK': str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    first, second = [machine.communicate(timeout=400)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], first[-2000:] + second[-2000:]
+    assert '2 processes run on the CPU and communicate over gloo' in first
+    assert (tmp_path / 'a b' / 'epoch_1.pth').is_file()
