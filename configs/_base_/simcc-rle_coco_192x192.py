@@ -41,7 +41,12 @@ model = dict(
         in_featuremap_size=tuple([s // 32 for s in codec['input_size']]),
         simcc_split_ratio=codec['simcc_split_ratio'],
         deconv_out_channels=None,
-        loss=dict(type='KLDiscretLoss', use_target_weight=True),
+        # KL sums over the batch, RLE is a mean: 0.01 belongs to 64 samples a process.
+        loss=dict(
+            type='rlepose_ext.PerSampleLoss',
+            batch_size=64,
+            loss=dict(type='KLDiscretLoss', use_target_weight=True),
+        ),
         rle_loss=dict(type='rlepose_ext.RLELoss', use_target_weight=True),
         simcc_weight=1.0,
         rle_weight=0.01,

@@ -3,11 +3,11 @@
 import argparse
 import sys
 
-from rlepose_ext.cli import convert, doctor, launch, quickstart
+from rlepose_ext.cli import convert, curves, doctor, launch, quickstart
 from rlepose_ext.errors import UserError
 from rlepose_ext.version import __version__
 
-COMMANDS = (quickstart, launch, convert, doctor)
+COMMANDS = (quickstart, launch, curves, convert, doctor)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -27,6 +27,7 @@ _MODULES = (
     'checkpoint_match',
     'checkpoint_writing',
     'cpu_distributed',
+    'throughput',
 )
 
 PATCHES: tuple[Patch, ...] = tuple(
