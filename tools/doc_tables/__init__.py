@@ -13,6 +13,7 @@ from doc_tables.speed import (
     skps_codec,
     synthetic,
 )
+from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit
 
 BLOCKS: dict[str, Callable[[], str]] = {
     'rle_loss': measured('rle_loss', 'python benchmarks/rle_loss.py', rle_loss),
@@ -30,6 +31,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     **{f'{family}_configs': family_configs(family) for family in FAMILIES if family not in BY_HAND},
     'skps_codec': measured('skps_codec', 'python benchmarks/skps_codec.py', skps_codec),
+    'faces68': measured('faces68', 'python benchmarks/faces68.py', faces68),
+    'hrnet_lite_variants': measured(
+        'hrnet_lite_cost', 'python benchmarks/hrnet_lite_cost.py', hrnet_lite_variants
+    ),
+    'family_budget': measured('family_budget', 'python benchmarks/family_budget.py', family_budget),
+    'overfit': measured('overfit', 'python benchmarks/overfit.py', overfit),
     'patches': patches,
     'mmcv_ops': mmcv_ops,
 }

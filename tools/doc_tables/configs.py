@@ -62,10 +62,11 @@ def _short(stem: str) -> str:
 def _quoted(model: dict[str, Any]) -> str:
     """``AP 70.6, AR 75.3``: metrics in percent, as papers print them."""
     metrics = model['Results'][0].get('Metrics', {}) if model.get('Results') else {}
-    shown = {key: value for key, value in metrics.items() if '@' not in key}
     cells = [
-        f'{key} {value if key.startswith("NME") else 100 * value:.4g}'
-        for key, value in shown.items()
+        # OpenMMLab's files have AP as a fraction and NME in percent.
+        f'{key} {value:.2f}' if key.startswith('NME') else f'{key} {100 * value:.4g}'
+        for key, value in metrics.items()
+        if '@' not in key and ' ' not in key
     ]
     return ', '.join(cells) or NONE
 

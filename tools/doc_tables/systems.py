@@ -1,0 +1,102 @@
+"""Tables of what this project trained or timed of its own systems."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from typing import Any
+
+from doc_tables.common import NONE, number, table
+from doc_tables.configs import models
+
+
+def hrnet_lite_variants(content: dict[str, Any]) -> str:
+    """What each variant costs, with the quoted AP beside it, cheapest first."""
+    quoted = {
+        re.split(r'_\d+xb', model['Name'])[0]: model['Results'][0]['Metrics']['AP']
+        for model in models('hrnet_lite')
+        if model.get('Results')
+    }
+    rows = [
+        (
+            row['name'],
+            number(row['parameters']),
+            number(row['gmacs'], 2),
+            number(row['gflops'], 2),
+            f'{row["milliseconds"]["median"]:.0f}',
+            f'{row["times_simcc"]["median"]:.2f}',
+            f'{100 * quoted[row["name"]]:.1f}' if row['name'] in quoted else NONE,
+        )
+        for row in sorted(content['rows'], key=lambda row: row['gmacs'])
+    ]
+    head = ('variant', 'parameters:', 'GMACs:', 'GFLOPs:', 'CPU, ms a picture:')
+    return table((*head, f'times {content["peer"]}:', 'quoted AP, boxes uncertain:'), rows)
+
+
+def family_budget(content: dict[str, Any]) -> str:
+    """PCK of every variant after the same few steps: mean, and the seeds that it is of."""
+    names = dict.fromkeys(row['name'] for row in content['rows'])
+    rows, left_out = [], []
+    for name in names:
+        runs = [row for row in content['rows'] if row['name'] == name]
+        finished = [row for row in runs if 'pck' in row]
+        if not finished:
+            left_out.append((name, runs[0]['left_out']))
+            continue
+        scores = {thr: [100 * row['pck'][thr] for row in finished] for thr in finished[0]['pck']}
+        seconds = [row['seconds'] for row in finished if 'seconds' in row]
+        rows.append(
+            (
+                -statistics.mean(scores['0.2']),
+                name,
+                number(finished[0]['parameters'] or None),
+                f'{statistics.mean(scores["0.2"]):.1f}',
+                ', '.join(f'{score:.1f}' for score in scores['0.2']),
+                f'{statistics.mean(scores["0.1"]):.1f}',
+                f'{statistics.mean(seconds):.0f}' if seconds else NONE,
+            )
+        )
+    head = ('variant', 'parameters at 64x64:', 'PCK@0.2, mean:', 'by seed:')
+    text = table((*head, 'PCK@0.1, mean:', 'training s:'), [row[1:] for row in sorted(rows)])
+    if left_out:
+        named = '; '.join(f'{name} ({reason})' for name, reason in left_out)
+        text += f'\n\nLeft out, for the time they take: {named}.'
+    return text
+
+
+def overfit(content: dict[str, Any]) -> str:
+    """Steps until each system knows eight persons by heart."""
+    rows = [
+        (
+            row['name'],
+            number(row['parameters']),
+            f'{row["lr"]:g}',
+            number(row['steps_to_limit']),
+            f'{100 * row["error"]:.2f} %',
+        )
+        for row in content['rows']
+    ]
+    head = ('system', 'parameters at 64x64:', 'learning rate:', 'steps to 2 %:')
+    return table((*head, 'mean error at the end:'), rows)
+
+
+def faces68(content: dict[str, Any]) -> str:
+    """Held-out error of the heads on faces68: each seed, their mean, and what training took."""
+    rows = content['rows']
+    seeds = sorted({row['seed'] for row in rows})
+    body = []
+    for name in dict.fromkeys(row['name'] for row in rows):
+        side = {row['seed']: row for row in rows if row['name'] == name}
+        nme = [100 * row['nme'] for row in side.values()]
+        minutes = statistics.mean(row['train_seconds'] for row in side.values()) / 60
+        body.append(
+            (
+                name,
+                number(next(iter(side.values()))['parameters']),
+                *(number(100 * side[s]['nme'] if s in side else None, 2) for s in seeds),
+                f'**{statistics.mean(nme):.2f}**',
+                f'{minutes:.0f}',
+            )
+        )
+    columns = [f'NME %, seed {seed}:' for seed in seeds]
+    return table(('head', 'parameters:', *columns, 'mean:', 'training, minutes:'), body)
