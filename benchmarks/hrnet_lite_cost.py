@@ -89,7 +89,7 @@ def measure(paths: dict[str, Path], repeats: int) -> list[dict[str, Any]]:
         seconds = interleaved(candidates, repeats=repeats)
     for name, row in rows.items():
         row['milliseconds'] = summary([1000 * value for value in seconds[name]])
-        # one of the others, in the same rounds: how many times as long this one takes
+        # how many times as long as plain SimCC, round by round
         row['times_simcc'] = summary(ratios(seconds, peer=name, ours=PEER))
     return list(rows.values())
 

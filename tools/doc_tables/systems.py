@@ -58,26 +58,38 @@ def family_budget(content: dict[str, Any]) -> str:
         )
     head = ('variant', 'parameters at 64x64:', 'PCK@0.2, mean:', 'by seed:')
     text = table((*head, 'PCK@0.1, mean:', 'training s:'), [row[1:] for row in sorted(rows)])
+    groups = [
+        [100 * row['pck']['0.2'] for row in content['rows'] if row['name'] == name and 'pck' in row]
+        for name in names
+    ]
+    groups = [group for group in groups if len(group) > 1]
+    if groups:
+        spread = statistics.mean(statistics.variance(group) for group in groups) ** 0.5
+        text += (
+            f'\n\nStandard deviation between seeds, pooled over {len(groups)} variants: '
+            f'{spread:.1f} points. Two means of two seeds may differ by {2 * spread:.1f} by chance.'
+        )
     if left_out:
         named = '; '.join(f'{name} ({reason})' for name, reason in left_out)
-        text += f'\n\nLeft out, for the time they take: {named}.'
+        text += f'\n\nNot trained here: {named}.'
     return text
 
 
 def overfit(content: dict[str, Any]) -> str:
-    """Steps until each system knows eight persons by heart."""
+    """Steps until each system knows eight persons by heart, and the error then."""
     rows = [
         (
             row['name'],
             number(row['parameters']),
             f'{row["lr"]:g}',
-            number(row['steps_to_limit']),
-            f'{100 * row["error"]:.2f} %',
+            number(row['steps_to_limit']) if row['steps_to_limit'] else 'not reached',
+            f'{100 * row["error"]:.2f}',
+            f'{100 * row["error_running_statistics"]:.2f}',
         )
         for row in content['rows']
     ]
-    head = ('system', 'parameters at 64x64:', 'learning rate:', 'steps to 2 %:')
-    return table((*head, 'mean error at the end:'), rows)
+    head = ('system', 'parameters at 64x64:', 'learning rate:', 'steps:', 'error, %:')
+    return table((*head, 'by running statistics, %:'), rows)
 
 
 def faces68(content: dict[str, Any]) -> str:

@@ -1,0 +1,97 @@
+"""The same training for every variant: same crops, resumable, and what is left out is named."""
+
+import importlib
+import json
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS
+
+from rlepose_ext.errors import UserError
+
+
+@pytest.fixture(scope='module')
+def module(root):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root / 'benchmarks')
+        yield importlib.import_module('family_budget')
+
+
+@pytest.fixture
+def paths(module):
+    return module.systems(module.SAME)
+
+
+def test_what_is_left_out_exists(module, paths):
+    assert set(module.LEFT_OUT) <= set(paths)
+    assert set(module.SAME) <= set(module.systems())
+
+
+def test_names_are_chosen_by_a_part(module):
+    assert module.chosen(['a_x', 'b_x', 'b_y'], ['b_', 'a_x']) == ['a_x', 'b_x', 'b_y']
+    assert module.chosen(['a_x', 'b_x'], []) == ['a_x', 'b_x']
+    with pytest.raises(UserError, match='no such system; there are a_x, b_x'):
+        module.chosen(['a_x', 'b_x'], ['c'])
+
+
+def test_rows_are_kept_and_not_repeated(module, tmp_path):
+    setting, path = {'steps': 5}, tmp_path / 'rows.json'
+    results = module.Results(path, ['a', 'b'], [0, 1], setting)
+    results.add({'name': 'b', 'left_out': 'too slow'})
+    results.add({'name': 'a', 'seed': 1})
+    assert (results.has('b'), results.has('b', 0), results.has('a', 0)) == (True, False, False)
+    again = module.Results(path, ['a', 'b'], [0, 1], setting)
+    assert again.has('a', 1)
+    again.add({'name': 'a', 'seed': 0})
+    again.add({'name': 'b', 'seed': 0})
+    rows = json.loads(path.read_text())['rows']
+    assert [(row['name'], row['seed']) for row in rows] == [('a', 0), ('a', 1), ('b', 0)]
+    with pytest.raises(UserError, match=r'made with .*5.*, not .*6'):
+        module.Results(path, ['a', 'b'], [0, 1], {'steps': 6})
+
+
+@pytest.mark.parametrize(
+    'name', ['gcn_hrnetlite-before', 'rle_alexnet', 'simcc-rle_mobilenetv2-075']
+)
+def test_a_variant_keeps_its_model_and_codec_only(module, paths, name, tmp_path):
+    config = module.runner_config(paths[name], 0, 400, str(tmp_path))
+    joints = config.model.head.get('num_joints', config.model.head.get('out_channels'))
+    assert joints == 14
+    pipeline = {step.type: step for step in config.train_dataloader.dataset.pipeline}
+    assert pipeline['TopdownAffine'].input_size == (64, 64)
+    encoder = pipeline['GenerateTarget'].encoder
+    assert encoder == config.model.head.decoder
+    assert encoder.input_size == (64, 64)
+    assert pipeline['RandomBBoxTransform'].rotate_factor == 80
+    assert [p.type for p in config.val_dataloader.dataset.pipeline][-1] == 'PackPoseInputs'
+    assert 'Pretrained' not in str(config.model)
+    if 'gcn' in name:
+        assert len(config.model.head.skeleton) == 14
+
+
+def test_every_variant_sees_the_same_crops(module, paths, shared, monkeypatch):
+    monkeypatch.setenv('RLEPOSE_DATA', str(shared / 'data'))
+    init_default_scope('mmpose')
+    crops = []
+    for name in ('rle_alexnet', 'heatmap_hrnetlite', 'simcc_hrnetlite'):
+        config = module.runner_config(paths[name], 0, 400, '')
+        train = DATASETS.build(config.train_dataloader.dataset)
+        np.random.seed(3)  # noqa: NPY002  (MMPose draws from the global generator)
+        crops.append(np.stack([train[index]['inputs'].numpy() for index in (5, 0, 7)]))
+    assert crops[0].shape == (3, 3, 64, 64)
+    for other in crops[1:]:
+        np.testing.assert_array_equal(other, crops[0])
+
+
+@pytest.mark.slow
+def test_a_short_training_is_scored(module, shared, tmp_path):
+    row = module.in_own_process('rle_alexnet', 0, 3, 1)
+    assert row['parameters'] == 2_484_088
+    assert set(row['pck']) == {'0.2', '0.1'}
+    assert 0 < row['pck']['0.1'] < row['pck']['0.2'] < 1
+
+
+def test_mean_pose_scores_what_looking_must_beat(module, shared):
+    pck = module.mean_pose_row()['pck']
+    assert pck == {'0.2': 0.3589, '0.1': 0.1094}
