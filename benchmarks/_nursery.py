@@ -33,7 +33,8 @@ class Nursery:
     """
 
     def __init__(self, modules: list[str], path: list[str | Path] = ()) -> None:
-        environment = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, path)))
+        before = [os.environ['PYTHONPATH']] if os.environ.get('PYTHONPATH') else []
+        environment = dict(os.environ, PYTHONPATH=os.pathsep.join([*map(str, path), *before]))
         self._process = subprocess.Popen(
             [sys.executable, __file__, *modules],
             stdin=subprocess.PIPE,

@@ -28,6 +28,10 @@ _MODULES = (
     'checkpoint_writing',
     'cpu_distributed',
     'throughput',
+    'bad_loss',
+    'interruption',
+    'exact_resume',
+    'log_writing',
 )
 
 PATCHES: tuple[Patch, ...] = tuple(

@@ -25,7 +25,9 @@ from typing import BinaryIO
 
 # While it is written, epoch_3.pth is called .epoch_3.pth.writing
 WRITING = '.writing'
-_PERIODIC = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+# What a run that was asked to stop leaves, until the next regular checkpoint.
+INTERRUPTED = 'interrupted.pth'
+_PERIODIC = re.compile(r'(?:epoch|iter)_\d+\.pth|' + re.escape(INTERRUPTED))
 _SEAL = b'rlepose_ext sha256 '
 _DIGEST_SIZE = 64
 # The record that ends a zip archive: its signature, its size without a comment.
@@ -126,8 +128,8 @@ def damage(path: str | os.PathLike) -> str | None:
 def latest_whole(folder: str | os.PathLike, warn: Callable[[str], None]) -> Path | None:
     """The newest checkpoint of a work directory from which a training can go on.
 
-    The one that ``last_checkpoint`` names comes first, then ``epoch_N.pth`` and
-    ``iter_N.pth`` by age, newest first. ``best_*.pth`` have no optimizer state.
+    The one that ``last_checkpoint`` names comes first, then ``epoch_N.pth``, ``iter_N.pth``
+    and ``interrupted.pth`` by age, newest first. ``best_*.pth`` have no optimizer state.
 
     Args:
         folder: the work directory.

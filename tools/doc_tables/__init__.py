@@ -5,6 +5,7 @@ from collections.abc import Callable
 from doc_tables.common import measured
 from doc_tables.compat import mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
+from doc_tables.reliability import reliability
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
@@ -37,6 +38,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     'family_budget': measured('family_budget', 'python benchmarks/family_budget.py', family_budget),
     'overfit': measured('overfit', 'python benchmarks/overfit.py', overfit),
+    'reliability': measured(
+        'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability
+    ),
     'patches': patches,
     'mmcv_ops': mmcv_ops,
 }

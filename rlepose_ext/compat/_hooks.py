@@ -1,0 +1,39 @@
+"""Give every Runner a hook of ours, whatever its config says."""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from rlepose_ext.compat._imports import when_imported
+
+
+def register_everywhere(name: str) -> None:
+    """Let each Runner have the hook ``rlepose_ext.engine.hooks.<name>``.
+
+    A config that lists it already, to give it other arguments, keeps its own.
+    """
+
+    def patch(module: ModuleType) -> None:
+        register_hooks = module.Runner.register_hooks
+
+        @functools.wraps(register_hooks)
+        def register_hooks_and_ours(self, *args, **kwargs):
+            from rlepose_ext.engine import hooks
+
+            register_hooks(self, *args, **kwargs)
+            if hook_of(self, name) is None:
+                self.register_hook(getattr(hooks, name)())
+
+        module.Runner.register_hooks = register_hooks_and_ours
+
+    when_imported('mmengine.runner.runner', patch)
+
+
+def hook_of(runner: Any, name: str) -> Any:
+    """The hook of a class of that name, or of one derived from it; None if there is none."""
+    for hook in getattr(runner, 'hooks', ()):
+        if any(kind.__name__ == name for kind in type(hook).__mro__):
+            return hook
+    return None

@@ -1,0 +1,197 @@
+"""A resumed training goes on as if it had never stopped: what checkpoints lack for that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.hooks import EMAHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from rlepose_ext.engine import random_state
+from rlepose_ext.engine.resumable import SeededBatches, make_resumable, sampler_of
+from rlepose_ext.engine.resume_state import Layout, Position, pack
+from rlepose_ext.registry import HOOKS
+
+KEY = 'rlepose_resume'
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Keeps in each checkpoint what MMEngine leaves out.
+
+    That is, under a key of its own: the place in the epoch, whether the validation is done,
+    the seeds of sampler and augmentation, and of each process the random generators and the
+    buffers that differ from the first one's (statistics of BatchNorm within an epoch).
+
+    Every run has one; :mod:`rlepose_ext.compat.exact_resume` calls it where MMEngine has no
+    hook, and does the resuming. Validations leave the random generators as they found them,
+    so a training does not depend on how often it is validated.
+    """
+
+    # The last one: others have had their turn, and CheckpointHook its own.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, Any] | None = None
+        # batches of the epoch at hand that an earlier process has done
+        self.first_batch = 0
+        # iteration after which the last validation was finished, the last checkpoint written
+        self.validated_at: int | None = None
+        self.saved_at: int | None = None
+        self.validating = False
+        self._training = False
+        self._epoch: int | None = None
+        self._epoch_start = 0
+        # of the moment before the validation at hand, or to begin with
+        self._random: dict[str, Any] | None = None
+        self._validate_first = False
+        self._collected: dict[str, Any] | None = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        self.loaded = checkpoint.get(KEY)
+
+    def go_on(self, position: Position, random: dict[str, Any] | None, validate: bool) -> None:
+        """Let the next training begin elsewhere than at its start.
+
+        Args:
+            position: where.
+            random: state of this process's generators; None leaves them as they are.
+            validate: whether a validation is to be made up for before.
+        """
+        self.first_batch = position.batch
+        self.validated_at = position.iteration if position.validated else None
+        self._random, self._validate_first = random, validate
+
+    def before_train(self, runner: Runner) -> None:
+        self._training = True
+        random, self._random = self._random, None
+        if random is not None:
+            random_state.restore(random)
+        if self._validate_first:
+            self._validate_first = False
+            runner.logger.info(f'making up for the validation after iteration {runner.iter}')
+            runner.val_loop.run()
+
+    def after_train(self, runner: Runner) -> None:
+        self._training = False
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        self._epoch, self._epoch_start = runner.epoch, runner.iter - self.first_batch
+        loader = runner.train_loop.dataloader
+        make_resumable(loader, runner.seed, runner.rank, runner.world_size)
+        if isinstance(getattr(loader, 'batch_sampler', None), SeededBatches):
+            loader.batch_sampler.begin(runner.epoch, self.first_batch)
+
+    def before_val(self, runner: Runner) -> None:
+        if self._training:
+            self.validating = True
+            self._random = random_state.capture()
+
+    def after_val(self, runner: Runner) -> None:
+        if self.validating:
+            random_state.restore(self._random)
+            self.validating, self._random = False, None
+            self.validated_at = runner.iter
+
+    def is_validated(self, iteration: int) -> bool:
+        """Whether the validation after an iteration is done, for hooks that run at its end."""
+        return self.validating or self.validated_at == iteration
+
+    def collect(self, runner: Runner, validated: bool | None = None) -> None:
+        """Get ready for the next ``runner.save_checkpoint``. To be called by all processes.
+
+        Args:
+            runner: the runner.
+            validated: whether the validation that is due is done; found out by default.
+        """
+        own = {
+            'seed': _seed(runner),
+            'random': self._random or random_state.capture(),
+            'buffers': _buffers(runner) if runner.world_size > 1 else {},
+        }
+        everyone = all_gather_object(own)
+        first = everyone[0]['buffers']
+        for other in everyone:
+            other['buffers'] = {
+                name: value
+                for name, value in other['buffers'].items()
+                if other is not everyone[0] and not torch.equal(value, first[name])
+            }
+        self._collected = {'processes': everyone, 'validated': validated}
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if 'optimizer' not in checkpoint:  # the best one so far: to use, not to go on from
+            return
+        if self._collected is None and runner.world_size == 1:  # saved by somebody else
+            self.collect(runner)
+        collected, self._collected = self._collected or {}, None
+        sampler = sampler_of(runner.train_loop.dataloader)
+        checkpoint[KEY] = {
+            'version': 1,
+            'layout': pack(layout_of(runner)),
+            'position': pack(self._position(runner, checkpoint['meta'], collected)),
+            'seed': _seed(runner),
+            'sampler_seed': getattr(sampler, 'seed', None),
+            'processes': collected.get('processes', []),
+        }
+
+    def _position(self, runner: Runner, meta: dict, collected: dict) -> Position:
+        epoch, iteration = meta['epoch'], meta['iter']
+        validated = collected.get('validated')
+        if validated is None:
+            validated = self.is_validated(iteration)
+        # `epoch` counts finished epochs, so one that just ended has no batches of its own
+        within = epoch == self._epoch and isinstance(runner.train_loop, EpochBasedTrainLoop)
+        return Position(epoch, iteration, iteration - self._epoch_start if within else 0, validated)
+
+
+def layout_of(runner: Runner) -> Layout:
+    """How the samples of a training are dealt out; zeros for what cannot be known."""
+    loop, loader = runner.train_loop, runner.train_loop.dataloader
+    batches = getattr(loader, 'batch_sampler', None)
+    size = getattr(loader, 'batch_size', None) or getattr(batches, 'batch_size', None) or 0
+    counts_epochs = isinstance(loop, EpochBasedTrainLoop)
+    return Layout(
+        processes=runner.world_size,
+        batch_size=size,
+        batches=_length(loader) if counts_epochs else 0,
+        samples=_length(getattr(loader, 'dataset', None)),
+    )
+
+
+def load_buffers(runner: Runner, values: dict[str, torch.Tensor]) -> None:
+    """Put back buffers of this process that differed from the first one's."""
+    buffers = dict(_named_buffers(runner))
+    for name, value in values.items():
+        if name in buffers:
+            buffers[name].copy_(value)
+
+
+def _seed(runner: Runner) -> int:
+    """Of augmentation in this process."""
+    batches = getattr(runner.train_loop.dataloader, 'batch_sampler', None)
+    return batches.seed if isinstance(batches, SeededBatches) else runner.seed
+
+
+def _buffers(runner: Runner) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in _named_buffers(runner)}
+
+
+def _named_buffers(runner: Runner):
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    modules = {'model': model}
+    for number, hook in enumerate(hook for hook in runner.hooks if isinstance(hook, EMAHook)):
+        modules[f'ema{number}'] = hook.ema_model
+    for prefix, module in modules.items():
+        for name, value in module.named_buffers():
+            yield f'{prefix}.{name}', value
+
+
+def _length(sized: Any) -> int:
+    try:
+        return len(sized)
+    except TypeError:
+        return 0

@@ -1,0 +1,214 @@
+"""A training that depends on every random generator, for tests of stopping and resuming."""
+
+import json
+import os
+import random
+import signal
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS
+from mmengine.runner import Runner
+from torch import nn
+
+SAMPLES = 22
+BATCH = 4
+BATCHES = 6
+EPOCHS = 4
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@TRANSFORMS.register_module(force=True)
+class DrawNoise:
+    """One number from each of the three generators, times ``scale``."""
+
+    def __init__(self, shift=0.0, scale=1.0):
+        self.shift = shift
+        self.scale = scale
+
+    def __call__(self, results):
+        draws = [random.random(), np.random.rand(), float(torch.rand(()))]  # noqa: NPY002
+        noise = [draw * self.scale for draw in draws]
+        inputs = torch.tensor([results['number'] / SAMPLES, *noise]) + self.shift
+        return {'inputs': inputs, 'number': torch.tensor(results['number'])}
+
+
+@DATASETS.register_module(force=True)
+class Numbers(BaseDataset):
+    def __init__(self, **kwargs):
+        super().__init__(serialize_data=False, **kwargs)
+
+    def load_data_list(self):
+        return [{'number': number} for number in range(SAMPLES)]
+
+
+@METRICS.register_module(force=True)
+class MeanOutput(BaseMetric):
+    """Depends on the weights, and draws."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [float(value) for value in data_samples]
+
+    def compute_metrics(self, results):
+        torch.rand(3)
+        return {'mean': sum(results) / len(results)}
+
+
+@MODELS.register_module(force=True)
+class Net(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 1)
+        )
+        self.seen = []
+
+    def forward(self, inputs, number, mode='tensor'):
+        output = self.layers(inputs)
+        if mode == 'predict':
+            return list(output.flatten())
+        self.seen.append(number.tolist())
+        return {'loss': (output - inputs.sum(1, keepdim=True)).square().mean()}
+
+
+class At(Hook):
+    """Calls a function at one moment: a method of a hook, and the number of finished iterations."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, moment, iteration, function):
+        self.iteration = iteration
+        setattr(self, moment, self._call)
+        self.function = function
+
+    def _call(self, runner, **kwargs):
+        if runner.iter == self.iteration:
+            self.function()
+
+
+def runner(folder, *, hooks=(), workers=0, seed=3, resume=False, epochs=EPOCHS, **changes):
+    """A Runner; ``changes`` replace arguments of it."""
+    loader = {
+        'batch_size': BATCH,
+        'num_workers': workers,
+        'persistent_workers': workers > 0,
+        'sampler': {'type': 'DefaultSampler', 'shuffle': True},
+        'dataset': {'type': 'Numbers', 'pipeline': [{'type': 'DrawNoise'}]},
+        'collate_fn': {'type': 'default_collate'},
+    }
+    arguments = {
+        'model': {'type': 'Net'},
+        'train_dataloader': loader,
+        'val_dataloader': {
+            **loader,
+            'sampler': {'type': 'DefaultSampler', 'shuffle': False, 'round_up': False},
+            # 17 samples: of two processes the first one has a batch more
+            'dataset': {
+                'type': 'Numbers',
+                'pipeline': [{'type': 'DrawNoise', 'scale': 0.0}],
+                'indices': 17,
+            },
+        },
+        'val_evaluator': {'type': 'MeanOutput'},
+        'train_cfg': {'by_epoch': True, 'max_epochs': epochs, 'val_interval': 1},
+        'val_cfg': {},
+        'optim_wrapper': {
+            'optimizer': {'type': 'AdamW', 'lr': 0.02},
+            'clip_grad': {'max_norm': 1.0},
+        },
+        'param_scheduler': [
+            {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 8},
+            {
+                'type': 'CosineAnnealingLR',
+                'T_max': epochs,
+                'by_epoch': True,
+                'convert_to_iter_based': True,
+            },
+        ],
+        'default_hooks': {
+            'checkpoint': {
+                'type': 'CheckpointHook',
+                'interval': 1,
+                'save_best': 'mean',
+                'rule': 'greater',
+                'max_keep_ckpts': 2,
+            },
+            'logger': {'type': 'LoggerHook', 'interval': 1},
+        },
+        'custom_hooks': [
+            {'type': 'EMAHook', 'momentum': 0.1},
+            {'type': 'SyncBuffersHook'},
+            {
+                'type': 'rlepose_ext.PipelineSwitchHook',
+                'switch_epoch': 2,
+                'switch_pipeline': [{'type': 'DrawNoise', 'shift': 0.5}],
+            },
+            *hooks,
+        ],
+        'randomness': {'seed': seed},
+        'resume': resume,
+        'default_scope': 'mmpose',
+        **changes,
+    }
+    torch.set_num_threads(1)
+    # the name of a Runner must be its own within a process
+    runner.count += 1
+    return Runner(
+        work_dir=str(folder), experiment_name=f'{folder.name}_{runner.count}', **arguments
+    )
+
+
+runner.count = 0
+# asks gcc and git for their versions, for seconds
+Runner._log_env = lambda self, env_cfg: None
+
+
+def train(folder, stop_at=None, stop_rank=0, send=signal.SIGTERM, **arguments):
+    """A training in a process of its own, which may send itself a signal."""
+    run = runner(Path(folder), **arguments)
+    if stop_at is not None and run.rank == stop_rank:
+        run.register_hook(At(*stop_at, lambda: os.kill(os.getpid(), send)))
+    run.train()
+    model = run.model.module if run.distributed else run.model
+    (Path(folder) / f'seen_{run.rank}.json').write_text(json.dumps(model.seen))
+
+
+def end_workers(run):
+    """Before the garbage collector does, which waits five seconds for each of them."""
+    for loader in (run.train_dataloader, run.val_dataloader):
+        if loader._iterator is not None:
+            loader._iterator._shutdown_workers()
+
+
+def final(folder, epochs=EPOCHS):
+    """What a finished training left: weights, average, optimizer, schedules, scores."""
+    from rlepose_ext.compat._safe_load import load_file
+
+    found = load_file(folder / f'epoch_{epochs}.pth')
+    scores = found['message_hub']['runtime_info']['best_score']
+    return {
+        **{f'model.{name}': value for name, value in found['state_dict'].items()},
+        **{f'ema.{name}': value for name, value in found['ema_state_dict'].items()},
+        **{
+            f'optimizer.{number}.{name}': value
+            for number, state in found['optimizer']['state'].items()
+            for name, value in state.items()
+        },
+        'lr': torch.tensor([group['lr'] for group in found['optimizer']['param_groups']]),
+        'steps': torch.tensor([state['last_step'] for state in found['param_schedulers']]),
+        'best': torch.tensor(scores),
+    }
+
+
+def differences(left, right):
+    """Names of what is not equal bit by bit."""
+    assert left.keys() == right.keys()
+    return [name for name in left if not torch.equal(left[name], right[name])]

@@ -1,0 +1,99 @@
+"""Several processes stop together and go on exactly; on another number of them they say so."""
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from _nursery import Nursery
+
+from rlepose_ext.compat._safe_load import load_file
+
+HERE = Path(__file__).resolve().parent
+SECONDS_BETWEEN_CALLS = 1e-9  # compare notes after each iteration
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(torch.cuda.is_available(), reason='two processes on gloo: no GPU'),
+]
+
+
+@pytest.fixture(scope='module')
+def nursery():
+    modules = ['rlepose_ext', 'mmengine.runner', 'rlepose_ext.engine.hooks', 'resume_training']
+    with Nursery(modules, [HERE]) as running:
+        yield running
+
+
+def train(nursery, folder, processes=2, **arguments):
+    """Exit statuses of the processes of one training."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = str(probe.getsockname()[1])
+    arguments['launcher'] = 'pytorch' if processes > 1 else 'none'
+    arguments['hooks'] = [{'type': 'rlepose_ext.InterruptHook', 'seconds': SECONDS_BETWEEN_CALLS}]
+    # Each process with a seed of its own, and the order of samples with one that no config has.
+    arguments['randomness'] = {'seed': 3, 'diff_rank_seed': processes > 1}
+    children = []
+    for rank in range(processes):
+        environment = {
+            'RANK': str(rank),
+            'LOCAL_RANK': str(rank),
+            'WORLD_SIZE': str(processes),
+            'MASTER_ADDR': '127.0.0.1',
+            'MASTER_PORT': port,
+        }
+        children.append(
+            nursery.start(
+                'resume_training:train',
+                {'folder': str(folder), **arguments},
+                folder / f'log_{rank}.txt',
+                environment,
+            )
+        )
+    return [nursery.wait(child) for child in children]
+
+
+def final(folder):
+    found = load_file(folder / 'epoch_3.pth')
+    return {**found['state_dict'], **{f'ema.{n}': v for n, v in found['ema_state_dict'].items()}}
+
+
+@pytest.fixture(scope='module')
+def undisturbed(nursery, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('undisturbed')
+    assert train(nursery, folder, epochs=3) == [0, 0]
+    return folder
+
+
+# A signal to one process, in an epoch and in a validation, of which rank 0 has one batch more.
+@pytest.mark.parametrize(('moment', 'iteration'), [('after_train_iter', 4), ('before_val_iter', 6)])
+def test_both_stop_and_go_on_exactly(nursery, tmp_path, undisturbed, moment, iteration):
+    status = train(
+        nursery, tmp_path, epochs=3, stop_at=[moment, iteration], stop_rank=1, send=signal.SIGUSR1
+    )
+    assert status == [128 + signal.SIGUSR1] * 2, (tmp_path / 'log_1.txt').read_text()
+    if moment == 'after_train_iter':
+        # Statistics of BatchNorm become one at the end of an epoch; until then each has its own.
+        processes = load_file(tmp_path / 'interrupted.pth')['rlepose_resume']['processes']
+        names = [{name.rpartition('.')[2] for name in one['buffers']} for one in processes]
+        assert names == [set(), {'running_mean', 'running_var'}]
+    assert train(nursery, tmp_path, epochs=3, resume=True) == [0, 0]
+    ours, theirs = final(tmp_path), final(undisturbed)
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_from_two_processes_to_one(nursery, tmp_path, undisturbed):
+    train(nursery, tmp_path, epochs=3, stop_at=['after_train_iter', 3])
+    assert train(nursery, tmp_path, processes=1, epochs=3, resume=True) == [0]
+    text = (tmp_path / 'log_0.txt').read_text()
+    assert '2 processes then, 1 now' in text
+    assert 'an iteration has 4 samples in all, not 8' in text
+    # one of three iterations of the second epoch was done: two of six
+    assert 'at iteration 3 of 6, after 1 of 3: 0 samples are seen again' in text
+    both = [json.loads((undisturbed / f'seen_{rank}.json').read_text()) for rank in (0, 1)]
+    alone = json.loads((tmp_path / 'seen_0.json').read_text())
+    dealt = [number for pair in zip(both[0][4], both[1][4], strict=True) for number in pair]
+    assert alone[0] + alone[1] == dealt
