@@ -44,6 +44,7 @@ bench: setup
 	$(BIN)/python benchmarks/cpu_training.py
 	$(BIN)/python benchmarks/synthetic.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/skps_codec.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py
 
 docs: setup
 	$(BIN)/python tools/make_docs.py
