@@ -40,33 +40,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Draw one image; status 2 if it cannot be read."""
     args = parse_args(argv)
-    import cv2
-    import numpy as np
-    from mmpose.apis import inference_topdown, init_model
-    from mmpose.registry import VISUALIZERS
-    from mmpose.structures import merge_data_samples
+    from rlepose_ext.inference import PoseEstimator
+    from rlepose_ext.inference.engine import write_image
 
     try:
-        image = cv2.imread(str(args.img))
-        if image is None:
-            raise UserError(f'image {args.img} does not exist or is no image')
-        model = init_model(args.config, args.checkpoint, device=args.device)
-        boxes = None if args.box is None else np.array(args.box)
-        samples = inference_topdown(model, str(args.img), boxes)
+        estimate = PoseEstimator(args.config, args.checkpoint, args.device)
+        drawn = estimate(args.img, args.box).draw(kpt_thr=args.kpt_thr)
+        args.out_file.parent.mkdir(parents=True, exist_ok=True)
+        write_image(args.out_file, drawn)
     except UserError as error:
         print(f'image_demo: error: {error}', file=sys.stderr)
         return 2
-    visualizer = VISUALIZERS.build({**model.cfg.visualizer, 'name': 'image_demo'})
-    visualizer.set_dataset_meta(model.dataset_meta)
-    visualizer.add_datasample(
-        'result',
-        cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
-        merge_data_samples(samples),
-        draw_gt=False,
-        draw_bbox=True,
-        kpt_thr=args.kpt_thr,
-        out_file=str(args.out_file),
-    )
     print(args.out_file)
     return 0
 

@@ -34,5 +34,5 @@ def test_draws_and_refuses(root, tmp_path):
 
     missing = demo(root, tmp_path / 'none.png', CONFIG, checkpoint, '--out-file', drawn)
     assert missing.returncode == 2
-    assert 'none.png does not exist' in missing.stderr
+    assert 'none.png cannot be read: No such file' in missing.stderr
     assert 'Traceback' not in missing.stderr

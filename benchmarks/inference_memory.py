@@ -1,0 +1,172 @@
+"""Memory of the demo's engine over a long video: it must not grow with the number of frames.
+
+    python benchmarks/inference_memory.py                  # 2,000 frames of 320x240
+    python benchmarks/inference_memory.py --frames 600 --out memory.json
+
+A clip is decoded, two persons are found, tracked and smoothed in each frame, drawn, encoded,
+and written to both prediction files. Detector and pose model are stubs that answer at once, so
+what is measured is everything around the networks: queues, tracker, filters, files. The frames
+that pass are 0.23 MB each, so keeping them would show as hundreds of MB. Growth is counted
+from frame 300, when all queues have been full and all libraries are loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from _record import ROOT, record
+
+import rlepose_ext  # noqa: F401  (before mmpose)
+
+WARM = 300
+STEP = 100
+
+
+def write_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
+    """A video of noise that is shifted from frame to frame."""
+    import cv2
+    import numpy as np
+
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    noise = cv2.GaussianBlur(noise, (9, 9), 0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), 25, size)
+    for number in range(frames):
+        writer.write(np.roll(noise, number, axis=1))
+    writer.release()
+
+
+class TwoWalkers:
+    """A detector and a pose model in one, in the places where the engine calls them."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size, self.number = size, 0
+        self.meta = {
+            'num_keypoints': 17,
+            'skeleton_links': [(joint, joint + 1) for joint in range(16)],
+            'sigmas': [0.05] * 17,
+        }
+
+    def __call__(self, frames: Any, names_or_boxes: Any, scores: Any = None, clock: Any = None):
+        """Boxes and scores of a detector; with scores, poses of an estimator."""
+        if scores is None:
+            return [self._find() for _ in frames]
+        found = zip(frames, names_or_boxes, scores, strict=True)
+        return [self._pose(frame, boxes, each) for frame, boxes, each in found]
+
+    def _find(self) -> tuple:
+        import numpy as np
+
+        width, height = self.size
+        x = self.number % (width // 2)
+        self.number += 1
+        box = np.array([x, 0.2 * height, x + 0.2 * width, 0.9 * height], np.float32)
+        other = np.array([width - box[2], box[1], width - box[0], box[3]], np.float32)
+        return np.stack([box, other]), np.ones(2, np.float32)
+
+    def _pose(self, frame: Any, boxes: Any, scores: Any) -> Any:
+        import numpy as np
+
+        from rlepose_ext.inference.types import PoseResult
+
+        steps = np.linspace(0, 1, 17, dtype=np.float32)[None, :, None]
+        keypoints = boxes[:, None, :2] + steps * (boxes[:, None, 2:] - boxes[:, None, :2])
+        ones = np.ones(keypoints.shape[:2], np.float32)
+        return PoseResult(
+            boxes, scores, keypoints, ones, 0.02 * keypoints, meta=self.meta, image=frame
+        )
+
+
+def resident() -> float:
+    """MB of memory that this process has in use."""
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def peak() -> float:
+    """MB, the most that this process has had in use."""
+    # kilobytes on Linux, bytes on macOS
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def measure(frames: int = 2000, size: tuple[int, int] = (320, 240)) -> list[dict[str, float]]:
+    """Run the engine and note its memory every 100 frames.
+
+    Args:
+        frames: length of the video.
+        size: width and height, px.
+
+    Returns:
+        ``frame``, ``resident_mb`` and ``peak_mb``, in order.
+    """
+    from rlepose_ext.inference.drawing import Style
+    from rlepose_ext.inference.engine import Engine, Options
+    from rlepose_ext.inference.sources import Source
+
+    rows: list[dict[str, float]] = []
+
+    def note(done: int, total: int) -> None:
+        if done % STEP == 0 or done == frames:
+            row = {'resident_mb': round(resident(), 2), 'peak_mb': round(peak(), 2)}
+            rows.append({'frame': done, **row})
+
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / 'clip.mp4'
+        write_clip(clip, frames, size)
+        options = Options(
+            output_root=Path(folder) / 'out',
+            save_predictions=True,
+            style=Style(draw_sigma=True),
+            tracking='oks',
+            smooth=True,
+            progress=note,
+        )
+        walkers = TwoWalkers(size)
+        done = Engine(walkers, walkers, options).run(Source('video', clip))
+    if done != frames:
+        raise RuntimeError(f'{done} of {frames} frames came out')
+    return rows
+
+
+def growth(rows: list[dict[str, float]]) -> float:
+    """MB by which the peak has grown from frame 300 to the end."""
+    start = next(row for row in rows if row['frame'] >= WARM)
+    return round(rows[-1]['peak_mb'] - start['peak_mb'], 2)
+
+
+def main() -> None:
+    """Measure, print, record."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--frames', type=int, default=2000, help='length of the video')
+    parser.add_argument('--size', type=int, nargs=2, default=(320, 240), help='width and height')
+    parser.add_argument(
+        '--out', type=Path, default=ROOT / 'benchmarks/results/inference_memory.json'
+    )
+    args = parser.parse_args()
+    if args.frames <= WARM:
+        parser.error(f'--frames: expected more than {WARM}')
+    rows = measure(args.frames, tuple(args.size))
+    for row in rows:
+        print(
+            f'frame {row["frame"]:5}: {row["resident_mb"]:7.1f} MB, peak {row["peak_mb"]:7.1f} MB'
+        )
+    grown = growth(rows)
+    print(f'peak grew by {grown:.2f} MB from frame {WARM} to {args.frames}')
+    record(
+        args.out,
+        rows,
+        frames=args.frames,
+        size=list(args.size),
+        from_frame=WARM,
+        peak_grew_mb=grown,
+        all_frames_mb=round(args.frames * args.size[0] * args.size[1] * 3 / 1e6, 1),
+    )
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,195 @@
+"""Boxes, skeletons, identities and error ellipses on an image, with OpenCV.
+
+MMPose's visualizer draws through matplotlib unless told otherwise and blends the whole frame
+once per joint; of a video that is most of the time. Here everything is drawn once and blended
+once, over the part of the frame where somebody is. Colours and order are the data set's.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.types import PoseResult
+
+# OpenCV takes coordinates as integers with this many fractional bits.
+_SHIFT = 4
+_UNIT = 1 << _SHIFT
+# Beyond this drawing is invisible, and OpenCV's integers overflow.
+_FAR = 1 << 20
+_BOX_COLOR = (0, 200, 0)
+_JOINT_COLOR = (255, 128, 0)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+@dataclass(frozen=True)
+class Style:
+    """How persons are drawn.
+
+    Attributes:
+        kpt_thr: joints with a lower score are left out, and links to them.
+        draw_bbox: boxes, with the identity if there is one.
+        draw_sigma: an ellipse around each joint, where the model estimates sigma: two
+            standard deviations of its error, or sigma itself if the flow is not there.
+        show_kpt_idx: the number of each joint beside it.
+        radius: of joints, px.
+        thickness: of links, px.
+        alpha: opacity of what is drawn, 0 to 1.
+    """
+
+    kpt_thr: float = 0.3
+    draw_bbox: bool = True
+    draw_sigma: bool = False
+    show_kpt_idx: bool = False
+    radius: int = 3
+    thickness: int = 1
+    alpha: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.alpha <= 1:
+            raise UserError(f'alpha: expected 0 to 1, got {self.alpha}')
+        for name in ('radius', 'thickness'):
+            if getattr(self, name) < 1:
+                raise UserError(f'{name}: expected 1 or more, got {getattr(self, name)}')
+
+
+STYLE_FIELDS = tuple(field.name for field in fields(Style))
+
+
+def draw_poses(image: np.ndarray, poses: PoseResult, style: Style | None = None) -> np.ndarray:
+    """Draw all persons.
+
+    Args:
+        image: (H, W, 3) uint8 BGR, changed in place.
+        poses: in px of this image. Nobody leaves the image as it is.
+        style: see :class:`Style`.
+
+    Returns:
+        ``image``.
+    """
+    style = style or Style()
+    if not len(poses):
+        return image
+    left, top, right, bottom = _touched(image, poses, style)
+    if left >= right or top >= bottom:
+        return image
+    part = image[top:bottom, left:right]
+    layer = part.copy() if style.alpha < 1 else part
+    colors = _colors(poses.meta, poses.keypoints.shape[1])
+    offset = np.array([left, top], np.float64)
+    for index in range(len(poses)):
+        _draw_person(layer, poses, index, offset, colors, style)
+    if style.alpha < 1:
+        cv2.addWeighted(layer, style.alpha, part, 1 - style.alpha, 0, dst=part)
+    return image
+
+
+def person_color(identity: int) -> tuple[int, int, int]:
+    """A colour of an identity, BGR: neighbours in number are far apart on the wheel."""
+    hue = (identity * 0.618034) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
+    return int(255 * blue), int(255 * green), int(255 * red)
+
+
+def _draw_person(
+    layer: np.ndarray,
+    poses: PoseResult,
+    index: int,
+    offset: np.ndarray,
+    colors: tuple[list, list, list],
+    style: Style,
+) -> None:
+    points = poses.keypoints[index].astype(np.float64) - offset
+    seen = (poses.scores[index] >= style.kpt_thr) & np.isfinite(points).all(1)
+    joint_colors, links, link_colors = colors
+    if style.draw_bbox:
+        _draw_box(layer, poses, index, offset)
+    axes = _ellipse_axes(poses) if style.draw_sigma else None
+    if axes is not None:
+        for joint in np.flatnonzero(seen):
+            _ellipse(layer, points[joint], axes[index, joint], joint_colors[joint])
+    for (a, b), color in zip(links, link_colors, strict=True):
+        if seen[a] and seen[b]:
+            ends = _fixed(points[a]), _fixed(points[b])
+            cv2.line(layer, *ends, color, style.thickness, cv2.LINE_AA, _SHIFT)
+    for joint in np.flatnonzero(seen):
+        center = _fixed(points[joint])
+        cv2.circle(
+            layer, center, style.radius * _UNIT, joint_colors[joint], -1, cv2.LINE_AA, _SHIFT
+        )
+        if style.show_kpt_idx:
+            corner = (center[0] // _UNIT + style.radius, center[1] // _UNIT - style.radius)
+            cv2.putText(layer, str(joint), corner, _FONT, 0.4, joint_colors[joint], 1, cv2.LINE_AA)
+
+
+def _draw_box(layer: np.ndarray, poses: PoseResult, index: int, offset: np.ndarray) -> None:
+    corners = poses.boxes[index].astype(np.float64).reshape(2, 2) - offset
+    first, second = _fixed(corners[0]), _fixed(corners[1])
+    identity = None if poses.ids is None else int(poses.ids[index])
+    color = _BOX_COLOR if identity is None or identity < 0 else person_color(identity)
+    cv2.rectangle(layer, first, second, color, 1, cv2.LINE_AA, _SHIFT)
+    if identity is not None and identity >= 0:
+        corner = (first[0] // _UNIT + 3, first[1] // _UNIT + 14)
+        cv2.putText(layer, str(identity), corner, _FONT, 0.5, color, 1, cv2.LINE_AA)
+
+
+def _ellipse_axes(poses: PoseResult) -> np.ndarray | None:
+    """(N, K, 2) half axes in px."""
+    deviation = poses.standard_deviation
+    return poses.sigma if deviation is None else 2 * deviation
+
+
+def _ellipse(
+    layer: np.ndarray, point: np.ndarray, axes: np.ndarray, color: tuple[int, int, int]
+) -> None:
+    if not np.isfinite(axes).all():
+        return
+    half = tuple(int(v) for v in np.clip(axes * _UNIT, 1, _FAR))
+    cv2.ellipse(layer, _fixed(point), half, 0, 0, 360, color, 1, cv2.LINE_AA, _SHIFT)
+
+
+def _fixed(point: np.ndarray) -> tuple[int, int]:
+    """A point in OpenCV's fixed-point numbers."""
+    x, y = np.clip(np.round(point * _UNIT), -_FAR, _FAR)
+    return int(x), int(y)
+
+
+def _touched(image: np.ndarray, poses: PoseResult, style: Style) -> tuple[int, int, int, int]:
+    """The part of the image that drawing may touch: left, top, right, bottom."""
+    height, width = image.shape[:2]
+    seen = poses.scores >= style.kpt_thr
+    points = [poses.keypoints[seen]]
+    if style.draw_bbox:
+        points.append(poses.boxes.reshape(-1, 2))
+    axes = _ellipse_axes(poses) if style.draw_sigma else None
+    if axes is not None:
+        half = np.nan_to_num(axes[seen], posinf=0, neginf=0)
+        points += [poses.keypoints[seen] - half, poses.keypoints[seen] + half]
+    every = np.concatenate(points)
+    every = every[np.isfinite(every).all(1)]
+    if not len(every):
+        return 0, 0, 0, 0
+    # Room for what sticks out: joints, lines, numbers beside joints.
+    room = style.radius + style.thickness + (40 if style.show_kpt_idx or style.draw_bbox else 2)
+    low = np.clip(np.floor(every.min(0)) - room, 0, [width, height]).astype(int)
+    high = np.clip(np.ceil(every.max(0)) + room + 1, 0, [width, height]).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _colors(meta: Mapping[str, Any], num_keypoints: int) -> tuple[list, list, list]:
+    """BGR of joints, pairs of joints, BGR of pairs; the data set's colours are RGB."""
+
+    def bgr(colors: Any, number: int) -> list[tuple[int, int, int]]:
+        if colors is None or len(colors) != number:
+            return [_JOINT_COLOR] * number
+        return [tuple(int(v) for v in reversed(list(color))) for color in colors]
+
+    links = [tuple(link) for link in meta.get('skeleton_links', ())]
+    joints = bgr(meta.get('keypoint_colors'), num_keypoints)
+    return joints, links, bgr(meta.get('skeleton_link_colors'), len(links))

@@ -1,0 +1,334 @@
+"""Detect, crop, run, track, smooth, draw, write: for images, videos and cameras.
+
+Three threads share a video: one decodes, this one finds poses, one draws and encodes. Frames
+wait in short queues between them, so memory is flat and the network does not wait for the
+disk. The persons of several frames go through the network together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.clock import Clock
+from rlepose_ext.inference.detectors import Detector
+from rlepose_ext.inference.drawing import Style, draw_poses
+from rlepose_ext.inference.estimator import PoseEstimator
+from rlepose_ext.inference.images import read_image
+from rlepose_ext.inference.predictions import Predictions
+from rlepose_ext.inference.smoothing import OneEuro
+from rlepose_ext.inference.sources import WRITTEN_AS, Source
+from rlepose_ext.inference.tracking import Tracker, box_around
+from rlepose_ext.inference.types import PoseResult
+from rlepose_ext.inference.video import AHEAD, VideoReader, VideoWriter
+
+Draw = Callable[[np.ndarray, PoseResult], np.ndarray]
+_END = object()
+
+
+@dataclass
+class Options:
+    """What to do with the poses.
+
+    Attributes:
+        output_root: where drawn files and predictions go; ``None`` writes nothing.
+        save_predictions: write the files of :mod:`.predictions`.
+        style: of the drawing.
+        tracking: ``None``, ``'iou'`` or ``'oks'``; videos only.
+        smooth: One-Euro filter on tracked joints.
+        det_interval: the detector sees every so many frames of a video; between them a
+            person's box is that around its last joints.
+        frames_at_once: frames of a video whose persons share a batch.
+        show: called with each drawn frame; false ends the run.
+        progress: called with (frames done, frames in all or 0).
+    """
+
+    output_root: Path | None = None
+    save_predictions: bool = False
+    style: Style = field(default_factory=Style)
+    tracking: str | None = None
+    smooth: bool = False
+    det_interval: int = 1
+    frames_at_once: int = 8
+    show: Callable[[np.ndarray], bool] | None = None
+    progress: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ('det_interval', 'frames_at_once'):
+            if getattr(self, name) < 1:
+                raise UserError(f'{name}: expected 1 or more, got {getattr(self, name)}')
+        if self.smooth and self.tracking is None:
+            raise UserError('smoothing needs identities: switch tracking on')
+
+
+class Engine:
+    """The whole chain for one detector and one pose model.
+
+    Args:
+        detector: see :mod:`.detectors`.
+        estimator: the pose model.
+        options: see :class:`Options`.
+        draw: in place of the project's drawing; takes and gives a BGR frame.
+
+    Attributes:
+        clock: seconds by stage, of all that was run.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        estimator: PoseEstimator,
+        options: Options,
+        draw: Draw | None = None,
+    ) -> None:
+        self.detector, self.estimator, self.options = detector, estimator, options
+        self.draw = draw or (lambda frame, poses: draw_poses(frame, poses, options.style))
+        self.clock = Clock()
+
+    def run(self, source: Source) -> int:
+        """Run one input and write what the options ask for.
+
+        Returns:
+            Number of frames.
+
+        Raises:
+            UserError: it cannot be read or written; what is written already is complete.
+        """
+        if self.options.output_root is not None:
+            _check_output(self.options.output_root, source)
+        if source.kind == 'image':
+            self.run_image(source)
+            return 1
+        return self.run_video(source)
+
+    def run_image(self, source: Source) -> PoseResult:
+        """Poses of one image file; see :meth:`run`."""
+        with self.clock('decode'):
+            image = read_image(source.path)
+        (poses,) = self._estimate([image], [source.name])
+        drawn = None
+        if self.options.output_root is not None or self.options.show is not None:
+            with self.clock('draw'):
+                drawn = self.draw(image.copy(), poses)
+        if self.options.output_root is not None:
+            with self.clock('encode'):
+                write_image(self.options.output_root / source.output_name, drawn)
+            if self.options.save_predictions:
+                files = self._predictions(source, is_video=False)
+                try:
+                    files.add(poses)
+                finally:
+                    files.close()
+        if self.options.show is not None:
+            self.options.show(drawn)
+        return poses
+
+    def run_video(self, source: Source) -> int:
+        """Poses of a video or camera; see :meth:`run`."""
+        reader = VideoReader(source.camera if source.kind == 'webcam' else source.path, self.clock)
+        sink = _Sink(self, source, reader)
+        stopped = False
+        try:
+            for frame, poses in self._stream(reader, source.name):
+                if not sink.put(frame, poses):
+                    stopped = True
+                    break
+        finally:
+            reader.close()
+            sink.close()
+        if reader.is_truncated and not stopped:
+            raise UserError(
+                f'video {source.path} ends early: {len(reader.times)} of {reader.frame_count} '
+                'frames could be decoded. Those are done; copy the file again for the rest.'
+            )
+        return sink.count
+
+    def _stream(self, reader: VideoReader, name: str) -> Iterator[tuple[np.ndarray, PoseResult]]:
+        """Frames with their persons, in order."""
+        tracker = Tracker(self.options.tracking) if self.options.tracking else None
+        smoother = OneEuro() if self.options.smooth else None
+        # Between detections a frame needs the poses of the one before, and a camera is live.
+        single = reader.is_camera or self.options.det_interval > 1
+        number = 0
+        last: PoseResult | None = None
+        for frames in _chunks(reader, 1 if single else self.options.frames_at_once):
+            names = [f'{name}:{number + index}' for index in range(len(frames))]
+            if last is not None and number % self.options.det_interval:
+                boxes = box_around(last, self.options.style.kpt_thr)
+                results = self.estimator(frames, [boxes], [last.box_scores], clock=self.clock)
+            else:
+                results = self._estimate(frames, names)
+            for frame, poses in zip(frames, results, strict=True):
+                last = poses
+                if tracker is not None:
+                    with self.clock('track'):
+                        poses = tracker(poses)
+                        if smoother is not None:
+                            poses = smoother(poses, self._time(reader, number))
+                yield frame, poses
+                number += 1
+
+    def _estimate(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:
+        with self.clock('detect'):
+            found = self.detector(frames, names)
+        boxes, scores = [f[0] for f in found], [f[1] for f in found]
+        return self.estimator(list(frames), boxes, scores, clock=self.clock)
+
+    def _predictions(self, source: Source, is_video: bool) -> Predictions:
+        assert self.options.output_root is not None  # callers write only then
+        return Predictions(self.options.output_root, source.stem, self.estimator.meta, is_video)
+
+    @staticmethod
+    def _time(reader: VideoReader, number: int) -> float:
+        """Seconds of a frame; where the file has no times, by its number."""
+        time = reader.times[number]
+        return time if time > 0 else number / reader.fps
+
+
+class _Sink:
+    """Draws and writes the frames of a video, in a thread of its own."""
+
+    def __init__(self, engine: Engine, source: Source, reader: VideoReader) -> None:
+        self._engine, self._source, self._reader = engine, source, reader
+        root = engine.options.output_root
+        self._writer = None
+        self._files = None
+        if root is not None:
+            self._writer = VideoWriter(root / source.output_name, reader.fps, engine.clock)
+            if engine.options.save_predictions:
+                self._files = engine._predictions(source, is_video=True)
+        self.count = 0
+        self._error: BaseException | None = None
+        self._stopped = threading.Event()
+        self._queue: queue.Queue = queue.Queue(maxsize=AHEAD)
+        # Windows belong to the main thread, so with `show` there is no thread.
+        self._thread = None
+        if engine.options.show is None:
+            self._thread = threading.Thread(target=self._run, daemon=True, name='draw')
+            self._thread.start()
+
+    def put(self, frame: np.ndarray, poses: PoseResult) -> bool:
+        """Hand a frame on; false if the run is to end.
+
+        Raises:
+            UserError: an earlier frame could not be written.
+        """
+        if self._thread is None:
+            return self._write(frame, poses)
+        while not self._stopped.is_set():
+            try:
+                self._queue.put((frame, poses), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def close(self) -> None:
+        """Wait for the last frame, finish the files.
+
+        Raises:
+            UserError: something could not be written.
+        """
+        if self._thread is not None:
+            while self._thread.is_alive():
+                try:
+                    self._queue.put(_END, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            self._thread.join()
+        try:
+            self._finish_files()
+        finally:
+            # The first error is the cause of those that finishing meets.
+            if self._error is not None:
+                raise self._error
+
+    def _finish_files(self) -> None:
+        try:
+            if self._files is not None:
+                self._files.close()
+        finally:
+            if self._writer is not None:
+                camera = self._reader.is_camera
+                self._writer.close(None if camera else self._source.path, self._reader.average_fps)
+
+    def _run(self) -> None:
+        try:
+            while (item := self._queue.get()) is not _END:
+                self._write(*item)
+        except BaseException as error:
+            self._error = error
+            self._stopped.set()
+
+    def _write(self, frame: np.ndarray, poses: PoseResult) -> bool:
+        options = self._engine.options
+        if self._files is not None:
+            self._files.add(poses, self._engine._time(self._reader, self.count))
+        going_on = True
+        if self._writer is not None or options.show is not None:
+            with self._engine.clock('draw'):
+                frame = self._engine.draw(frame, poses)
+        if self._writer is not None:
+            self._writer.write(frame)
+        if options.show is not None:
+            going_on = options.show(frame)
+        self.count += 1
+        if options.progress is not None:
+            options.progress(self.count, self._reader.frame_count)
+        return going_on
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write an image in the format of its suffix, whole or not at all; GIF becomes PNG.
+
+    Args:
+        path: the file; names need not be ASCII.
+        image: (H, W, 3) uint8 BGR.
+
+    Raises:
+        UserError: a format that OpenCV does not write, or no space.
+    """
+    suffix = WRITTEN_AS.get(path.suffix.lower(), path.suffix)
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        there, content = cv2.imencode(suffix, image)
+        if not there:
+            raise UserError(f'{path}: this image cannot be written as {suffix}')
+        part.write_bytes(content.tobytes())
+        part.replace(path.with_suffix(suffix))
+    except cv2.error as error:
+        raise UserError(f'{path}: OpenCV does not write {suffix}') from error
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f'{path} cannot be written: {error.strerror}') from error
+
+
+def _check_output(folder: Path, source: Source) -> None:
+    """Make the folder, and see that the drawn file is not the input itself."""
+    target = folder / source.output_name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_input = target.exists() and source.path.exists() and target.samefile(source.path)
+    except OSError as error:
+        raise UserError(f'{folder} cannot be written: {error.strerror or error}') from error
+    if is_input:
+        raise UserError(
+            f'the drawn {source.output_name} would replace the input {source.path}: choose another '
+            '--output-root'
+        )
+
+
+def _chunks(frames: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(frames)
+    while chunk := list(itertools.islice(iterator, size)):
+        yield chunk

@@ -1,0 +1,147 @@
+"""Any picture as the array that networks take: (H, W, 3) uint8 BGR, upright.
+
+OpenCV alone would do for photographs, but it silently drops what else there is: it turns
+CMYK wrong, reads 16 bit as 8 bit by cutting, and lets transparent pixels show what happens
+to lie under them. Pillow decodes, this module says what becomes of the rest.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from rlepose_ext.errors import UserError
+
+SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# What shows through transparent pixels.
+BACKGROUND = 255
+# OpenCV cuts crops out of pictures with shorter sides than this only.
+MAX_SIDE = 32766
+
+
+def read_image(source: Any, channel_order: str = 'bgr') -> np.ndarray:
+    """Read a path, an array or a Pillow image.
+
+    EXIF orientation is applied, transparency is laid on white, grey becomes three equal
+    channels, 16 bit is scaled to 8 by its range of 65535, CMYK is converted.
+
+    Args:
+        source: path, ``PIL.Image.Image``, or array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4), uint8 or uint16.
+        channel_order: of an array's channels, ``'bgr'`` or ``'rgb'``; ignored otherwise.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        UserError: not there, empty, truncated, not an image, or an array of another kind.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, channel_order)
+    if isinstance(source, Image.Image):
+        return _from_pillow(source, 'image')
+    if not isinstance(source, (str, Path)):
+        raise UserError(
+            f'expected a path, a numpy array or a PIL image, got {type(source).__name__}'
+        )
+    path = Path(source)
+    try:
+        if path.is_dir():
+            raise UserError(f'{path} is a folder, expected an image file')
+        content = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'image {path} cannot be read: {reason}') from error
+    if not content:
+        raise UserError(f'image {path} is empty: copy it again')
+    return decode_image(content, f'image {path}')
+
+
+def decode_image(content: bytes, name: str) -> np.ndarray:
+    """Decode the bytes of an image file; see :func:`read_image`.
+
+    Args:
+        content: the file's bytes.
+        name: what to call it in an error.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of damaged metadata, and above 89 million pixels; it refuses above
+            # twice that.
+            warnings.simplefilter('ignore')
+            with Image.open(io.BytesIO(content)) as image:
+                return _from_pillow(image, name)
+    except UserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise UserError(f'{name} is no image that Pillow can decode') from error
+    except Exception as error:
+        # Headers, orientation and conversions fail in as many ways as pixels do.
+        raise UserError(f'{name} is truncated or corrupt: {error}') from error
+
+
+def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
+    # Before decoding: damaged headers announce millions of rows.
+    _check_sides(image.width, image.height, name)
+    try:
+        image.load()
+    except Exception as error:
+        # Decoders raise what they like on damaged files: OSError, SyntaxError, struct.error, ...
+        raise UserError(f'{name} is truncated or corrupt: {error}') from error
+    image = ImageOps.exif_transpose(image)
+    if image.mode == 'F':
+        raise UserError(
+            f'{name} has floating-point pixels, and nothing says which value is white: save it '
+            'with 8 or 16 bits'
+        )
+    if image.mode.startswith('I'):
+        return _from_array(_to_16_bit(np.asarray(image), name), 'bgr')
+    if image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La') or 'transparency' in image.info:
+        return _from_array(np.asarray(image.convert('RGBA')), 'rgb')
+    return cv2.cvtColor(np.asarray(image.convert('RGB')), cv2.COLOR_RGB2BGR)
+
+
+def _to_16_bit(array: np.ndarray, name: str) -> np.ndarray:
+    """Pillow's 32 bit kinds hold what was 16 bit in the file."""
+    if array.dtype == np.uint16:
+        return array
+    low, high = float(array.min()), float(array.max())
+    if low < 0 or high > 65535:
+        raise UserError(f'{name} has values from {low:g} to {high:g}, expected 0 to 65535')
+    return array.astype(np.uint16)
+
+
+def _check_sides(width: int, height: int, name: str) -> None:
+    if not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
+        raise UserError(f'{name} has {width}x{height} px, expected sides of 1 to {MAX_SIDE} px')
+
+
+def _from_array(array: np.ndarray, channel_order: str) -> np.ndarray:
+    if channel_order not in ('bgr', 'rgb'):
+        raise UserError(f"channel_order: expected 'bgr' or 'rgb', got {channel_order!r}")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or 0 in array.shape:
+        raise UserError(
+            f'image array: expected shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), '
+            f'got {array.shape}'
+        )
+    _check_sides(array.shape[1], array.shape[0], 'image array')
+    if array.dtype == np.uint16:
+        array = (array.astype(np.uint32) * 255 + 32767) // 65535
+        array = array.astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise UserError(f'image array: expected uint8 or uint16, got {array.dtype}')
+    if array.shape[2] == 1:
+        return np.ascontiguousarray(np.repeat(array, 3, axis=2))
+    if array.shape[2] == 4:
+        alpha = array[..., 3:].astype(np.uint16)
+        color = array[..., :3] * alpha + BACKGROUND * (255 - alpha)
+        array = ((color + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(array if channel_order == 'bgr' else array[..., ::-1])

@@ -1,0 +1,273 @@
+"""What the demo commands share: choose the models, run all inputs, say what was done."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.box_file import BoxFile
+from rlepose_ext.inference.detectors import Detector, FullImage, HogDetector, MMDetDetector
+from rlepose_ext.inference.drawing import Style
+from rlepose_ext.inference.engine import Draw, Engine, Options
+from rlepose_ext.inference.estimator import PoseEstimator
+from rlepose_ext.inference.loading import choose_device
+from rlepose_ext.inference.sources import Source
+from rlepose_ext.resources import resource
+
+CLEAN_MODEL = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+CLEAN_CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
+QUICKSTART = Path('work_dirs/quickstart/summary.json')
+QUICKSTART_CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
+# The zoo's model to take when none is named.
+DEFAULT_NAME = 'heatmap_hrnet-w32_8xb64-210e_coco-256x192'
+
+
+def choose_detector(
+    values: Sequence[str],
+    device: str,
+    category: int | None,
+    bbox_thr: float,
+    nms_thr: float,
+    sources: Sequence[Source],
+) -> Detector:
+    """The detector that ``--det`` names.
+
+    Raises:
+        UserError: none of the four kinds, or files that do not fit.
+    """
+    first = values[0]
+    if len(values) == 2:
+        chosen = str(choose_device(device))
+        return MMDetDetector(first, values[1], chosen, category, bbox_thr, nms_thr)
+    if first == 'hog':
+        return HogDetector(bbox_thr, nms_thr)
+    if first == 'full':
+        return FullImage()
+    if first.endswith('.json'):
+        boxes = BoxFile(first, bbox_thr)
+        boxes.check([source.name for source in sources])
+        return boxes
+    raise UserError(
+        f"--det {first}: expected 'hog', 'full', a .json file of boxes, or CONFIG CHECKPOINT"
+    )
+
+
+def choose_pose_model(values: Sequence[str] | None, **options: Any) -> PoseEstimator:
+    """The model that ``--pose`` names, or the first that is at hand.
+
+    Without a name: the default of the zoo if it is in the cache or can be downloaded, the
+    model of MMPose_Clean under ``RLEPOSE_SHARED``, what ``make demo`` has trained.
+
+    Raises:
+        UserError: nothing is at hand.
+    """
+    if values is not None:
+        return PoseEstimator(values[0], values[1] if len(values) == 2 else None, **options)
+    reasons = []
+    for find in (_from_zoo, _from_shared, _from_quickstart):
+        try:
+            name, config, checkpoint = find()
+        except UserError as error:
+            reasons.append(f'- {error}')
+            continue
+        print(f'pose model: {name}', file=sys.stderr)
+        return PoseEstimator(config, checkpoint, **options)
+    raise UserError(
+        'no pose model is at hand; name one with --pose CONFIG CHECKPOINT, or run make demo. '
+        'Tried:\n' + '\n'.join(reasons)
+    )
+
+
+def run_all(
+    args: argparse.Namespace,
+    sources: Sequence[Source],
+    detector: Detector,
+    estimator: PoseEstimator,
+    draw: Draw | None = None,
+) -> int:
+    """Run the inputs one after the other.
+
+    Args:
+        args: of :mod:`rlepose_ext.cli.demo`.
+        sources: the inputs.
+        detector: gives boxes.
+        estimator: the pose model.
+        draw: in place of the project's drawing.
+
+    Returns:
+        0, or 2 if an input failed; the others are done all the same.
+    """
+    track = None if args.track == 'none' else args.track
+    if args.draw_sigma and not estimator.has_sigma:
+        print(
+            'this model does not estimate sigma: no ellipses (models with RLE do)', file=sys.stderr
+        )
+    options = Options(
+        output_root=args.output_root,
+        save_predictions=args.save_predictions,
+        style=style_of(args),
+        tracking=track,
+        smooth=args.smooth,
+        det_interval=args.det_interval,
+    )
+    pause = getattr(args, 'show_interval', 0.0)
+    failed = 0
+    for source in sources:
+        engine = Engine(detector, estimator, options, draw)
+        bar = Progress(source.output_name, quiet=args.quiet or not sys.stderr.isatty())
+        options.progress = bar
+        if args.show:
+            # A single picture stays until a key is pressed, as in MMPose's demo.
+            wait = None if source.kind == 'image' else pause
+            options.show = partial(show_frame, seconds=wait)
+        try:
+            frames = engine.run(source)
+        except UserError as error:
+            bar.clear()
+            print(f'rlepose demo: error: {error}', file=sys.stderr)
+            failed += 1
+            continue
+        finally:
+            bar.clear()
+        where = '' if args.output_root is None else f' -> {args.output_root / source.output_name}'
+        print(f'{source.path}{where}: {frames} frames, {frames / bar.seconds:.1f} a second')
+    if failed and len(sources) > 1:
+        print(f'rlepose demo: {failed} of {len(sources)} inputs failed', file=sys.stderr)
+    return 2 if failed else 0
+
+
+def style_of(args: argparse.Namespace) -> Style:
+    """What the arguments say about the drawing."""
+    return Style(
+        kpt_thr=args.kpt_thr,
+        draw_bbox=not args.no_bbox,
+        draw_sigma=args.draw_sigma,
+        show_kpt_idx=args.show_kpt_idx,
+        radius=args.radius,
+        thickness=args.thickness,
+        alpha=args.alpha,
+    )
+
+
+def check_display() -> None:
+    """See that a window could be opened: without a display Qt would end the process.
+
+    Raises:
+        UserError: there is no display.
+    """
+    names = ('DISPLAY', 'WAYLAND_DISPLAY', 'QT_QPA_PLATFORM')
+    if sys.platform.startswith('linux') and not any(os.environ.get(name) for name in names):
+        raise UserError(
+            '--show needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave --show '
+            'out and look at the files under --output-root'
+        )
+
+
+def show_frame(frame: Any, seconds: float | None = 0.0) -> bool:
+    """Show a frame in a window.
+
+    Args:
+        frame: (H, W, 3) uint8 BGR.
+        seconds: how long before the next one; ``None`` waits for a key or for the window to be
+            closed.
+
+    Returns:
+        False once Esc was pressed.
+
+    Raises:
+        UserError: this OpenCV has no windows.
+    """
+    import cv2
+
+    try:
+        cv2.imshow('rlepose', frame)
+        if seconds is not None:
+            return cv2.waitKey(max(1, round(1000 * seconds))) & 0xFF != 27
+        key = -1
+        while key < 0 and cv2.getWindowProperty('rlepose', cv2.WND_PROP_VISIBLE) >= 1:
+            key = cv2.waitKey(100)
+        return key & 0xFF != 27
+    except cv2.error as error:
+        raise UserError(
+            '--show needs an OpenCV with windows: pip install opencv-python in place of '
+            'opencv-python-headless, or leave --show out'
+        ) from error
+
+
+class Progress:
+    """A bar with frames a second and the time that is left, on standard error."""
+
+    def __init__(self, name: str, quiet: bool) -> None:
+        self.name, self.quiet = name, quiet
+        self._start = time.perf_counter()
+        self._shown = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return max(time.perf_counter() - self._start, 1e-9)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show where the run is, at most ten times a second."""
+        if self.quiet or self.seconds - self._shown < 0.1:
+            return
+        self._shown = self.seconds
+        fps = done / self.seconds
+        text = f'{self.name}: {done} frames, {fps:.1f} fps'
+        if total:
+            filled = min(20 * done // total, 20)
+            left = max(total - done, 0) / fps
+            bar = '#' * filled + '.' * (20 - filled)
+            text = f'{self.name} [{bar}] {done}/{total}, {fps:.1f} fps, {left:.0f} s left'
+        print(f'\r\x1b[K{text}', end='', file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Take the bar away."""
+        if not self.quiet:
+            print('\r\x1b[K', end='', file=sys.stderr, flush=True)
+
+
+def _from_zoo() -> tuple[str, str, str]:
+    from rlepose_ext.zoo import find
+    from rlepose_ext.zoo.weights import fetch
+
+    entry = find(DEFAULT_NAME)
+    return DEFAULT_NAME, str(entry.path), str(fetch(entry))
+
+
+def _from_shared() -> tuple[str, str, str]:
+    path = Path(os.environ.get('RLEPOSE_SHARED', '../shared')) / CLEAN_MODEL
+    if not path.is_file():
+        raise UserError(f'{path} does not exist (set RLEPOSE_SHARED)')
+    from rlepose_ext.convert import files, mmpose_clean
+    from rlepose_ext.zoo.weights import cache_folder
+
+    target = cache_folder() / 'rle_mobilenetv2-050_mmpose-clean.pth'
+    if not target.is_file():
+        state = mmpose_clean.convert_model(files.read_state_dict(path))
+        files.write_checkpoint(target, state, {'source': 'MMPose_Clean', 'kind': 'joint head'})
+    return (
+        f'RLE MobileNetV2 0.5x of MMPose_Clean ({path})',
+        str(resource(CLEAN_CONFIG)),
+        str(target),
+    )
+
+
+def _from_quickstart() -> tuple[str, str, str]:
+    import json
+
+    try:
+        summary = json.loads(QUICKSTART.read_text(encoding='utf-8'))
+        checkpoint = summary['checkpoint']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{QUICKSTART} is not there: make demo has not been run here') from error
+    if not Path(checkpoint).is_file():
+        raise UserError(f'{checkpoint}, which {QUICKSTART} names, does not exist any more')
+    return f'the model of make demo ({checkpoint})', str(resource(QUICKSTART_CONFIG)), checkpoint

@@ -1,0 +1,107 @@
+"""The One-Euro filter: joints that neither tremble at rest nor lag when they move.
+
+Casiez, Roussel, Vogel, *1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in
+Interactive Systems*, CHI 2012. An exponential average whose cut-off frequency grows with the
+speed of the signal:
+
+    alpha(f_c, dt) = 1 / (1 + 1 / (2 pi f_c dt))
+    f_c = min_cutoff + beta |dx/dt|          (dx/dt itself averaged with d_cutoff)
+    x_t <- x_{t-1} + alpha (x - x_{t-1})
+
+The signal is a joint's x and y, each in units of the person's size, so that beta means the
+same for large and small persons.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.types import PoseResult
+
+
+def smoothing_factor(cutoff: np.ndarray | float, dt: float) -> np.ndarray | float:
+    """Share of the new value that a low-pass filter takes.
+
+    Args:
+        cutoff: frequency in Hz.
+        dt: seconds since the last value.
+    """
+    return 1.0 / (1.0 + 1.0 / (2 * math.pi * cutoff * dt))
+
+
+@dataclass
+class _State:
+    value: np.ndarray
+    speed: np.ndarray
+    time: float
+
+
+class OneEuro:
+    """Smooths the joints of tracked persons.
+
+    Args:
+        min_cutoff: Hz; lower is smoother at rest.
+        beta: 1 / (person sizes); higher follows fast movement more closely.
+        d_cutoff: Hz, for the speed.
+        max_gap: seconds without the person after which it starts anew.
+
+    Raises:
+        UserError: frequencies that are not positive, or a negative beta.
+    """
+
+    def __init__(
+        self,
+        min_cutoff: float = 1.7,
+        beta: float = 3.0,
+        d_cutoff: float = 1.0,
+        max_gap: float = 0.5,
+    ) -> None:
+        if min(min_cutoff, d_cutoff) <= 0 or beta < 0:
+            raise UserError(
+                'smoothing: expected min_cutoff and d_cutoff above 0 and beta of 0 or more, got '
+                f'{min_cutoff}, {d_cutoff} and {beta}'
+            )
+        self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
+        self.max_gap = max_gap
+        self._states: dict[int, _State] = {}
+
+    def __call__(self, poses: PoseResult, time: float) -> PoseResult:
+        """Smooth one frame.
+
+        Args:
+            poses: with ``ids``; persons without an identity (-1) are left alone.
+            time: of the frame, seconds.
+
+        Raises:
+            UserError: persons without ``ids``.
+        """
+        if not len(poses):
+            return poses
+        if poses.ids is None:
+            raise UserError('smoothing needs identities: switch tracking on')
+        keypoints = poses.keypoints.copy()
+        for index, identity in enumerate(poses.ids.tolist()):
+            if identity >= 0:
+                size = float((poses.boxes[index, 2:] - poses.boxes[index, :2]).max())
+                keypoints[index] = self._filter(identity, keypoints[index], size, time)
+        self._states = {
+            key: state for key, state in self._states.items() if time - state.time <= self.max_gap
+        }
+        return replace(poses, keypoints=keypoints)
+
+    def _filter(self, identity: int, value: np.ndarray, size: float, time: float) -> np.ndarray:
+        state = self._states.get(identity)
+        dt = math.inf if state is None else time - state.time
+        if state is None or not 0 < dt <= self.max_gap:
+            self._states[identity] = _State(value, np.zeros_like(value), time)
+            return value
+        speed = (value - state.value) / size / dt
+        speed = state.speed + smoothing_factor(self.d_cutoff, dt) * (speed - state.speed)
+        cutoff = self.min_cutoff + self.beta * np.abs(speed)
+        value = state.value + smoothing_factor(cutoff, dt) * (value - state.value)
+        self._states[identity] = _State(value, speed, time)
+        return value

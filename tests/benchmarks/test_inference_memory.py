@@ -1,0 +1,25 @@
+"""A long video does not take more memory than a short one."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from inference_memory import growth
+
+
+def test_growth_is_counted_from_frame_300():
+    rows = [{'frame': n, 'peak_mb': mb} for n, mb in ((200, 1.0), (300, 4.0), (400, 4.5))]
+    assert growth(rows) == 0.5
+
+
+@pytest.mark.slow
+def test_memory_is_flat(root, tmp_path):
+    out = tmp_path / 'memory.json'
+    command = ['benchmarks/inference_memory.py', '--frames', '800', '--out', str(out)]
+    done = subprocess.run([sys.executable, *command], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(out.read_text())
+    assert [row['frame'] for row in found['rows']] == list(range(100, 900, 100))
+    # 500 frames would be 115 MB
+    assert found['peak_grew_mb'] < 8

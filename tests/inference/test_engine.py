@@ -1,0 +1,184 @@
+"""Detect, estimate, track, draw and write, with a detector and a model that know the answer."""
+
+import json
+import os
+
+import cv2
+import numpy as np
+import pytest
+from clips import number_of, numbered, read_clip, write_clip
+from people import META, persons
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.drawing import Style
+from rlepose_ext.inference.engine import Engine, Options, write_image
+from rlepose_ext.inference.sources import Source
+
+
+class Walker:
+    """A detector and a model in one: a person who walks 5 px a frame, absent in frame 3."""
+
+    meta = META
+
+    def __init__(self):
+        self.seen, self.batches = [], []
+
+    def __call__(self, frames, names_or_boxes, scores=None, clock=None):
+        if scores is None:
+            self.seen += [number_of(frame) for frame in frames]
+            found = [self._boxes(number_of(frame)) for frame in frames]
+            return [(boxes, np.ones(len(boxes), np.float32)) for boxes in found]
+        self.batches.append(len(frames))
+        return [
+            persons(boxes[:, :2], size=20, image=frame) if len(boxes) else persons([])
+            for frame, boxes in zip(frames, names_or_boxes, strict=True)
+        ]
+
+    @staticmethod
+    def _boxes(number):
+        if number == 3:
+            return np.zeros((0, 4), np.float32)
+        return np.array([[5 * number, 10, 5 * number + 20, 30]], np.float32)
+
+
+def engine(**options):
+    walker = Walker()
+    return Engine(walker, walker, Options(**options)), walker
+
+
+def test_a_video_with_all_its_frames(tmp_path):
+    source = Source('video', write_clip(tmp_path / 'walk.mp4', 10, fps=5))
+    chain, walker = engine(
+        output_root=tmp_path / 'out', save_predictions=True, tracking='iou', frames_at_once=4
+    )
+    assert chain.run(source) == 10
+    assert walker.batches == [4, 4, 2]
+    frames, fps = read_clip(tmp_path / 'out' / 'walk.mp4')
+    assert (len(frames), fps) == (10, 5)
+    content = json.loads((tmp_path / 'out' / 'results_walk.json').read_text())
+    assert content['meta_info']['num_keypoints'] == 3
+    info = content['instance_info']
+    assert [frame['frame_id'] for frame in info] == list(range(1, 11))
+    assert [len(frame['instances']) for frame in info] == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
+    assert info[9]['instances'][0]['bbox'] == [[45, 10, 65, 30]]
+    assert {p['track_id'] for frame in info for p in frame['instances']} == {0}
+    assert info[4]['time'] == pytest.approx(0.8, abs=0.01)
+    coco = json.loads((tmp_path / 'out' / 'walk_coco.json').read_text())
+    assert [entry['image_id'] for entry in coco] == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    # nobody in frame 3, so nothing is drawn on it
+    reference, _ = read_clip(source.path)
+    assert np.abs(frames[3].astype(int) - reference[3]).mean() < 3
+    assert np.abs(frames[5].astype(int) - reference[5])[10:30, 25:45].mean() > 10
+    assert set(chain.clock.seconds) >= {'decode', 'detect', 'track', 'draw', 'encode'}
+    assert not list((tmp_path / 'out').glob('.*'))
+
+
+def test_the_detector_may_rest(tmp_path):
+    source = Source('video', write_clip(tmp_path / 'walk.mp4', 10))
+    chain, walker = engine(det_interval=4)
+    assert chain.run(source) == 10
+    assert walker.seen == [0, 4, 8]
+    assert walker.batches == [1] * 10
+
+
+def test_an_image(tmp_path):
+    path = tmp_path / '000000000785.png'
+    cv2.imwrite(str(path), numbered(2))
+    chain, _ = engine(output_root=tmp_path / 'out', save_predictions=True)
+    assert chain.run(Source('image', path)) == 1
+    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == [
+        '000000000785.png', '000000000785_coco.json', 'results_000000000785.json',
+    ]  # fmt: skip
+    (entry,) = json.loads((tmp_path / 'out' / '000000000785_coco.json').read_text())
+    assert entry['image_id'] == 785
+    (person,) = json.loads((tmp_path / 'out' / 'results_000000000785.json').read_text())[
+        'instance_info'
+    ]
+    assert person['keypoints'][0] == [20, 14]
+
+
+def test_what_came_before_an_error_is_complete(tmp_path):
+    source = Source('video', write_clip(tmp_path / 'walk.mp4', 20))
+    chain, walker = engine(output_root=tmp_path / 'out', save_predictions=True, frames_at_once=2)
+
+    def fail(frames, boxes, *rest, **more):
+        if number_of(frames[0]) >= 6:
+            raise UserError('no more')
+        return Walker.__call__(walker, frames, boxes, *rest, **more)
+
+    chain.estimator = fail
+    fail.meta = META
+    with pytest.raises(UserError, match='no more'):
+        chain.run(source)
+    assert len(read_clip(tmp_path / 'out' / 'walk.mp4')[0]) == 6
+    content = json.loads((tmp_path / 'out' / 'results_walk.json').read_text())
+    assert len(content['instance_info']) == 6
+    assert len(json.loads((tmp_path / 'out' / 'walk_coco.json').read_text())) == 5
+
+
+def test_an_error_while_drawing_ends_the_run(tmp_path):
+    source = Source('video', write_clip(tmp_path / 'walk.mp4', 20))
+    chain, _ = engine(output_root=tmp_path / 'out')
+
+    def fail(frame, poses):
+        raise UserError('no colour left')
+
+    chain.draw = fail
+    with pytest.raises(UserError, match='no colour left'):
+        chain.run(source)
+
+
+def test_showing_may_end_the_run(tmp_path):
+    source = Source('video', write_clip(tmp_path / 'walk.mp4', 20))
+    shown = []
+    chain, _ = engine(show=lambda frame: shown.append(frame) or len(shown) < 4)
+    assert chain.run(source) == 4
+
+
+def test_a_truncated_video_is_done_as_far_as_it_goes(tmp_path, monkeypatch):
+    from rlepose_ext.inference import engine as module
+
+    class Short(module.VideoReader):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.frame_count = 50
+
+    monkeypatch.setattr(module, 'VideoReader', Short)
+    chain, _ = engine(output_root=tmp_path / 'out')
+    with pytest.raises(UserError, match='ends early: 10 of 50 frames'):
+        chain.run(Source('video', write_clip(tmp_path / 'walk.mp4', 10)))
+    assert len(read_clip(tmp_path / 'out' / 'walk.mp4')[0]) == 10
+
+
+def test_images_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    picture = np.zeros((8, 8, 3), np.uint8)
+    write_image(tmp_path / 'ü.jpg', picture)
+    write_image(tmp_path / 'a.gif', picture)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a.png', 'ü.jpg']
+    with pytest.raises(UserError, match=r'does not write|cannot be written'):
+        write_image(tmp_path / 'a.xyz', picture)
+    with pytest.raises(UserError, match='cannot be written'):
+        write_image(tmp_path / 'absent' / 'a.jpg', picture)
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full')
+def test_a_full_disk_under_the_predictions(tmp_path):
+    from rlepose_ext.inference.predictions import JsonList
+
+    rows = JsonList(tmp_path / 'a.json')
+    rows._file.close()
+    rows._file = open('/dev/full', 'wb', buffering=0)  # noqa: SIM115
+    with pytest.raises(UserError, match='No space left'):
+        rows.append({'a': 'x' * 100_000})
+    assert not list(tmp_path.glob('*'))
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'det_interval': 0}, 'det_interval'),
+    ({'frames_at_once': 0}, 'frames_at_once'),
+    ({'smooth': True}, 'tracking'),
+])  # fmt: skip
+def test_bad_options(options, message):
+    with pytest.raises(UserError, match=message):
+        Options(**options)
+    assert Options(style=Style()).det_interval == 1

@@ -1,0 +1,190 @@
+"""PoseEstimator against MMPose's inference_topdown, under the same weights."""
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.apis import inference_topdown, init_model
+from PIL import Image
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference import PoseEstimator
+from rlepose_ext.inference.loading import choose_device
+from rlepose_ext.inference.network import optimise
+from rlepose_ext.resources import resource
+
+RLE = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
+CONFIGS = {
+    'rle': RLE,
+    'heatmap': 'configs/hrnet_lite/heatmap_hrnetlite_1xb64-210e_coco-256x192.py',
+    'simcc': 'configs/simcc_rle/simcc-rle_mobilenetv2-075_1xb64-210e_coco-192x192.py',
+}
+
+
+@pytest.fixture(scope='module')
+def checkpoints(tmp_path_factory):
+    """Weights for each config: random, with batch norm statistics that are not trivial."""
+    folder = tmp_path_factory.mktemp('weights')
+    found = {}
+    for name, config in CONFIGS.items():
+        model = init_model(str(resource(config)), device='cpu')
+        torch.manual_seed(0)
+        for part in model.modules():
+            if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+                part.running_mean.normal_(0, 0.1)
+                part.running_var.uniform_(0.8, 1.2)
+                torch.nn.init.uniform_(part.weight, 0.8, 1.2)
+        for part in model.backbone.modules():
+            if isinstance(part, torch.nn.Conv2d):
+                # so that the input reaches the output
+                torch.nn.init.kaiming_normal_(part.weight, mode='fan_in')
+        found[name] = folder / f'{name}.pth'
+        meta = {'dataset_meta': model.dataset_meta}
+        torch.save({'state_dict': model.state_dict(), 'meta': meta}, found[name])
+    return found
+
+
+@pytest.fixture(scope='module')
+def image():
+    noise = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
+
+
+BOXES = np.array([[20, 30, 120, 230], [-15, -9, 60, 90], [200, 50, 350, 140]], np.float32)
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('flip_test', [True, False])
+def test_equal_to_mmpose(checkpoints, image, name, flip_test):
+    config = Config.fromfile(str(resource(CONFIGS[name])))
+    config.model.test_cfg.flip_test = flip_test
+    stock = init_model(config, str(checkpoints[name]), device='cpu')
+    expected = inference_topdown(stock, image, BOXES)
+    estimate = PoseEstimator(config, checkpoints[name], device='cpu', batch_size=2)
+    assert estimate.flip_test == flip_test
+    assert estimate.done == ['fused', 'channels_last']
+    found = estimate(image, BOXES)
+    for index, sample in enumerate(expected):
+        instances = sample.pred_instances
+        near = np.abs(found.keypoints[index] - instances.keypoints[0]) < 0.05
+        # The largest of many bins may be two that are equal but for rounding.
+        assert near.mean() >= (1.0 if name == 'rle' else 0.94)
+        np.testing.assert_allclose(found.scores[index], instances.keypoint_scores[0], 1e-3, 1e-3)
+    assert (found.sigma is not None) == estimate.has_sigma == (name != 'heatmap')
+
+
+def test_sigma_is_the_heads_in_image_px(checkpoints, image):
+    estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu', flip_test=False)
+    found = estimate(image, BOXES[:1])
+    # RLE scores 1 - mean sigma, in crop sizes; the crop is 1.25 times the longer side
+    sigma = found.sigma[0] / (1.25 * 200)
+    np.testing.assert_allclose(1 - sigma.mean(-1), found.scores[0], rtol=1e-5)
+
+
+def test_kinds_of_input_and_lists(checkpoints, image, tmp_path):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), image)
+    estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')
+    expected = estimate(image, BOXES).keypoints
+    kinds = [path, str(path), image, Image.fromarray(image[..., ::-1])]
+    results = estimate(kinds, [BOXES] * 4)
+    for result in results:
+        np.testing.assert_allclose(result.keypoints, expected, atol=1e-3)
+    rgb = estimate(image[..., ::-1], BOXES, channel_order='rgb')
+    np.testing.assert_allclose(rgb.keypoints, expected, atol=1e-3)
+    mixed = estimate([image, image, image], [BOXES[:1], np.zeros((0, 4)), BOXES[1:]])
+    assert [len(result) for result in mixed] == [1, 0, 2]
+    np.testing.assert_allclose(mixed[2].keypoints, expected[1:], atol=1e-3)
+
+
+def test_no_boxes_is_the_whole_image_and_empty_boxes_are_nobody(checkpoints, image):
+    estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')
+    whole = estimate(image)
+    assert whole.boxes.tolist() == [[0, 0, 320, 240]]
+    nobody = estimate(image, [])
+    assert len(nobody) == 0
+    assert nobody.keypoints.shape == (0, 17, 2)
+    np.testing.assert_array_equal(nobody.draw(), image)
+
+
+def test_several_threads(checkpoints, image):
+    estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')
+    expected = [estimate(image, BOXES[i : i + 1]).keypoints for i in range(3)]
+    wrong = []
+
+    def call(index):
+        for _ in range(3):
+            found = estimate(image, BOXES[index : index + 1]).keypoints
+            if np.abs(found - expected[index]).max() > 1e-3:
+                wrong.append(index)
+
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_bfloat16_is_near(checkpoints, image):
+    exact = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')(image, BOXES)
+    rough = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu', dtype='bfloat16')
+    difference = np.abs(rough(image, BOXES).keypoints - exact.keypoints)
+    # a random network: a tenth of the crop
+    assert 0 < difference.max() < 25
+
+
+def test_a_wrong_fusion_is_not_taken(checkpoints, monkeypatch):
+    from rlepose_ext.inference import network
+
+    def wrong(model):
+        next(model.backbone.parameters()).data.mul_(1.5)
+        return model
+
+    monkeypatch.setattr(network, 'fuse_conv_bn', wrong)
+    model = init_model(str(resource(RLE)), str(checkpoints['rle']), device='cpu')
+    changed, done = optimise(model, (192, 192))
+    assert done == ['channels_last']
+    assert changed is not model
+
+
+def test_mmposes_inferencer_takes_our_configs(checkpoints, image):
+    from mmpose.apis import MMPoseInferencer
+
+    inferencer = MMPoseInferencer(
+        str(resource(RLE)), str(checkpoints['rle']), device='cpu', det_model='whole_image'
+    )
+    (result,) = inferencer(image, show=False)
+    (person,) = result['predictions'][0]
+    expected = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')(image)
+    np.testing.assert_allclose(person['keypoints'], expected.keypoints[0], atol=0.05)
+
+
+def test_bad_input(checkpoints, image, tmp_path):
+    with pytest.raises(UserError, match='does not exist'):
+        PoseEstimator('configs/rle/absent.py')
+    with pytest.raises(UserError, match=r'absent\.pth does not exist'):
+        PoseEstimator(resource(RLE), 'absent.pth')
+    with pytest.raises(UserError, match=r'backbone\.conv1\.weight'):
+        PoseEstimator(resource(CONFIGS['heatmap']), checkpoints['rle'], device='cpu')
+    with pytest.raises(UserError, match='dtype'):
+        PoseEstimator(resource(RLE), dtype='int8')
+    with pytest.raises(UserError, match='batch_size'):
+        PoseEstimator(resource(RLE), batch_size=0)
+    estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')
+    with pytest.raises(UserError, match='finite'):
+        estimate(image, [[0, 0, np.nan, 4]])
+    with pytest.raises(UserError, match='score for each of 3 boxes, got 2'):
+        estimate(image, BOXES, [0.5, 0.5])
+    with pytest.raises(UserError, match='each of 2 images, got 1'):
+        estimate([image, image], [BOXES])
+
+
+def test_devices():
+    assert choose_device('cpu').type == 'cpu'
+    for name in ('toaster', 'cuda:99'):
+        with pytest.raises(UserError, match=name):
+            choose_device(name)

@@ -1,0 +1,125 @@
+"""Any kind of picture becomes upright 8-bit BGR, or one clear error."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.images import read_image
+
+RED = (200, 30, 10)
+
+
+@pytest.fixture
+def picture():
+    """A red picture with a white pixel in its upper left corner, (6, 9, 3) RGB."""
+    array = np.full((6, 9, 3), RED, np.uint8)
+    array[0, 0] = 255
+    return array
+
+
+def saved(tmp_path, image, name, **options):
+    path = tmp_path / name
+    image.save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.bmp', 'a.tif', 'a.webp', 'ä ö 図.png'])
+def test_lossless_formats_and_names(tmp_path, picture, name):
+    options = {'lossless': True} if name.endswith('webp') else {}
+    path = saved(tmp_path, Image.fromarray(picture), name, **options)
+    np.testing.assert_array_equal(read_image(path), picture[..., ::-1])
+    np.testing.assert_array_equal(read_image(str(path)), picture[..., ::-1])
+
+
+@pytest.mark.parametrize(('orientation', 'corner'), [
+    (1, (0, 0)), (2, (0, -1)), (3, (-1, -1)), (4, (-1, 0)),
+    (5, (0, 0)), (6, (0, -1)), (7, (-1, -1)), (8, (-1, 0)),
+])  # fmt: skip
+def test_exif_orientation(tmp_path, picture, orientation, corner):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = read_image(saved(tmp_path, Image.fromarray(picture), 'a.png', exif=exif))
+    assert found.shape == ((6, 9, 3) if orientation < 5 else (9, 6, 3))
+    assert found[corner].tolist() == [255, 255, 255]
+
+
+def test_transparent_pixels_are_white(tmp_path, picture):
+    alpha = np.zeros((6, 9, 1), np.uint8)
+    alpha[3:] = 255
+    path = saved(tmp_path, Image.fromarray(np.concatenate([picture, alpha], 2)), 'a.png')
+    found = read_image(path)
+    assert (found[:3] == 255).all()
+    assert (found[3:] == RED[::-1]).all()
+
+
+def test_half_transparent_by_hand():
+    array = np.array([[[0, 100, 200, 128]]], np.uint8)
+    expected = [round((c * 128 + 255 * 127) / 255) for c in (0, 100, 200)]
+    assert read_image(array)[0, 0].tolist() == expected
+
+
+def test_palette_with_transparency(tmp_path, picture):
+    image = Image.fromarray(picture).convert('P')
+    path = saved(tmp_path, image, 'a.png', transparency=image.getpixel((0, 0)))
+    assert read_image(path)[0, 0].tolist() == [255, 255, 255]
+
+
+def test_grey(tmp_path):
+    grey = np.arange(54, dtype=np.uint8).reshape(6, 9)
+    found = read_image(saved(tmp_path, Image.fromarray(grey), 'a.png'))
+    np.testing.assert_array_equal(found, np.repeat(grey[..., None], 3, 2))
+    np.testing.assert_array_equal(read_image(grey[..., None]), found)
+
+
+def test_sixteen_bit_is_scaled_and_not_cut(tmp_path):
+    deep = np.array([[0, 257, 32896, 65535]], np.uint16)
+    found = read_image(saved(tmp_path, Image.fromarray(deep), 'a.png'))
+    assert found[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_cmyk(tmp_path, picture):
+    path = saved(tmp_path, Image.fromarray(picture).convert('CMYK'), 'a.jpg', quality=95)
+    found = read_image(path)[3, 5].astype(int)
+    assert np.abs(found - RED[::-1]).max() < 12
+
+
+def test_arrays_and_pillow_images(picture):
+    np.testing.assert_array_equal(read_image(picture, 'rgb'), picture[..., ::-1])
+    np.testing.assert_array_equal(read_image(picture, 'bgr'), picture)
+    np.testing.assert_array_equal(read_image(Image.fromarray(picture)), picture[..., ::-1])
+
+
+def test_truncated_files_are_named(tmp_path, picture):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, 'JPEG')
+    path = tmp_path / 'cut.jpg'
+    path.write_bytes(content.getvalue()[:-1500])
+    with pytest.raises(UserError, match=r'cut\.jpg is truncated'):
+        read_image(path)
+
+
+def test_other_bad_input(tmp_path):
+    (tmp_path / 'empty.jpg').touch()
+    (tmp_path / 'text.jpg').write_text('no picture')
+    for name, message in (
+        ('empty.jpg', 'is empty'),
+        ('text.jpg', 'no image'),
+        ('absent.jpg', 'cannot be read'),
+        ('', 'is a folder'),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_image(tmp_path / name)
+    for array, message in (
+        (np.zeros((4, 4, 3)), 'float64'),
+        (np.zeros((4, 4, 2), np.uint8), r'\(4, 4, 2\)'),
+        (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
+        (3, 'int'),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_image(array)
+    with pytest.raises(UserError, match='channel_order'):
+        read_image(np.zeros((4, 4, 3), np.uint8), 'hsv')

@@ -1,0 +1,107 @@
+"""The persons of an image: subsets, COCO and MMPose's JSON entries, checks of boxes."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from people import META, persons
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.types import as_boxes
+
+
+def test_coco_entry_by_hand():
+    poses = persons([[10, 20]]).with_ids([7])
+    (entry,) = poses.to_coco(image_id=785)
+    assert entry == {
+        'image_id': 785,
+        'category_id': 1,
+        'keypoints': [30, 28, 0.8, 30, 40, 0.8, 30, 52, 0.8],
+        'score': 0.72,
+        'bbox': [10, 20, 40, 40],
+        'track_id': 7,
+    }
+
+
+def test_instances_have_the_form_of_mmposes_demo():
+    from mmengine.structures import InstanceData
+    from mmpose.structures import split_instances
+
+    poses = persons([[10, 20], [50, 0]])
+    stock = split_instances(
+        InstanceData(
+            keypoints=poses.keypoints.astype(float),
+            keypoint_scores=poses.scores.astype(float),
+            bboxes=poses.boxes.astype(float),
+            bbox_scores=poses.box_scores.astype(float),
+        )
+    )
+    # json makes a list of the tuple that MMPose has around the box
+    stock = [{**entry, 'bbox': list(entry['bbox'])} for entry in stock]
+    assert poses.to_instances() == stock
+
+
+def test_sigma_goes_into_the_entries_and_into_pixels():
+    sigma = np.full((1, 3, 2), 4.0, np.float32)
+    poses = persons([[0, 0]], sigma=sigma, meta={**META, 'sigma_spread': np.array([0.25, 0.5])})
+    assert poses.to_instances()[0]['sigma'] == [[4.0, 4.0]] * 3
+    np.testing.assert_allclose(poses.standard_deviation, np.full((1, 3, 2), [1.0, 2.0]))
+    assert persons([[0, 0]], sigma=sigma).standard_deviation is None
+    assert persons([[0, 0]]).standard_deviation is None
+
+
+def test_subsets_keep_what_belongs_together():
+    poses = persons([[0, 0], [50, 0], [90, 9]], sigma=np.ones((3, 3, 2))).with_ids([4, 5, 6])
+    for part in (poses[[2]], poses[2], poses[np.array([False, False, True])], poses[2:]):
+        assert len(part) == 1
+        assert part.ids.tolist() == [6]
+        assert part.boxes[0, 0] == 90
+        assert part.sigma.shape == (1, 3, 2)
+
+
+def test_nobody():
+    nobody = persons([])
+    assert len(nobody) == 0
+    assert nobody.to_coco() == nobody.to_instances() == []
+    picture = np.full((20, 20, 3), 7, np.uint8)
+    np.testing.assert_array_equal(nobody.draw(picture), picture)
+
+
+def test_drawing_needs_an_image_and_does_not_change_it():
+    with pytest.raises(UserError, match='without keeping its image'):
+        persons([[0, 0]]).draw()
+    picture = np.zeros((60, 60, 3), np.uint8)
+    drawn = persons([[5, 5]], image=picture).draw()
+    assert drawn.any()
+    assert not picture.any()
+
+
+@pytest.mark.parametrize(('boxes', 'message'), [
+    ([[0, 0, 10]], r'\(1, 3\)'),
+    ([[0, 0, 10, float('nan')]], 'finite'),
+    ([[0, 0, 10, 10], [5, 5, 5, 9]], r'number 1'),
+    ([[9, 0, 3, 4]], 'x1 < x2'),
+    ('boxes', 'numbers'),
+])  # fmt: skip
+def test_wrong_boxes(boxes, message):
+    with pytest.raises(UserError, match=message):
+        as_boxes(boxes)
+
+
+def test_right_boxes():
+    assert as_boxes([]).shape == (0, 4)
+    assert as_boxes(np.zeros((0, 4))).shape == (0, 4)
+    assert as_boxes([1, 2, 3, 4]).tolist() == [[1, 2, 3, 4]]
+
+
+def test_supervision_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'supervision', None)
+    with pytest.raises(UserError, match='pip install supervision'):
+        persons([[0, 0]]).to_supervision()
+    stub = types.ModuleType('supervision')
+    stub.KeyPoints = dict
+    monkeypatch.setitem(sys.modules, 'supervision', stub)
+    found = persons([[0, 0]]).to_supervision()
+    assert found['xy'].shape == (1, 3, 2)
+    assert found['confidence'].shape == (1, 3)
