@@ -2,7 +2,7 @@
 
     python benchmarks/faces68.py                                   # all heads, seeds 0 and 1
     python benchmarks/faces68.py --only SKPS RLE --seeds 2
-    python benchmarks/faces68.py --epochs 1 --output /tmp/faces68.json    # to try it
+    python benchmarks/faces68.py --epochs 1 --output trial.json    # to try it
 
 Each is one ``rlepose train`` of its config in ``configs/skps``: MobileNetV2 0.5x from ImageNet,
 128x128, 20 epochs of the 2,040 faces. The error is that of the last epoch on the 432 faces of

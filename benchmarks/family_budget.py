@@ -21,13 +21,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, commit, record
+from _record import ROOT
+from _results import Results
 from _small import (
     CONFIGS,
     chosen,
@@ -44,7 +44,6 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.functional import keypoint_pck_accuracy
 
 from rlepose_ext.datasets.synthetic import mean_pose
-from rlepose_ext.errors import UserError
 from rlepose_ext.models.count import count_parameters
 
 SIZE = 64
@@ -58,11 +57,29 @@ SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 MEAN_POSE = 'mean pose, without looking'
 # From random weights these are rle_res50 once more, or RLE's own peer.
 SAME = ('rle_res50-hmpretrained', 'rle_res50-official', 'reg_res50-smoothl1')
+# Variants on HRNet-Lite take about seven minutes each on one core: the hour has room for one of
+# each kind.
 LEFT_OUT = {
+    'rle_res50': 'seven minutes a training',
+    'rle_scnet50': 'seven minutes a training',
     'gcn_hrnet-w32-classifiers': 'the whole HRNet-W32: more than twice the time of HRNet-Lite',
     'td-hm_hrnetv2-w18_skps': 'a quarter slower than HRNet-Lite; SKPS is here on MobileNetV2',
     'heatmap_hrnetlite-hardswish': 'heatmap_hrnetlite with another activation',
     'simcc_hrnetlite-hardswish': 'simcc_hrnetlite with another activation',
+    'gau_hrnetlite-ca': 'gau_hrnetlite-softmax with 53 more parameters',
+    'gau_hrnetlite-narrow': 'gau_hrnetlite-softmax with fewer channels',
+    'gau_hrnetlite-softmaxplus': 'gau_hrnetlite-softmax with another factor',
+    'gcn_hrnetlite-after': 'graphs: gcn_hrnetlite-classifiers is here',
+    'gcn_hrnetlite-before': 'graphs: gcn_hrnetlite-classifiers is here',
+    'gcn_hrnetlite-parallel': 'graphs: gcn_hrnetlite-classifiers is here',
+    'gcn_hrnetlite-gaugcn5': 'graphs: gcn_hrnetlite-classifiers is here',
+    'gcn_hrnetlite-gaugcn6': 'graphs: gcn_hrnetlite-cross-head is here',
+    'gcn_hrnetlite-cross-stage3': 'graphs: gcn_hrnetlite-cross-head is here',
+    'gcn_hrnetlite-cross-stem': 'graphs: gcn_hrnetlite-cross-head is here',
+    'gau_hrnetlite-supergau': 'gau_hrnetlite-softmax at two more places',
+    'heatmap_hrnetlite-gau': 'heatmap_hrnetlite with a block of gau_hrnetlite-softmax',
+    'simcc_hrnetlite-lsk': 'simcc_hrnetlite with an attention neck',
+    'simcc_hrnetlite-sk': 'simcc_hrnetlite with an attention neck',
 }
 
 
@@ -194,48 +211,6 @@ def in_own_process(name: str, seed: int, steps: int, threads: int) -> dict[str, 
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-class Results:
-    """The file of results, which grows by one row at a time.
-
-    Args:
-        path: the JSON file; continued where it exists.
-        order: names of rows, as they are to stand in it.
-        seeds: of the trainings.
-        setting: what all trainings have in common.
-
-    Raises:
-        UserError: the file was made with another setting.
-    """
-
-    def __init__(
-        self, path: Path, order: list[str], seeds: list[int], setting: dict[str, Any]
-    ) -> None:
-        self.path, self.order, self.seeds, self.setting = path, order, seeds, setting
-        self.lock = threading.Lock()
-        found = json.loads(path.read_text()) if path.exists() else {'rows': []}
-        self.rows: list[dict[str, Any]] = found['rows']
-        before = {key: found.get(key) for key in setting}
-        if self.rows and before != setting:
-            raise UserError(f'{path} was made with {before}, not {setting}. Name another --out.')
-
-    def has(self, name: str, seed: int | None = None) -> bool:
-        """Whether there is such a row; with a seed, one that was trained with it."""
-        return any(
-            row['name'] == name and (seed is None or row.get('seed') == seed) for row in self.rows
-        )
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Add a row and write the file; a training replaces the note that it was left out."""
-        with self.lock:
-            kept = [old for old in self.rows if old['name'] != row['name'] or 'seed' in old]
-            self.rows = sorted(
-                [*kept, {**row, 'commit': commit()}],
-                key=lambda row: (self.order.index(row['name']), row.get('seed', 0)),
-            )
-            record(self.path, self.rows, seed=self.seeds, **self.setting)
-            print(row, flush=True)
-
-
 def main() -> None:
     """Run what is missing; or, as ``--worker``, one training, its row on stdout."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
@@ -254,7 +229,7 @@ def main() -> None:
         return
 
     setting = {'size': SIZE, 'batch': BATCH, 'steps': args.steps, 'learning_rate': LEARNING_RATE}
-    results = Results(args.out, [*paths, MEAN_POSE], args.seeds, setting)
+    results = Results(args.out, [*paths, MEAN_POSE], setting, seed=args.seeds)
     configs = {name: str(path.relative_to(ROOT)) for name, path in paths.items()}
     if not results.has(MEAN_POSE):
         results.add(mean_pose_row())

@@ -17,12 +17,8 @@ shift 3
 
 # shellcheck source=tools/_python.sh
 source "$(dirname "${BASH_SOURCE[0]}")/_python.sh"
-
-nodes=()
-[[ -z ${PORT:-} ]] || nodes+=(--port "$PORT")
-[[ -z ${NNODES:-} ]] || nodes+=(--nnodes "$NNODES")
-[[ -z ${NODE_RANK:-} ]] || nodes+=(--node-rank "$NODE_RANK")
-[[ -z ${MASTER_ADDR:-} ]] || nodes+=(--master-addr "$MASTER_ADDR")
+# shellcheck source=tools/_nodes.sh
+source "$(dirname "${BASH_SOURCE[0]}")/_nodes.sh"
 
 exec "$python" -m rlepose_ext.cli.main test "$config" -C "$checkpoint" --launcher pytorch \
     --gpus "$gpus" ${nodes[@]+"${nodes[@]}"} "$@"

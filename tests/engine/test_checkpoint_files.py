@@ -131,7 +131,7 @@ class TestLatestWhole:
     def test_moved_work_directory(self, tmp_path):
         save(tmp_path / 'epoch_2.pth')
         path = save(tmp_path / 'epoch_1.pth')
-        (tmp_path / 'last_checkpoint').write_text('/elsewhere/work/epoch_1.pth')
+        (tmp_path / 'last_checkpoint').write_text('elsewhere/epoch_1.pth')
         assert latest_whole(tmp_path, pytest.fail) == path
 
 

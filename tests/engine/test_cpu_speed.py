@@ -80,10 +80,12 @@ def last_map(output):
 
 
 @pytest.mark.parametrize('name', BACKBONES)
-def test_equal_outputs_and_gradients(name):
+def test_equal_outputs_and_gradients(name, monkeypatch):
     stock = MODELS.build(dict(type=name, **BACKBONES[name])).double()
     stock.eval()  # returns nothing in MMPose
     fast = copy.deepcopy(stock)
+    # narrow networks, to be quick
+    monkeypatch.setattr(cpu_speed, 'NARROWEST_IN_NHWC', 0)
     assert use_channels_last(Estimator(fast))
     assert list(fast.state_dict()) == list(stock.state_dict())
 
@@ -188,3 +190,14 @@ def test_loader_workers_deliver_the_same(monkeypatch):
     for got, first in zip(loader, range(0, 6, 2), strict=True):
         assert got['image'][1].unique().item() == first + 1
         assert got['label'].tolist() == [[first, -first], [first + 1, -first - 1]]
+
+
+def test_narrow_convolutions_keep_their_layout():
+    """On 8 channels the backward pass would crash the process."""
+    for channels, taken in ((8, False), (16, True)):
+        backbone = MODELS.build(
+            dict(type='ResNet', depth=18, base_channels=channels, stem_channels=channels)
+        )
+        assert use_channels_last(Estimator(backbone)) == taken
+        backbone.train()
+        backbone(torch.randn(1, 3, 64, 64))[-1].sum().backward()
