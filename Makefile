@@ -17,7 +17,7 @@ SETUP := $(PYTHON) tools/setup_env.py --venv '$(VENV)' \
 	$(if $(MMCV),--mmcv $(MMCV)) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) \
 	$(if $(filter command line,$(origin PYTHON)),--python-named)
 
-.PHONY: setup demo test test-slow lint format bench docs doctor clean
+.PHONY: setup demo test test-slow lint format bench matrix docs doctor clean
 
 setup:
 	@$(SETUP)
@@ -45,6 +45,13 @@ bench: setup
 	$(BIN)/python benchmarks/synthetic.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/skps_codec.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/inference_memory.py
+	$(BIN)/python benchmarks/zoo_cost.py
+
+# Every config at its full size: builds, trains two iterations, validates and tests once.
+matrix: setup
+	$(BIN)/python benchmarks/matrix.py --real --jobs $(JOBS)
 
 docs: setup
 	$(BIN)/python tools/make_docs.py

@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-MIM_CONTENT = ('configs', 'tools', 'demo', 'model-index.yml')
+MIM_CONTENT = ('configs', 'tools', 'demo', 'benchmarks/results', 'model-index.yml')
 
 
 def version() -> str:

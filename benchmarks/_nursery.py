@@ -5,7 +5,7 @@ function to run. The child is a real process: it has a pid, a process group and 
 status, and SIGKILL ends it without a word. Only the twenty imports are saved.
 
     with Nursery(modules=['mmpose.models'], path=['tests']) as nursery:
-        child = nursery.start('module:function', {'folder': '/tmp/x'}, log='/tmp/x.log')
+        child = nursery.start('module:function', {'folder': folder}, log=log)
         os.kill(child, signal.SIGKILL)
         status = nursery.wait(child)      # -9, as subprocess has it
 """

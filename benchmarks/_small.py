@@ -8,7 +8,7 @@ joints, and the start, which is random.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import rlepose_ext  # noqa: F401  (before anything of OpenMMLab)
 from mmengine.config import Config, ConfigDict
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.input_size import at_input_size
+from rlepose_ext.models.input_size import at_input_size, dicts
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs'
@@ -107,13 +107,3 @@ def plain_pipeline(config: Config) -> list[dict[str, Any]]:
     ]
     steps[-1]['pack_transformed'] = True
     return steps
-
-
-def dicts(node: Any) -> Iterator[ConfigDict]:
-    """Every dict inside of a config."""
-    if isinstance(node, dict):
-        yield node
-        node = list(node.values())
-    if isinstance(node, (list, tuple)):
-        for value in node:
-            yield from dicts(value)

@@ -4,6 +4,8 @@
 _base_ = ['./runtime.py']
 
 data_root = '{{$RLEPOSE_DATA:data}}/faces68/'
+dataset_type = 'CocoDataset'  # MMPoseInferencer reads these two
+data_mode = 'topdown'
 
 # Landmarks follow contours: (first, last, closed). Right and left are the person's.
 _contours = [
@@ -70,7 +72,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
+        type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
         data_mode='topdown',
@@ -85,7 +87,7 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='CocoDataset',
+        type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
         data_mode='topdown',

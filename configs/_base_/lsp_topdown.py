@@ -3,6 +3,8 @@
 _base_ = ['./runtime.py']
 
 data_root = '{{$RLEPOSE_DATA:data}}/lsp/'
+dataset_type = 'CocoDataset'  # MMPoseInferencer reads these two
+data_mode = 'topdown'
 
 _left, _right, _middle = [0, 255, 0], [255, 128, 0], [51, 153, 255]
 metainfo = dict(
@@ -60,7 +62,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
+        type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
         data_mode='topdown',
@@ -75,7 +77,7 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='CocoDataset',
+        type=dataset_type,
         metainfo=metainfo,
         data_root=data_root,
         data_mode='topdown',

@@ -3,6 +3,8 @@
 _base_ = ['./runtime.py']
 
 data_root = '{{$RLEPOSE_DATA:data}}/synthetic/'
+dataset_type = 'CocoDataset'  # MMPoseInferencer reads these two
+data_mode = 'topdown'
 
 train_dataloader = dict(
     batch_size=16,
@@ -10,7 +12,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
+        type=dataset_type,
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/train.json',
@@ -24,7 +26,7 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='CocoDataset',
+        type=dataset_type,
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/val.json',

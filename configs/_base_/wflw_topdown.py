@@ -5,6 +5,8 @@
 _base_ = ['./runtime.py']
 
 data_root = '{{$RLEPOSE_DATA:data}}/wflw/'
+dataset_type = 'WFLWDataset'  # MMPoseInferencer reads these two
+data_mode = 'topdown'
 
 train_dataloader = dict(
     batch_size=64,
@@ -12,7 +14,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='WFLWDataset',
+        type=dataset_type,
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/face_landmarks_wflw_train.json',
@@ -26,7 +28,7 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     dataset=dict(
-        type='WFLWDataset',
+        type=dataset_type,
         data_root=data_root,
         data_mode='topdown',
         ann_file='annotations/face_landmarks_wflw_test.json',

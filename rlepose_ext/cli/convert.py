@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from rlepose_ext.cli import convert_data, convert_gray, convert_lip
 from rlepose_ext.errors import UserError
 from rlepose_ext.version import __version__
 
@@ -32,6 +33,9 @@ def add_parser(subparsers) -> None:
     )
     clean.add_argument('--force', action='store_true', help='overwrite OUT')
     clean.set_defaults(run=run)
+    convert_lip.add_kind(kinds)
+    convert_gray.add_kind(kinds)
+    convert_data.add_kinds(kinds)
 
 
 def run(args: argparse.Namespace) -> int:

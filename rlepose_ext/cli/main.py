@@ -1,13 +1,42 @@
 """The ``rlepose`` command: argument parsing only, one module per sub-command."""
 
 import argparse
+import os
 import sys
 
-from rlepose_ext.cli import convert, curves, doctor, launch, quickstart
+from rlepose_ext.cli import (
+    chain,
+    convert,
+    curves,
+    data,
+    demo,
+    doctor,
+    eval,
+    launch,
+    lip,
+    params,
+    quickstart,
+    weights,
+    zoo,
+)
 from rlepose_ext.errors import UserError
 from rlepose_ext.version import __version__
 
-COMMANDS = (quickstart, launch, curves, convert, doctor)
+COMMANDS = (
+    quickstart,
+    demo,
+    launch,
+    chain,
+    lip,
+    curves,
+    eval,
+    weights,
+    zoo,
+    params,
+    convert,
+    data,
+    doctor,
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,13 +55,19 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command. A mistake of the user's ends in one message and status 2."""
     args = build_parser().parse_args(argv)
     try:
-        return args.run(args) or 0
+        status = args.run(args) or 0
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f'rlepose: error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('rlepose: interrupted', file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # `rlepose zoo | head`: nobody reads on. Python would complain once more at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 if __name__ == '__main__':

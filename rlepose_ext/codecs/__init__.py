@@ -1,4 +1,5 @@
+from rlepose_ext.codecs.lip_heatmap import LIPHeatmap
 from rlepose_ext.codecs.simcc_rle_label import SimCCRLELabel
 from rlepose_ext.codecs.skps_heatmap import SKPSHeatmap
 
-__all__ = ['SKPSHeatmap', 'SimCCRLELabel']
+__all__ = ['LIPHeatmap', 'SKPSHeatmap', 'SimCCRLELabel']

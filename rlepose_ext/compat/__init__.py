@@ -15,6 +15,7 @@ __all__ = ['PATCHES', 'Patch', 'install']
 # In the order in which they are installed.
 _MODULES = (
     'cpu_training',
+    'flip_layout',
     'mmcv_ops',
     'xtcocotools',
     'numpy2',
@@ -23,6 +24,8 @@ _MODULES = (
     'image_errors',
     'annotation_errors',
     'metainfo_errors',
+    'data_root',
+    'js_divergence',
     'checkpoints',
     'checkpoint_match',
     'checkpoint_writing',

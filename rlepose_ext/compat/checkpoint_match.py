@@ -226,6 +226,7 @@ def _patch_inferencer(module: ModuleType) -> None:
 def _install() -> None:
     when_imported('mmengine.runner.runner', _patch_runner)
     when_imported('mmpose.apis.inference', _patch_init_model)
+    when_imported('mmdet.apis.inference', _patch_init_model)
     when_imported('mmpose.apis.inferencers.base_mmpose_inferencer', _patch_inferencer)
 
 

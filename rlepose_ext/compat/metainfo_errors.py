@@ -4,6 +4,11 @@ Stock MMPose raises a bare ``KeyError`` or ``AssertionError`` where a name is wr
 on without a word where joints do not swap in pairs (``flip_indices`` is then no involution:
 flip augmentation and flip test move joints onto the wrong ones) or where ``sigmas`` has another
 length than ``keypoint_info``.
+
+It also takes joints in the order in which they are written, whatever their numbers are. MMEngine
+writes the keys of a dict in the order of text (0, 1, 10, 11, 2, ...) into the config that lies
+beside a run, so a config with metainfo of more than ten joints in it would come back with wrong
+flip pairs. Joints and links are put in the order of their numbers before they are parsed.
 """
 
 from __future__ import annotations
@@ -16,6 +21,24 @@ from types import ModuleType
 from rlepose_ext.compat._data_errors import DataError
 from rlepose_ext.compat._imports import Patch, when_imported
 from rlepose_ext.compat._rebind import rebind
+
+
+def in_order(metainfo: dict) -> dict:
+    """Metainfo with joints and links in the order of their numbers.
+
+    Args:
+        metainfo: as in a config; one that names a file, or has keys that are no numbers, is
+            returned as it is.
+
+    Returns:
+        A copy with ordered ``keypoint_info`` and ``skeleton_info``.
+    """
+    ordered = dict(metainfo)
+    for name in ('keypoint_info', 'skeleton_info'):
+        info = metainfo.get(name)
+        if isinstance(info, dict) and all(isinstance(key, int) for key in info):
+            ordered[name] = {key: info[key] for key in sorted(info)}
+    return ordered
 
 
 def check_metainfo(parsed: dict, source: str) -> None:
@@ -92,7 +115,7 @@ def _guard(module: ModuleType) -> None:
     def parse_pose_metainfo(metainfo: dict) -> dict:
         source = metainfo.get('from_file') or metainfo.get('dataset_name', 'without a name')
         try:
-            parsed = original(metainfo)
+            parsed = original(in_order(metainfo))
         except FileNotFoundError:
             raise  # it names the file
         except KeyError as error:
@@ -125,7 +148,7 @@ def install() -> None:
 
 PATCH = Patch(
     name='metainfo_errors',
-    breaks='wrong flip pairs are trained on silently; wrong names raise a bare KeyError',
+    breaks='wrong flip pairs are trained on silently; joints of dumped configs are out of order',
     since='always (MMPose 1.x)',
     until='MMPose checks metainfo',
     install=install,

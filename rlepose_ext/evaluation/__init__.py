@@ -1,5 +1,8 @@
 """Metrics that MMPose lacks; importing this package registers them."""
 
+from rlepose_ext.evaluation.coco_submission import CocoSubmission
+from rlepose_ext.evaluation.joint_subset_coco_metric import JointSubsetCocoMetric
+from rlepose_ext.evaluation.lip_pckh import LIPPCKh
 from rlepose_ext.evaluation.wflw_subset_nme import WFLWSubsetNME
 
-__all__ = ['WFLWSubsetNME']
+__all__ = ['CocoSubmission', 'JointSubsetCocoMetric', 'LIPPCKh', 'WFLWSubsetNME']

@@ -44,7 +44,7 @@ def at_input_size(
             f'at_input_size: expected a config with codec.input_size and a size (width, height), '
             f'got input_size {old!r} and size {size!r}.'
         )
-    for node in _dicts(config._cfg_dict):
+    for node in dicts(config._cfg_dict):
         if 'input_size' in node:
             node['input_size'] = tuple(size)
         for name in MAP_SIZES:
@@ -67,11 +67,11 @@ def _in_proportion(name: str, map_size: Sequence[int], old: Sequence[int], new: 
     return tuple(n * m // o for n, m, o in zip(new, map_size, old, strict=True))
 
 
-def _dicts(node: Any) -> Iterator[dict]:
+def dicts(node: Any) -> Iterator[dict]:
     """Every dict inside of a config."""
     if isinstance(node, dict):
         yield node
         node = list(node.values())
     if isinstance(node, (list, tuple)):
         for value in node:
-            yield from _dicts(value)
+            yield from dicts(value)

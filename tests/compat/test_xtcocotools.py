@@ -294,3 +294,13 @@ def test_working_installation_is_used(tmp_path):
     out = report(tmp_path, real | {'cocoeval.py': 'class COCOeval: pass'})
     assert out.startswith('xtcocotools.coco xtcocotools.cocoeval False\n')
     assert 'not needed' in out
+
+
+def test_a_file_without_results(tmp_path):
+    """What a model writes that finds nobody."""
+    truth = tmp_path / 'truth.json'
+    truth.write_text('{"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1}]}')
+    reader = COCO(str(truth))
+    (tmp_path / 'results.json').write_text('[]')
+    for path in (tmp_path / 'results.json', str(tmp_path / 'results.json')):
+        assert reader.loadRes(path).getAnnIds() == []

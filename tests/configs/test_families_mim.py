@@ -1,8 +1,7 @@
 """One config of each family through ``mim train mmpose`` and ``mim test mmpose -C``.
 
 The front door, as the documents show it: two processes per family, two iterations of two
-samples, one validation, a checkpoint, a test of it. The other configs are in
-``test_miniature_runner.py``.
+samples, one validation, a checkpoint, a test of it. Every config is in ``test_matrix.py``.
 """
 
 import json
@@ -12,6 +11,9 @@ import subprocess
 import sys
 
 import pytest
+from _miniature_data import draw
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +52,17 @@ FAMILIES = {
         [],
         ['coco/AP'],
     ),
+    # over a stock config, whose paths begin with data/ and are moved to RLEPOSE_DATA
+    'integral': (
+        'configs/integral/ipr_mobilenetv2-075_8xb64-210e_coco-256x256.py',
+        [],
+        ['coco/AP'],
+    ),
+    'lip': (
+        'configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py',
+        [],
+        ['PCKh/Total'],
+    ),
 }
 
 
@@ -67,11 +80,13 @@ def mim(root, data, command, config, *arguments):
 
 
 @pytest.mark.parametrize('family', FAMILIES)
-def test_mim_trains_and_tests(family, root, miniature, tmp_path):
+def test_mim_trains_and_tests(family, root, tmp_path, monkeypatch):
     config, test_options, metrics = FAMILIES[family]
-    log = mim(
-        root, miniature, 'train', config, '--work-dir', tmp_path / 'work', '--cfg-options', *SMALL
-    )
+    data = tmp_path / 'data'
+    monkeypatch.setenv('RLEPOSE_DATA', str(data))
+    init_default_scope('mmpose')
+    draw(Config.fromfile(root / config), data)
+    log = mim(root, data, 'train', config, '--work-dir', tmp_path / 'work', '--cfg-options', *SMALL)
     assert log.count('Epoch(train) [1][') == 2
     assert 'Epoch(val) [1]' in log
     checkpoint = tmp_path / 'work/epoch_1.pth'
@@ -79,7 +94,7 @@ def test_mim_trains_and_tests(family, root, miniature, tmp_path):
 
     out = tmp_path / 'metrics.json'
     where = ['-C', checkpoint, '--work-dir', tmp_path / 'test', '--out', out]
-    mim(root, miniature, 'test', config, *where, '--cfg-options', *SMALL, *test_options)
+    mim(root, data, 'test', config, *where, '--cfg-options', *SMALL, *test_options)
     measured = json.loads(out.read_text())
     for name in metrics:
         assert math.isfinite(measured[name]), name

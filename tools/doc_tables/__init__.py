@@ -5,16 +5,19 @@ from collections.abc import Callable
 from doc_tables.common import measured
 from doc_tables.compat import mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
+from doc_tables.matrix import matrix
 from doc_tables.reliability import reliability
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
+    inference,
     quickstart,
     rle_loss,
     skps_codec,
     synthetic,
 )
 from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit
+from doc_tables.zoo import weights_files, zoo, zoo_planned
 
 BLOCKS: dict[str, Callable[[], str]] = {
     'rle_loss': measured('rle_loss', 'python benchmarks/rle_loss.py', rle_loss),
@@ -31,6 +34,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         synthetic,
     ),
     **{f'{family}_configs': family_configs(family) for family in FAMILIES if family not in BY_HAND},
+    'inference': measured('inference', 'python benchmarks/inference.py', inference),
     'skps_codec': measured('skps_codec', 'python benchmarks/skps_codec.py', skps_codec),
     'faces68': measured('faces68', 'python benchmarks/faces68.py', faces68),
     'hrnet_lite_variants': measured(
@@ -38,9 +42,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     'family_budget': measured('family_budget', 'python benchmarks/family_budget.py', family_budget),
     'overfit': measured('overfit', 'python benchmarks/overfit.py', overfit),
+    'matrix': measured('matrix', 'python benchmarks/matrix.py --real', matrix),
     'reliability': measured(
         'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability
     ),
+    'zoo': zoo,
+    'zoo_planned': zoo_planned,
+    'weights_files': weights_files,
     'patches': patches,
     'mmcv_ops': mmcv_ops,
 }

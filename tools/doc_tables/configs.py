@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-import statistics
 from collections.abc import Callable
 from typing import Any
 
 import yaml
 
-from doc_tables.common import NONE, ROOT, number, result, table
+from doc_tables import common
+from doc_tables.common import NONE, ROOT, number, table
+from rlepose_ext.zoo.cards import headline
+from rlepose_ext.zoo.measured import measured_results
 
 FAMILIES = tuple(sorted(path.parent.name for path in ROOT.glob('configs/*/metafile.yml')))
 # This one has a table of its own, with what its configs differ in; a test compares it.
@@ -22,17 +24,22 @@ def models(family: str) -> list[dict[str, Any]]:
 
 
 def family_configs(family: str) -> Callable[[], str]:
-    """A block: the configs of a family, quoted figures beside our own."""
+    """A block: the configs of a family, quoted figures beside our own.
+
+    Every folder below ``configs/`` with a metafile has one: ``<!-- generated: FAMILY_configs -->``
+    and ``<!-- end -->`` in its README.
+    """
 
     def block() -> str:
         rows = []
         for model in models(family):
             stem, meta = model['Name'], model['Metadata']
+            start = meta.get('Pretraining')
             rows.append(
                 (
                     f'[{_short(stem)}]({stem}.py)',
-                    f'{meta["Architecture"][-1]}, {meta["Pretraining"]}',
-                    f'{" + ".join(meta["Training Data"])} {stem.rpartition("-")[2]}',
+                    meta['Architecture'][-1] + (f', {start}' if start else ''),
+                    f'{" + ".join(meta["Training Data"])} {_size(stem)}'.rstrip(),
                     number(meta['Parameters']),
                     _quoted(model),
                     meta.get('Quoted From', NONE),
@@ -47,34 +54,32 @@ def family_configs(family: str) -> Callable[[], str]:
 
 def measured_here(stem: str) -> str:
     """What this project has measured of a config, or a dash."""
-    if 'lsp' in stem:
-        return _mean_of(
-            'cpu_training_accuracy', 'ours', 'PCK@0.2', lambda r: r['lsp_val_pck']['0.2']
-        )
-    return NONE
+    cells = []
+    for result in measured_results(common.RESULTS).get(stem, ()):
+        ((metric, value),) = result.metrics.items()
+        runs = f'{result.runs} seed{"s" if result.runs > 1 else ""}'
+        cells.append(f'{metric} {value:.{3 if value <= 1 else 2}f} ({runs})')
+    return ', '.join(cells) or NONE
 
 
 def _short(stem: str) -> str:
     """``rle_res50_8xb64-210e_coco-256x192`` to ``rle_res50``."""
-    return re.match(r'(.+?)[_-][0-9]+xb', stem)[1]
+    match = re.match(r'(.+?)[_-][0-9]+xb', stem)
+    return match[1] if match else stem
+
+
+def _size(stem: str) -> str:
+    """The input size that ends the name of a config, if one does: ``256x192``, ``640``."""
+    match = re.search(r'-(\d+(?:x\d+)?)$', stem)
+    return match[1] if match else ''
 
 
 def _quoted(model: dict[str, Any]) -> str:
-    """``AP 70.6, AR 75.3``: metrics in percent, as papers print them."""
-    metrics = model['Results'][0].get('Metrics', {}) if model.get('Results') else {}
-    cells = [
-        # OpenMMLab's files have AP as a fraction and NME in percent.
-        f'{key} {value:.2f}' if key.startswith('NME') else f'{key} {100 * value:.4g}'
-        for key, value in metrics.items()
-        if '@' not in key and ' ' not in key
-    ]
-    return ', '.join(cells) or NONE
-
-
-def _mean_of(name: str, row_name: str, metric: str, value: Callable[[dict], float]) -> str:
-    content = result(name)
-    rows = [row for row in content['rows'] if row['name'] == row_name] if content else []
-    if not rows:
-        return NONE
-    mean = statistics.mean(value(row) for row in rows)
-    return f'{metric} {mean:.3f} ({len(rows)} seed{"s" if len(rows) > 1 else ""})'
+    """``AP 70.6, AR 75.3``: metrics in percent, the data set where it is not that of training."""
+    cells = []
+    for result in model.get('Results') or ():
+        if result.get('Metrics'):
+            known = result['Dataset'] in model['Metadata']['Training Data']
+            on = '' if known else f' on {result["Dataset"]}'
+            cells.append(headline(result['Metrics']) + on)
+    return '; '.join(cells) or NONE

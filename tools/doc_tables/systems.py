@@ -105,10 +105,12 @@ def faces68(content: dict[str, Any]) -> str:
             (
                 name,
                 number(next(iter(side.values()))['parameters']),
+                next(iter(side.values()))['epochs'],
                 *(number(100 * side[s]['nme'] if s in side else None, 2) for s in seeds),
                 f'**{statistics.mean(nme):.2f}**',
                 f'{minutes:.0f}',
             )
         )
     columns = [f'NME %, seed {seed}:' for seed in seeds]
-    return table(('head', 'parameters:', *columns, 'mean:', 'training, minutes:'), body)
+    head = ('head', 'parameters:', 'epochs:', *columns)
+    return table((*head, 'mean:', 'training, minutes:'), body)

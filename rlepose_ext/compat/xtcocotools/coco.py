@@ -8,8 +8,10 @@ annotations that are already in memory, keeps a subset of the joints (``test_ind
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -102,6 +104,9 @@ class COCO(_COCO):
         if len(self.anno_file) == 1:
             self.anno_file.append(resFile)
         results = resFile if resData is None else resData
+        if isinstance(results, (str, Path)):
+            # CocoMetric gives a path, and a model that finds nobody writes an empty list.
+            results = json.loads(Path(results).read_text())
         if isinstance(results, list) and not results:
             return self._without_annotations()
         plain = super().loadRes(results)

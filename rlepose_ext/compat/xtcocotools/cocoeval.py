@@ -136,7 +136,7 @@ class COCOeval(_COCOeval):
         for gt in self.cocoGt.loadAnns(self.cocoGt.getAnnIds(**wanted)):
             joints = self._joints(gt, 'annotation')
             if p.iouType == 'keypoints_crowd':
-                # CrowdPose counts fully visible joints only, so it is not the same number.
+                # CrowdPose counts its joints without head and neck, so it is not the same number.
                 labelled = gt['num_keypoints']
             else:
                 labelled = np.count_nonzero(joints[2::3] > 0)

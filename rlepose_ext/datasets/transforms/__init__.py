@@ -1,6 +1,17 @@
 """Transforms that MMPose lacks, registered under ``rlepose_ext.registry.TRANSFORMS``."""
 
+from rlepose_ext.datasets.transforms.aid import AIDCutout, AIDHideAndSeek
 from rlepose_ext.datasets.transforms.random_blur import RandomBlur, RandomMedianBlur
 from rlepose_ext.datasets.transforms.random_erase import RandomErase
+from rlepose_ext.datasets.transforms.stretch_resize import StretchResize
+from rlepose_ext.datasets.transforms.to_gray import ToGray
 
-__all__ = ['RandomBlur', 'RandomErase', 'RandomMedianBlur']
+__all__ = [
+    'AIDCutout',
+    'AIDHideAndSeek',
+    'RandomBlur',
+    'RandomErase',
+    'RandomMedianBlur',
+    'StretchResize',
+    'ToGray',
+]

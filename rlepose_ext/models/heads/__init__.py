@@ -1,7 +1,17 @@
+from rlepose_ext.models.heads.debiased_integral_head import DebiasedIntegralHead
 from rlepose_ext.models.heads.heatmap_gau_head import HeatmapGAUHead
 from rlepose_ext.models.heads.rle_head import RLEHead
+from rlepose_ext.models.heads.sigmoid_heatmap_head import SigmoidHeatmapHead
 from rlepose_ext.models.heads.simcc_rle_head import SimCCRLEHead
 from rlepose_ext.models.heads.skps_head import SKPSHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
 
-__all__ = ['HeatmapGAUHead', 'RLEHead', 'SKPSHead', 'SimCCRLEHead', 'TokenSimCCHead']
+__all__ = [
+    'DebiasedIntegralHead',
+    'HeatmapGAUHead',
+    'RLEHead',
+    'SKPSHead',
+    'SigmoidHeatmapHead',
+    'SimCCRLEHead',
+    'TokenSimCCHead',
+]

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
+from rlepose_ext.models.heads.joint_count import check_joint_count
+from rlepose_ext.models.heads.sigma_field import add_sigma
 from rlepose_ext.models.losses.rle_functional import absurd_labels
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
@@ -183,13 +185,16 @@ class RLEHead(BaseHead):
                 pixels, not a pixel off.
 
         Returns:
-            One ``InstanceData`` per sample with ``keypoints`` and ``keypoint_scores``.
+            One ``InstanceData`` per sample with ``keypoints``, ``keypoint_scores`` and
+            ``sigma`` (1, K, 2), input px.
         """
         test_cfg = test_cfg or {}
         if test_cfg.get('flip_test', False):
             feats, feats_flip = feats
             metainfo = batch_data_samples[0].metainfo
-            self._check_joints('flip_indices of the metainfo', len(metainfo['flip_indices']))
+            check_joint_count(
+                self, 'num_joints', 'flip_indices of the metainfo', len(metainfo['flip_indices'])
+            )
             width = metainfo['input_size'][0] if test_cfg.get('shift_coords', True) else None
             mirrored = flip_normalised(self.activate(self.forward(feats_flip)), width)
             mirrored = swap_sides(mirrored, metainfo['flip_indices'])
@@ -198,7 +203,8 @@ class RLEHead(BaseHead):
             outputs = self.activate(self.forward(feats))
         # Codecs work in numpy, which has no bfloat16.
         dtype = torch.promote_types(outputs.dtype, torch.float32)
-        return self.decode(outputs[:, None].to(dtype))
+        poses = self.decode(outputs[:, None].to(dtype))
+        return add_sigma(poses, outputs[..., 2:], self.decoder.input_size)
 
     def loss(
         self, feats: tuple[Tensor, ...], batch_data_samples: list, train_cfg: dict | None = None
@@ -220,7 +226,7 @@ class RLEHead(BaseHead):
         instances = [sample.gt_instance_labels for sample in batch_data_samples]
         labels = torch.cat([instance.keypoint_labels for instance in instances])
         weights = torch.cat([instance.keypoint_weights for instance in instances])
-        self._check_joints('keypoint_labels', labels.shape[1])
+        check_joint_count(self, 'num_joints', 'keypoint_labels', labels.shape[1])
 
         coords, sigma = outputs[..., :2], outputs[..., 2:]
         losses = {
@@ -231,13 +237,6 @@ class RLEHead(BaseHead):
         if num_absurd:
             losses['absurd_labels'] = labels.new_tensor(float(num_absurd))
         return losses
-
-    def _check_joints(self, what: str, count: int) -> None:
-        if count != self.num_joints:
-            raise UserError(
-                f'RLEHead: {what} has {count} joints, num_joints is {self.num_joints}. Set '
-                'num_joints of the head to the joint count of the data set (its metainfo).'
-            )
 
 
 def _accuracy(coords: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -39,6 +39,8 @@ from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
+from rlepose_ext.models.heads.joint_count import check_joint_count
+from rlepose_ext.models.heads.sigma_field import add_sigma
 from rlepose_ext.models.heads.simcc_rle_functional import drop_bad_rows, soft_argmax
 from rlepose_ext.registry import MODELS
 
@@ -173,8 +175,8 @@ class SimCCRLEHead(SimCCHead):
                 - ``output_heatmaps``, of branch 'simcc': outer products of the vectors too.
 
         Returns:
-            One ``InstanceData`` per sample with ``keypoints`` and ``keypoint_scores``; with
-            ``output_heatmaps`` also one ``PixelData`` each.
+            One ``InstanceData`` per sample with ``keypoints``, ``keypoint_scores`` and
+            ``sigma`` (1, K, 2), input px; with ``output_heatmaps`` also one ``PixelData`` each.
         """
         test_cfg = test_cfg or {}
         branch = test_cfg.get('branch', 'simcc')
@@ -193,7 +195,9 @@ class SimCCRLEHead(SimCCHead):
         if len(outputs) == 2:
             meta = batch_data_samples[0].metainfo
             flip_indices = meta['flip_indices']
-            self._check_joints('flip_indices of the metainfo', len(flip_indices))
+            check_joint_count(
+                self, 'out_channels', 'flip_indices of the metainfo', len(flip_indices)
+            )
             x_flip, y_flip, sigma_flip = outputs[1]
             width = meta['input_size'][0] if test_cfg.get('shift_coords', True) else None
             mirrored = flip_normalised(soft_argmax(x_flip, y_flip), width)
@@ -203,9 +207,11 @@ class SimCCRLEHead(SimCCHead):
             x, y = (x + x_flip) * 0.5, (y + y_flip) * 0.5
 
         if branch == 'rle':
-            return self.decode(torch.cat([coords, sigma], dim=-1)[:, None])
+            poses = self.decode(torch.cat([coords, sigma], dim=-1)[:, None])
+            return add_sigma(poses, sigma, self.input_size)
         sigma_scores = test_cfg.get('sigma_scores', False)
         poses = self.decode((x, y, sigma) if sigma_scores else (x, y))
+        add_sigma(poses, sigma, self.input_size)
         if test_cfg.get('output_heatmaps', False):
             return self._with_heatmaps(poses, x, y)
         return poses
@@ -237,7 +243,7 @@ class SimCCRLEHead(SimCCHead):
         x_labels, y_labels, coords, weights, coord_weights = (
             torch.cat([instance[name] for instance in instances]) for name in LABELS
         )
-        self._check_joints('keypoint_labels', coords.shape[1])
+        check_joint_count(self, 'out_channels', 'keypoint_labels', coords.shape[1])
 
         gt, simcc_weights = drop_bad_rows((x_labels, y_labels), weights)
         loss_simcc = self.loss_module((pred_x, pred_y), gt, simcc_weights)
@@ -290,10 +296,3 @@ class SimCCRLEHead(SimCCHead):
                     f'SimCCRLEHead: {name} is {ours}, of the decoder {theirs}. Write '
                     f"{name}=codec['{name}'] in the head and decoder=codec."
                 )
-
-    def _check_joints(self, what: str, count: int) -> None:
-        if count != self.out_channels:
-            raise UserError(
-                f'SimCCRLEHead: {what} has {count} joints, out_channels is {self.out_channels}. '
-                'Set out_channels of the head to the joint count of the data set (its metainfo).'
-            )

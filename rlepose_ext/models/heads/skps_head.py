@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rlepose_ext.codecs.skps_heatmap import read_peaks
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_points, swap_sides
+from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # A joint is right, for the log, if it is this near its label, in sizes of the map.
@@ -155,7 +156,7 @@ class SKPSHead(BaseHead):
         poses = self.decode(outputs)
         if flip_test:
             pairs = batch_data_samples[0].metainfo['flip_indices']
-            self._check_joints('flip_indices of the metainfo', len(pairs))
+            check_joint_count(self, 'out_channels', 'flip_indices of the metainfo', len(pairs))
             width = self.decoder.input_size[0]
             mirrored = self.decode(self.activate(self.forward(feats_flip)))
             for pose, other in zip(poses, mirrored, strict=True):
@@ -190,7 +191,7 @@ class SKPSHead(BaseHead):
         weights = torch.cat(
             [sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples]
         )
-        self._check_joints('heatmaps of the labels', heatmap_label.shape[1])
+        check_joint_count(self, 'out_channels', 'heatmaps of the labels', heatmap_label.shape[1])
 
         # A joint's heatmap is 0 where its weight is, unless a transform changed one of them.
         offset_weights = heatmap_label * (weights > 0)[..., None, None]
@@ -210,13 +211,6 @@ class SKPSHead(BaseHead):
             pred, label = (heatmap, offset), (heatmap_label, offset_label)
             losses['acc_pose'] = _accuracy(pred, label, weights)
         return losses
-
-    def _check_joints(self, what: str, count: int) -> None:
-        if count != self.out_channels:
-            raise UserError(
-                f'SKPSHead: {what} has {count} joints, out_channels is {self.out_channels}. Set '
-                'out_channels of the head to the joint count of the data set (its metainfo).'
-            )
 
     def _check_sigma(self) -> None:
         """The largest weighted offset label must stay below alpha, see the loss."""

@@ -34,6 +34,7 @@ from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.graph_query import GraphQuery, check_map
+from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.layers.build import (
     SKELETONS,
     build_embed,
@@ -218,7 +219,7 @@ class TokenSimCCHead(SimCCHead):
         test_cfg = test_cfg or {}
         if test_cfg.get('flip_test', False):
             flips = batch_data_samples[0].metainfo['flip_indices']
-            self._check_joints('flip_indices of the metainfo', len(flips))
+            check_joint_count(self, 'out_channels', 'flip_indices of the metainfo', len(flips))
         return super().predict(feats, batch_data_samples, test_cfg)
 
     def loss(
@@ -230,15 +231,8 @@ class TokenSimCCHead(SimCCHead):
             UserError: labels of another number of joints.
         """
         labels = batch_data_samples[0].gt_instance_labels.keypoint_x_labels
-        self._check_joints('keypoint_x_labels', labels.shape[1])
+        check_joint_count(self, 'out_channels', 'keypoint_x_labels', labels.shape[1])
         return super().loss(feats, batch_data_samples, train_cfg or {})
-
-    def _check_joints(self, what: str, count: int) -> None:
-        if count != self.out_channels:
-            raise UserError(
-                f'TokenSimCCHead: {what} has {count} joints, out_channels is {self.out_channels}. '
-                'Set out_channels to the joint count of the data set (its metainfo).'
-            )
 
     def _check_decoder(self) -> None:
         if self.decoder is None:

@@ -1,0 +1,17 @@
+# SimCC, MobileNetV2 0.75x at 256x192, one GPU, AI Challenger + COCO: 281 hours there.
+# Aim: AP 60.44 (MMPose_Clean).
+# The backbone comes from heatmap training; README.md says how to get the file, or train
+# from random weights with --cfg-options model.backbone.init_cfg=None.
+_base_ = ['../_base_/simcc_aic-coco_256x192.py']
+
+model = dict(
+    backbone=dict(
+        widen_factor=0.75,
+        init_cfg=dict(
+            type='Pretrained',
+            prefix='backbone.',
+            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/'
+            'mobilenetv2-075_udp_aic-coco-256x192_backbone.pth',
+        ),
+    )
+)

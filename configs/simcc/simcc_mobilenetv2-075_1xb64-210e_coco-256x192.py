@@ -1,0 +1,15 @@
+# SimCC, MobileNetV2 0.75x at 256x192, one GPU, COCO. Aim: no published figure (with AIC: 60.44).
+# The backbone comes from heatmap training; README.md says how to get the file, or train
+# from random weights with --cfg-options model.backbone.init_cfg=None.
+_base_ = ['../_base_/simcc_coco_256x192.py']
+
+model = dict(
+    backbone=dict(
+        widen_factor=0.75,
+        init_cfg=dict(
+            type='Pretrained',
+            prefix='backbone.',
+            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-075_msra_coco_backbone.pth',
+        ),
+    )
+)

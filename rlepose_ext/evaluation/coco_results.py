@@ -1,0 +1,217 @@
+"""Result files in COCO's keypoint format: read, checked, and named where they are wrong.
+
+A result file is a JSON list with one entry for each detected person,
+
+.. code-block:: json
+
+    {"image_id": 785, "category_id": 1, "keypoints": [x1, y1, s1, ...], "score": 0.9}
+
+in image px; the third number of a joint is its score and does not enter COCO's evaluation.
+COCO's readers check next to nothing: a wrong id ends in an ``AssertionError``, a wrong number of
+joints in numpy's broadcasting, a category nobody annotated in an AP of 0.
+
+Source: cocodataset.org, *Results Format*, *Keypoint Detection*.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlepose_ext.compat.annotation_errors import check_coco
+from rlepose_ext.errors import UserError
+
+_KEYS = ('image_id', 'category_id', 'keypoints', 'score')
+_LIST = (
+    'a result file is a JSON list of detections with image_id, category_id, keypoints and score, '
+    'such as the .keypoints.json that CocoMetric writes with outfile_prefix'
+)
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """The content of a JSON file.
+
+    Args:
+        path: the file.
+        what: what it should be, for messages.
+
+    Raises:
+        UserError: it is not there, cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8'))
+    except FileNotFoundError as error:
+        raise UserError(f'{what} {path} does not exist. Check the path.') from error
+    except OSError as error:
+        raise UserError(f'{what} {path} cannot be read: {error.strerror}.') from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise UserError(
+            f'{what} {path} is not JSON ({error}). Unpack it if it is a zip, or write it again.'
+        ) from error
+
+
+def read_pair(results: str | Path, annotations: str | Path) -> tuple[list[dict], dict]:
+    """A result file and the annotations that it is judged by, in the right order.
+
+    Args:
+        results: path of the list of detections.
+        annotations: path of COCO keypoint annotations.
+
+    Returns:
+        Detections as they stand in the file, not checked yet, and the annotations.
+
+    Raises:
+        UserError: a file cannot be used, or the two were given in the wrong order.
+    """
+    found = read_json(results, 'result file')
+    truth = read_json(annotations, 'annotation file')
+    if isinstance(found, dict) and 'images' in found:
+        hint = 'The two seem to be swapped' if isinstance(truth, list) else 'It is no result file'
+        raise UserError(
+            f'{results} holds annotations, expected results there. {hint}: the order is '
+            'RESULTS ANNOTATIONS.'
+        )
+    if isinstance(truth, list):
+        raise UserError(
+            f'{annotations} holds a JSON list, as result files do; expected COCO keypoint '
+            'annotations (an object with images, annotations and categories). The order is '
+            'RESULTS ANNOTATIONS.'
+        )
+    check_coco(truth, str(annotations))
+    if not truth.get('annotations'):
+        raise UserError(
+            f'{annotations} has no annotation to compare with. The annotations of test sets are '
+            "not public: COCO's server evaluates them (configs/coco_testdev/README.md)."
+        )
+    return found, truth
+
+
+def check_annotations(
+    truth: dict, joints: int, source: str, use_area: bool = True, crowd: bool = False
+) -> None:
+    """Raise unless the annotations have what an evaluation reads.
+
+    Args:
+        truth: content of the file.
+        joints: K, the number of sigmas.
+        source: the file, for messages.
+        use_area: whether ``area`` is read, else ``bbox``.
+        crowd: whether CrowdPose's ``crowdIndex`` and ``num_keypoints`` are read.
+
+    Raises:
+        UserError: naming the first entry that lacks something.
+    """
+    if not truth.get('categories'):
+        raise UserError(f"{source} has no 'categories'; add them, [{{'id': 1, 'name': 'person'}}].")
+    for ann in truth['annotations']:
+        where = f'annotation {ann["id"]} in {source}'
+        count = len(ann.get('keypoints', ()))
+        if count == 0:
+            raise UserError(
+                f'{where} has no keypoints. Expected keypoint annotations, such as '
+                'person_keypoints_val2017.json; instances_val2017.json has boxes only.'
+            )
+        if count != 3 * joints:
+            raise UserError(
+                f'{where} has {count} numbers in its keypoints, expected {3 * joints} for '
+                f'{joints} sigmas. Name the sigmas of its data set with --sigmas.'
+            )
+        if use_area and 'area' not in ann:
+            raise UserError(
+                f"{where} has no 'area'. Give --area bbox to take 0.53 of the box instead, as is "
+                'usual for CrowdPose and AI Challenger.'
+            )
+        if not use_area and 'bbox' not in ann:
+            raise UserError(f"{where} has no 'bbox', which --area bbox reads.")
+        if crowd and 'num_keypoints' not in ann:
+            raise UserError(f"{where} has no 'num_keypoints', which --crowd reads.")
+    if crowd:
+        for image in truth['images']:
+            if 'crowdIndex' not in image:
+                raise UserError(
+                    f"image {image['id']} in {source} has no 'crowdIndex', which --crowd reads. "
+                    "Use CrowdPose's annotations, or leave --crowd out."
+                )
+
+
+def check_results(
+    results: Any,
+    source: str,
+    joints: int,
+    image_ids: Collection,
+    category_ids: Collection = (1,),
+) -> None:
+    """Raise unless ``results`` is a list of detections that fits the annotations.
+
+    Args:
+        results: content of the file.
+        source: the file, for messages.
+        joints: K, numbers of a detection's keypoints are 3K.
+        image_ids: what ``image_id`` may be.
+        category_ids: what ``category_id`` may be.
+
+    Raises:
+        UserError: naming the first entry that is wrong, or the ids that nobody knows.
+    """
+    if not isinstance(results, list):
+        raise UserError(f'{source} holds a JSON {type(results).__name__}, no list; {_LIST}.')
+    if not results:
+        raise UserError(
+            f'{source} is an empty list: nothing was detected, or nothing was written. Expected '
+            'one entry for each detected person.'
+        )
+    for number, entry in enumerate(results):
+        _check_entry(entry, f'entry {number} of {source}', joints)
+    _check_known('image_id', results, set(image_ids), source)
+    _check_known('category_id', results, set(category_ids), source)
+    for number, values in enumerate(_numbers(results)):
+        if not np.isfinite(values).all():
+            raise UserError(
+                f'entry {number} of {source} has a coordinate or score that is not finite. '
+                'Expected numbers; a model that predicts NaN did not train.'
+            )
+
+
+def _check_entry(entry: Any, where: str, joints: int) -> None:
+    if not isinstance(entry, dict):
+        raise UserError(f'{where} is a JSON {type(entry).__name__}, no object; {_LIST}.')
+    absent = [key for key in _KEYS if key not in entry]
+    if absent:
+        raise UserError(f'{where} has no {", ".join(absent)}; {_LIST}.')
+    keypoints = entry['keypoints']
+    if not isinstance(keypoints, list) or len(keypoints) != 3 * joints:
+        count = len(keypoints) if isinstance(keypoints, list) else 0
+        raise UserError(
+            f'{where} has {count} numbers in its keypoints, that is {count / 3:g} joints; expected '
+            f'{3 * joints} (x, y, score of {joints} joints). Evaluate it on the data set that the '
+            'model was trained for, and with its --sigmas.'
+        )
+    if not all(_is_number(value) for value in (*keypoints, entry['score'])):
+        raise UserError(f'{where} has keypoints or a score that are no numbers; {_LIST}.')
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_known(key: str, results: Sequence[dict], known: set, source: str) -> None:
+    try:
+        unknown = [value for value in dict.fromkeys(r[key] for r in results) if value not in known]
+    except TypeError as error:  # a list or an object
+        raise UserError(f'{source} has a {key} that is neither number nor string.') from error
+    if unknown:
+        first = ', '.join(map(repr, unknown[:3]))
+        example = repr(next(iter(known))) if known else 'none at all'
+        raise UserError(
+            f'{source} has {len(unknown)} {key}s that the annotations do not have, such as {first} '
+            f'(known is {example}). Expected results on the images of that annotation file.'
+        )
+
+
+def _numbers(results: Sequence[dict]) -> np.ndarray:
+    """Keypoints and score of each entry, shape (N, 3K + 1)."""
+    return np.array([[*entry['keypoints'], entry['score']] for entry in results], dtype=float)

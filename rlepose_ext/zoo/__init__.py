@@ -1,0 +1,10 @@
+"""The zoo: what configs there are, what is known of them, and their public weights.
+
+Nothing here imports torch, apart from ``counting``.
+"""
+
+from rlepose_ext.zoo.lookup import find
+from rlepose_ext.zoo.metafiles import Entry, read_zoo
+from rlepose_ext.zoo.planned import PLANNED, Planned
+
+__all__ = ['PLANNED', 'Entry', 'Planned', 'find', 'read_zoo']

@@ -1,0 +1,148 @@
+"""Public checkpoint files by name: where they come from, and the hash that tells them.
+
+OpenMMLab's release script puts the first eight digits of a file's sha256 into its name. For
+files that the project holds, the whole sha256 is written down here. A file without either is
+not listed, because nobody could tell a damaged copy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.zoo.lookup import find, nearest
+from rlepose_ext.zoo.metafiles import LICENSES, Entry, read_zoo
+
+# x-12345678.pth, x-12345678_20220913.pth and, of some bottom-up models, x_12345678-20221228.pth:
+# in the last one the date looks like a hash, so a date goes first.
+_HASH = re.compile(r'[-_]([0-9a-f]{8})(?:[-_]20\d{6})?\.pth$')
+_DATE = re.compile(r'20\d{6}')
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint that can be had by name.
+
+    Attributes:
+        name: what one asks for; of a zoo config's checkpoint the config's name.
+        filename: base name, in the cache and in a mirror.
+        sha256: of the content, hexadecimal: all 64 digits or the first eight.
+        url: where it is published; None for a file that only a mirror can have.
+        license: of the weights.
+        what: one line on it.
+    """
+
+    name: str
+    filename: str
+    sha256: str
+    url: str | None
+    license: str
+    what: str
+
+
+_MMDET = 'https://download.openmmlab.com/mmdetection/v3.0'
+_CLEAN = 'none stated: all rights reserved, not to be passed on'
+EXTRA = (
+    WeightsFile(
+        'mmpose_clean_rle_mbv2_0.50x_192x192',
+        'mmpose_clean_rle_mbv2_0.50x_192x192.pth',
+        '1f0e1ebad8f1bac5fdc1f1376287818fda60c21998907128fdd309ad4269ea46',
+        None,
+        _CLEAN,
+        'MMPose_Clean, RLE MobileNetV2 0.5x at 192x192; for `rlepose convert mmpose-clean`',
+    ),
+    WeightsFile(
+        'mmpose_clean_mbv2_0.50x_imagenet_backbone',
+        'mmpose_clean_mbv2_0.50x_imagenet_backbone.pth',
+        '69e4e1ab09f5711916bf3a312e11829d1e773cfa0908a1e3f5cfdf00edffbbcd',
+        None,
+        _CLEAN,
+        'MMPose_Clean, its ImageNet backbone; for `rlepose convert mmpose-clean --backbone`',
+    ),
+    WeightsFile(
+        'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone',
+        'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone.pth',
+        'b925c2799c6941f703f7e1238fcd5fee05b021738355992092a7449cdbf1a011',
+        None,
+        _CLEAN,
+        'MMPose_Clean, backbone after UDP heatmaps; for `rlepose convert mmpose-clean --backbone`',
+    ),
+    WeightsFile(
+        'rtmdet_tiny_8xb32-300e_coco',
+        'rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth',
+        '78e30dcc',
+        f'{_MMDET}/rtmdet/rtmdet_tiny_8xb32-300e_coco/'
+        'rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth',
+        LICENSES['https://download.openmmlab.com/mmdetection/'],
+        "person detector for top-down models, of MMDetection's config of that name",
+    ),
+)
+
+
+def hash_prefix(filename: str) -> str | None:
+    """The eight digits of the sha256 that OpenMMLab puts into a file's name, if there are any.
+
+    >>> hash_prefix('td-reg_res50_rle-8xb64-210e_coco-256x192-d37efd64_20220913.pth')
+    'd37efd64'
+    >>> hash_prefix('dekr_hrnet-w32_8xb10-140e_coco-512x512_ac7c17bf-20221228.pth')
+    'ac7c17bf'
+    """
+    match = _HASH.search(filename)
+    return match[1] if match and not _DATE.fullmatch(match[1]) else None
+
+
+def of_entry(entry: Entry) -> WeightsFile:
+    """The public checkpoint of a config.
+
+    Raises:
+        UserError: none is published, or its name has no hash.
+    """
+    if not entry.weights:
+        raise UserError(
+            f'no weights are published for {entry.name}. `rlepose weights` lists those that are; '
+            f'to train it: mim train mmpose {entry.config}'
+        )
+    filename = unquote(PurePosixPath(urlsplit(entry.weights).path).name)
+    prefix = hash_prefix(filename)
+    if prefix is None:
+        raise UserError(
+            f'{entry.name}: its weights {entry.weights} have no hash in their name, so a damaged '
+            'copy could not be told from a good one. Download them by hand, and give the path.'
+        )
+    what = ', '.join((*entry.architecture, ' + '.join(entry.training_data)))
+    license_ = entry.weights_license or 'not known'
+    return WeightsFile(entry.name, filename, prefix, entry.weights, license_, what)
+
+
+def known_files(entries: Iterable[Entry] | None = None) -> tuple[WeightsFile, ...]:
+    """Every file that can be had by name, those of the zoo's configs first.
+
+    Args:
+        entries: the zoo; read if absent.
+    """
+    entries = read_zoo() if entries is None else entries
+    return (*(of_entry(entry) for entry in entries if entry.weights), *EXTRA)
+
+
+def file_named(name: str) -> WeightsFile:
+    """The file of that name, of that base name, or of that config.
+
+    Raises:
+        UserError: there is none; the nearest names are given.
+    """
+    entries = read_zoo()
+    files = known_files(entries)
+    for file in files:
+        if name in (file.name, file.filename):
+            return file
+    try:
+        entry = find(name, entries)
+    except UserError:
+        names = [file.name for file in files]
+        listed = nearest(name, names).replace('rlepose zoo', 'rlepose weights')
+        raise UserError(f'no weights are called {name!r}. {listed}') from None
+    return of_entry(entry)

@@ -1,0 +1,69 @@
+"""From what a user types to an entry of the zoo."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.zoo.metafiles import Entry, read_zoo
+from rlepose_ext.zoo.planned import PLANNED
+
+
+def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
+    """The entry of a config.
+
+    Args:
+        name: its name, the path of its file, or its short name (what stands before the
+            schedule, ``simcc_hrnetlite-sk``) if only one config has that.
+        entries: where to look; the whole zoo if absent.
+
+    Raises:
+        UserError: there is none, or a short name has several; near ones are named.
+    """
+    entries = read_zoo() if entries is None else entries
+    stem = PurePath(name).name.removesuffix('.py')
+    by_name = {entry.name: entry for entry in entries}
+    if stem in by_name:
+        return by_name[stem]
+    same = [entry for entry in entries if short_name(entry.name) == stem]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise UserError(
+            f'{name!r} stands for {len(same)} configs; name one: '
+            + ', '.join(entry.name for entry in same)
+        )
+    planned = [each for each in PLANNED if each.name.lower() in stem.lower()]
+    if planned:
+        raise UserError(f'{planned[0].name} is planned and not there yet; see docs/zoo.md')
+    raise UserError(f'no config of the zoo is called {name!r}. {nearest(stem, by_name)}')
+
+
+def short_name(stem: str) -> str:
+    """``rle_res50`` of ``rle_res50_8xb64-210e_coco-256x192``."""
+    return re.split(r'[_-]\d+xb', stem)[0]
+
+
+def of_family(family: str, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries of a family.
+
+    Raises:
+        UserError: there is no such family.
+    """
+    found = [entry for entry in entries if entry.family == family]
+    if not found:
+        families = dict.fromkeys(entry.family for entry in entries)
+        raise UserError(f'no family is called {family!r}; there are {", ".join(families)}')
+    return found
+
+
+def nearest(name: str, names: Iterable[str], number: int = 3) -> str:
+    """``Nearest: a, b.``, and where all of them are listed."""
+    names = list(names)
+    close = difflib.get_close_matches(name, names, n=number, cutoff=0.3)
+    close += [each for each in names if name and name in each and each not in close]
+    where = '`rlepose zoo` lists them all.'
+    return f'Nearest: {", ".join(close[:number])}. {where}' if close else where

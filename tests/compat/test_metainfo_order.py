@@ -1,0 +1,35 @@
+"""Joints are read by their numbers, also from the config that MMEngine writes beside a run."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+
+from rlepose_ext.compat.metainfo_errors import in_order
+from rlepose_ext.resources import resource
+
+# Data sets whose metainfo of more than ten joints stands in the config.
+BASES = ['lsp_topdown', 'faces68_topdown', 'lip_topdown']
+
+
+@pytest.mark.parametrize('name', BASES)
+def test_the_config_beside_a_run_has_the_same_joints(name, tmp_path):
+    config = Config.fromfile(resource(f'configs/_base_/{name}.py'))
+    dumped = tmp_path / 'config.py'
+    config.dump(dumped)
+    again = Config.fromfile(dumped)
+    expected = parse_pose_metainfo(config.metainfo)
+    found = parse_pose_metainfo(again.metainfo)
+    assert len(expected['flip_indices']) > 10
+    for key in ('flip_indices', 'keypoint_id2name', 'skeleton_links'):
+        assert found[key] == expected[key]
+    np.testing.assert_array_equal(found['keypoint_colors'], expected['keypoint_colors'])
+
+
+def test_by_number_and_only_by_number():
+    mixed = {'keypoint_info': {10: 'k', 2: 'c', 0: 'a'}, 'skeleton_info': {}, 'dataset_name': 'x'}
+    assert list(in_order(mixed)['keypoint_info']) == [0, 2, 10]
+    assert list(mixed['keypoint_info']) == [10, 2, 0]
+    named = {'keypoint_info': {'nose': 1, 'eye': 2}}
+    assert in_order(named) == named
+    assert in_order({'from_file': 'coco.py'}) == {'from_file': 'coco.py'}

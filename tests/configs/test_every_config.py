@@ -1,0 +1,196 @@
+"""Every config loads, builds, finds its data, and is found under its own name."""
+
+import ast
+from pathlib import Path
+
+import mmpose
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.registry import Registry, init_default_scope
+from mmpose.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+
+from rlepose_ext import registry
+from rlepose_ext.compat.data_root import move_data
+from rlepose_ext.models.count import count_parameters
+from rlepose_ext.models.input_size import dicts
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / 'configs'
+MMPOSE = Path(mmpose.__file__).parent / '.mim' / 'configs'
+# Families that are part of the zoo; quickstart is an exercise.
+FAMILIES = sorted({path.parent.name for path in CONFIGS.glob('*/*.py')} - {'_base_', 'quickstart'})
+EVERY = sorted(CONFIGS.rglob('*.py'))
+LEAVES = [path for path in EVERY if path.parent.name != '_base_']
+OUR_REGISTRIES = [r for r in vars(registry).values() if isinstance(r, Registry)]
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+DATA = (*LOADERS, 'val_evaluator', 'test_evaluator')
+
+
+def name(path):
+    return str(path.relative_to(CONFIGS).with_suffix(''))
+
+
+def each(paths):
+    return pytest.mark.parametrize('path', paths, ids=name)
+
+
+@pytest.fixture(autouse=True)
+def _mmpose_scope():
+    init_default_scope('mmpose')
+
+
+def bases_of(path):
+    """What a config's own ``_base_`` says, as a list."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == '_base_':
+            bases = ast.literal_eval(node.value)
+            return [bases] if isinstance(bases, str) else list(bases)
+    return []
+
+
+def stock_base(path):
+    """The config of MMPose that a chain begins with, or None if it is all our own."""
+    for base in bases_of(path):
+        return base if base.startswith('mmpose::') else stock_base(path.parent / base)
+    return None
+
+
+def values(node, key=None):
+    """Every (key, value) of a nested config that is neither dict nor list."""
+    if isinstance(node, dict):
+        for k, v in node.items():
+            yield from values(v, k)
+    elif isinstance(node, (list, tuple)):
+        for v in node:
+            yield from values(v, key)
+    else:
+        yield key, node
+
+
+def types_of(config):
+    return {value for key, value in values(config) if key == 'type'}
+
+
+def build_on_meta(path):
+    """The model without its weights: counting needs no memory, and nothing is downloaded."""
+    model = Config.fromfile(path).model
+    for part in dicts(model):
+        part.pop('init_cfg', None)
+    try:
+        with torch.device('meta'):
+            return MODELS.build(model)
+    except RuntimeError:  # HRFormer reads values while it is built
+        return MODELS.build(model)
+
+
+def test_there_are_configs():
+    assert len(LEAVES) >= 40
+    assert {'rle', 'simcc_rle', 'skps', 'hrnet_lite'} <= set(FAMILIES)
+
+
+@each(EVERY)
+def test_name_is_not_in_mmpose(path):
+    # mim looks a path that does not exist up by its base name inside mmpose.
+    theirs = {p.name for p in MMPOSE.parent.rglob('*.py')}
+    assert len(theirs) > 300
+    assert path.name not in theirs
+
+
+def test_names_are_unique():
+    names = [path.name for path in EVERY]
+    assert len(names) == len(set(names))
+
+
+@each(LEAVES)
+def test_leaf_is_short_and_in_its_family(path):
+    assert len(path.read_text().splitlines()) <= 30
+    assert path.parent.parent == CONFIGS
+
+
+@each(EVERY)
+def test_chain_is_linear(path):
+    assert len(bases_of(path)) == (path.name != 'runtime.py')
+
+
+@each(EVERY)
+def test_our_types_have_the_prefix(path):
+    for r in OUR_REGISTRIES:
+        r.import_from_location()
+    ours = {key for r in OUR_REGISTRIES for key in r.module_dict}
+    assert {'RLEHead', 'RLELoss', 'RandomErase', 'PipelineSwitchHook'} <= ours
+    types = types_of(Config.fromfile(path))
+    base = stock_base(path)
+    # MMPose's own config means MMPose's class.
+    meant = types_of(Config.fromfile(MMPOSE / base.removeprefix('mmpose::'))) if base else set()
+    assert not (types - meant) & ours
+    prefixed = {t.split('.')[1] for t in types if str(t).startswith('rlepose_ext.')}
+    assert prefixed <= ours
+
+
+@each(LEAVES)
+def test_everything_in_it_can_be_found(path):
+    config = Config.fromfile(path)
+    assert 'rlepose_ext' in config.custom_imports['imports']
+    for split in LOADERS:
+        for part in dicts(config[split].dataset):
+            for transform in part.get('pipeline', []):
+                TRANSFORMS.build(transform)
+            if 'ann_file' in part or 'datasets' in part:
+                assert DATASETS.get(part.type) is not None, part.type
+    for hook in config.get('custom_hooks', []):
+        hook.pop('priority', None)  # the Runner's, not the hook's
+        HOOKS.build(hook)
+    for evaluators in (config.val_evaluator, config.test_evaluator):
+        for metric in evaluators if isinstance(evaluators, list) else [evaluators]:
+            assert METRICS.get(metric.type) is not None, metric.type
+
+
+@each([path for path in EVERY if path.parent.name != 'quickstart'])
+def test_one_variable_moves_all_data(path, monkeypatch):
+    monkeypatch.setenv('RLEPOSE_DATA', '/elsewhere/data')
+    config = Config.fromfile(path)
+    if stock_base(path):
+        # As the Runner does; MMPose's variables beside the loaders stay, nobody reads them.
+        config = move_data(config, '/elsewhere/data')
+        node = {key: config[key] for key in DATA}
+    else:
+        node = config._cfg_dict
+    found = 0
+    for part in dicts(node):
+        rooted = 'data_root' in part
+        for key in ('data_root', 'ann_file', 'bbox_file', 'headbox_file'):
+            if part.get(key) and not (key == 'ann_file' and rooted):
+                assert part[key].startswith('/elsewhere/data/'), (key, part[key])
+                found += 1
+        if rooted and 'ann_file' in part:
+            assert not part['ann_file'].startswith(('/', 'data/')), part['ann_file']
+            assert not part['data_prefix']['img'].startswith(('/', 'data/'))
+    for part in dicts([config.get(loader) for loader in LOADERS]):
+        if 'type' in part and 'ann_file' in part:
+            assert 'data_root' in part, 'a data set without data_root'
+    for key, value in values(node):
+        if isinstance(value, str) and key not in ('checkpoint', 'from_file'):
+            assert not value.startswith('data/'), (key, value)
+    assert found >= 4 or path.name == 'runtime.py'
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_documents_name_every_config(family):
+    folder = CONFIGS / family
+    readme = (folder / 'README.md').read_text()
+    metafile = yaml.safe_load((folder / 'metafile.yml').read_text())
+    listed = {model['Config'] for model in metafile['Models']}
+    assert listed == {f'configs/{family}/{path.name}' for path in folder.glob('*.py')}
+    collections = {collection['Name'] for collection in metafile['Collections']}
+    for model in metafile['Models']:
+        assert model['In Collection'] in collections
+        assert model['Name'] == Path(model['Config']).stem
+        total = model['Metadata']['Parameters']
+        assert total == count_parameters(build_on_meta(ROOT / model['Config'])), model['Name']
+        assert f'{total:,}' in readme
+    for path in folder.glob('*.py'):
+        assert f'({path.name})' in readme, path.name
+    imports = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+    assert f'configs/{family}/metafile.yml' in imports

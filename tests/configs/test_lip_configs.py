@@ -1,0 +1,168 @@
+"""LIP's two configs: exact totals, what each is meant to be, labels there and back, a step."""
+
+import importlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS, KEYPOINT_CODECS, METRICS, MODELS
+
+from rlepose_ext.geometry.spaces import input_to_image
+from rlepose_ext.models.count import count_parameters
+from rlepose_ext.models.input_size import at_input_size
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'lip'
+FAITHFUL = CONFIGS / 'heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py'
+MODERN = CONFIGS / 'heatmap_res18_1xb64-210e_lip-256x256.py'
+each = pytest.mark.parametrize('path', [FAITHFUL, MODERN], ids=['faithful', 'modern'])
+
+
+@pytest.fixture(autouse=True)
+def _mmpose_scope():
+    init_default_scope('mmpose')
+
+
+@pytest.fixture(scope='module')
+def drawn(root, tmp_path_factory):
+    """A data root with drawn people as LIP."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(root / 'tests' / 'datasets')
+        folder = tmp_path_factory.mktemp('data')
+        importlib.import_module('lip_drawn').draw_lip(folder / 'lip')
+    return folder
+
+
+@pytest.fixture
+def load(drawn, monkeypatch):
+    """Load a config whose data are the drawn ones."""
+    monkeypatch.setenv('RLEPOSE_DATA', str(drawn))
+
+    def load(path):
+        config = Config.fromfile(path)
+        config.model.backbone.init_cfg = None
+        return config
+
+    return load
+
+
+def collate(samples):
+    return {key: [sample[key] for sample in samples] for key in samples[0]}
+
+
+@each
+def test_parameters(path, load):
+    with torch.device('meta'):
+        model = MODELS.build(load(path).model)
+    assert count_parameters(model) == 23_770_704
+    assert count_parameters(model.backbone) == 11_176_512
+    assert count_parameters(model.head) == 12_594_192
+
+
+def test_the_network_is_the_same_but_for_the_sigmoid(load):
+    faithful, modern = (load(path).model for path in (FAITHFUL, MODERN))
+    assert faithful.backbone == modern.backbone
+    assert faithful.data_preprocessor == modern.data_preprocessor
+    heads = [model.head.to_dict() for model in (faithful, modern)]
+    for head in heads:
+        del head['type'], head['decoder'], head['loss']
+    assert heads[0] == heads[1]
+
+
+def test_faithful_is_what_it_says(load):
+    config = load(FAITHFUL)
+    assert config.train_dataloader.batch_size == 32
+    assert config.train_cfg.max_epochs == 20
+    assert config.optim_wrapper.optimizer == {'type': 'Adam', 'lr': 1e-4}
+    assert 'param_scheduler' not in config
+    assert config.model.head.loss == {'type': 'KeypointMSELoss', 'use_target_weight': False}
+    assert config.codec.sigma == 1
+    assert not config.model.test_cfg.flip_test
+    types = [transform.type for transform in config.train_pipeline]
+    assert types == ['LoadImage', 'rlepose_ext.StretchResize', 'GenerateTarget', 'PackPoseInputs']
+
+
+def test_modern_is_what_it_says(load):
+    config = load(MODERN)
+    assert config.train_dataloader.batch_size == 64
+    assert config.train_cfg.max_epochs == config.param_scheduler[1].end == 210
+    assert config.model.head.loss == {'type': 'KeypointMSELoss', 'use_target_weight': True}
+    assert config.codec.sigma == 2
+    assert config.model.test_cfg.flip_test
+    types = {transform.type for transform in config.train_pipeline}
+    assert {'RandomFlip', 'RandomBBoxTransform', 'TopdownAffine'} <= types
+
+
+@each
+def test_labels_go_to_targets_and_back(path, load):
+    """Image px to maps and back, within half a heatmap pixel (rounded: and a quarter shift)."""
+    config = load(path)
+    loader = config.val_dataloader.dataset
+    loader.pipeline.insert(-1, {'type': 'GenerateTarget', 'encoder': config.codec})
+    dataset = DATASETS.build(loader)
+    assert len(dataset) == 4
+    codec = KEYPOINT_CODECS.build(config.codec)
+    metric = METRICS.build(config.val_evaluator)
+    for packed in dataset:
+        sample = packed['data_samples']
+        meta, labelled = sample.metainfo, sample.gt_instances.keypoints_visible[0] > 0
+        points, _ = codec.decode(sample.gt_fields.heatmaps.numpy())
+        points = input_to_image(
+            points, meta['input_center'], meta['input_scale'], meta['input_size']
+        )
+        bound = meta['input_scale'] / codec.heatmap_size * (0.5 if path == FAITHFUL else 0.75)
+        error = np.abs(points - sample.gt_instances.keypoints)[0, labelled]
+        assert (error <= bound + 1e-3).all()
+        decoded = sample.to_dict()
+        decoded['pred_instances'] = {'keypoints': points}
+        metric.process({}, [decoded])
+    result = metric.evaluate(4)
+    assert result['PCKh/Total'] == 100
+    assert result['PCKh/skipped'] == 1
+
+
+def test_faithful_sees_the_whole_image_and_nothing_else(load):
+    """Each border of the photograph is a border of the input, whatever the box of MMPose."""
+    dataset = DATASETS.build(load(FAITHFUL).val_dataloader.dataset)
+    for packed in dataset:
+        image = cv2.imread(packed['data_samples'].img_path)
+        height, width = image.shape[:2]
+        inputs = packed['inputs'].permute(1, 2, 0).numpy()
+        assert packed['data_samples'].input_scale.tolist() == [width, height]
+        rows, columns = (np.arange(256) * side / 256 for side in (height, width))
+        nearest = image[rows.astype(int)][:, columns.astype(int)]
+        assert np.median(np.abs(nearest.astype(int) - inputs)) <= 1
+        assert np.abs(inputs[:, -1].astype(int) - image[rows.astype(int), -1]).mean() < 10
+
+
+@each
+def test_one_step_and_one_prediction(path, load):
+    """At a quarter of the size; the loss of an untrained sigmoid is about that of 1/2."""
+    config = at_input_size(load(path), (64, 64))
+    model = MODELS.build(config.model)
+    model.init_weights()
+    train = DATASETS.build(config.train_dataloader.dataset)
+    data = model.data_preprocessor(collate([train[0], train[1]]), True)
+    losses = model(**data, mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert torch.isfinite(total)
+    if path == FAITHFUL:
+        assert 0.2 < float(losses['loss_kpt'].detach()) < 0.25
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+
+    val = DATASETS.build(config.val_dataloader.dataset)
+    metric = METRICS.build(config.val_evaluator)
+    model.eval()
+    with torch.no_grad():
+        data = model.data_preprocessor(collate([val[index] for index in range(4)]), False)
+        samples = model(**data, mode='predict')
+    metric.process({}, [sample.to_dict() for sample in samples])
+    result = metric.evaluate(4)
+    assert 0 <= result['PCKh/Total'] <= 100
+    assert samples[0].pred_instances.keypoints.shape == (1, 16, 2)

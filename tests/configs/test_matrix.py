@@ -1,0 +1,154 @@
+"""Every config of the project runs: counted, trained for two iterations, validated, tested.
+
+The slow tests do it for every config at a reduced size, on drawn pictures in the files of its
+own data set, by MMEngine's Runner in this process: configs of our own bases here, leaves over
+MMPose's in ``test_matrix_stock.py``, so that two workers share them. ``make matrix`` does it at
+every full size, and what it found is ``benchmarks/results/matrix.json``.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+
+import matrix
+import pytest
+from _miniature import ITERATIONS, run, total_parameters
+from _miniature_data import draw
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+LEAVES = matrix.leaves()
+STOCK = [name for name, path in LEAVES.items() if "'mmpose::" in path.read_text()]
+OWN = [name for name in LEAVES if name not in STOCK]
+# In `make test` too: one config of our own bases and one over a stock config.
+QUICK = (
+    'simcc-rle_mobilenetv2-075_1xb64-210e_coco-192x192',
+    'ipr_mobilenetv2-075_8xb64-210e_coco-256x256',
+)
+# Totals that papers, the model zoo or the founding documents give, by the start of the name.
+KNOWN = {
+    'aid_hrnet-w32-udp': 28_537_235,
+    'dekr-rescore_hrnet-w32_8xb10-140e_coco': 29_646_431,
+    'dekr-rescore_hrnet-w48_8xb10-140e_coco': 65_769_839,
+    'dsnt_res50': 33_999_825,
+    'heatmap-sigmoid_res18': 23_770_704,
+    'heatmap_hrformer-base': 43_211_777,
+    'heatmap_hrformer-small': 7_746_779,
+    'heatmap_hrnet-w32-udp-regress': 28_537_235,
+    'heatmap_hrnet-w32_8xb64-210e_coco': 28_536_113,
+    'heatmap_hrnet-w48_': 63_595_745,
+    'heatmap_hrnetlite_': 7_686_193,
+    'heatmap_litehrnet-18': 1_130_769,
+    'heatmap_res18': 23_770_704,
+    'heatmap_vitpose-base_': 89_993_745,
+    'rle_alexnet': 2_487_172,
+    'rle_mobilenetv2-050_1xb256': 774_788,
+    'rle_mobilenetv2-075': 1_442_532,
+    'rle_mobilenetv2-100': 2_310_980,
+    'rle_res50_': 23_647_364,
+    'rle_scnet50': 23_654_916,
+    'rle_shufflenetv2': 1_323_304,
+    'simcc-rle_mobilenetv2-075': 1_449_171,
+    'simcc_hrnetlite_': 10_439_601,
+    'simcc_mobilenetv2-075_1xb64-210e_coco-192x192': 1_405_617,
+    'simcc_mobilenetv2-075_1xb64-210e_coco-256x192': 1_421_105,
+    'simcc_mobilenetv2-100': 2_289_553,
+    'simcc_res50': 36_753_105,
+    'simdr-star_hrnet-w32_3xb64-210e_coco-256x192': 31_289_521,
+    'simdr-star_hrnet-w48_3xb64-210e_coco-256x192': 66_349_153,
+    'td-hm_hrnetv2-w18_skps-1xb16-160e_cofw': 9_659_547,
+    'td-hm_hrnetv2-w18_skps-1xb64-80e_wflw': 9_715_644,
+    'yoloxpose_cspdarknet-s': 10_729_963,
+}
+# Parameters that get no gradient, by the start of the config's name: the part of the model
+# that they lie in.
+NOT_LEARNING = {'dekr-rescore': 'head.rescore_net.'}  # trained apart, in upstream's project
+# Stock configs with SyncBN.
+TWO_RANKS = (
+    'rtmpose_cspnext-m_8xb256-420e_coco-256x192',
+    'heatmap_hrformer-small_8xb32-210e_coco-256x192',
+)
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """A data root that is filled as configs ask for their files."""
+    return tmp_path_factory.mktemp('data')
+
+
+@pytest.mark.skipif(not matrix.RESULT.exists(), reason='not recorded yet: make matrix')
+def test_every_config_has_been_run():
+    content = json.loads(matrix.RESULT.read_text())
+    assert content['size'] == 'full'
+    rows = {row['name']: row for row in content['rows']}
+    assert sorted(set(LEAVES) - set(rows)) == [], 'run `make matrix`'
+    assert sorted(set(rows) - set(LEAVES)) == [], 'no such configs any more; run `make matrix`'
+    for name, row in rows.items():
+        assert (name, row['status'], row['problems']) == (name, 'ok', [])
+        assert row['iterations'] == ITERATIONS == len(row['losses'])
+        assert all(map(math.isfinite, row['losses']))
+        assert row['parameters'] == matrix.listed_parameters(LEAVES[name])
+
+
+@pytest.mark.parametrize('start', KNOWN)
+def test_metafiles_give_the_known_totals(start):
+    names = [name for name in LEAVES if name.startswith(start)]
+    assert names
+    for name in names:
+        assert matrix.listed_parameters(LEAVES[name]) == KNOWN[start], name
+
+
+def test_both_files_together_have_every_config():
+    assert sorted([*OWN, *STOCK]) == sorted(LEAVES)
+    assert len(OWN) > 50
+    assert len(STOCK) > 30
+
+
+def test_what_is_excepted_exists():
+    assert {*QUICK, *TWO_RANKS} <= set(LEAVES)
+    for start in NOT_LEARNING:
+        assert any(name.startswith(start) for name in LEAVES), start
+
+
+def each(names):
+    marked = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in names]
+    return pytest.mark.parametrize('name', marked)
+
+
+@each(OWN)
+def test_trains_validates_and_tests(name, data, tmp_path, monkeypatch):
+    monkeypatch.setenv('RLEPOSE_DATA', str(data))
+    it_runs(name, data, tmp_path)
+
+
+def it_runs(name, data, work_dir):
+    """All that a config must do at the size of the tests; ``RLEPOSE_DATA`` is ``data``."""
+    path = LEAVES[name]
+    init_default_scope('mmpose')
+    assert total_parameters(path) == matrix.listed_parameters(path)
+    draw(Config.fromfile(path), data)
+    found = run(path, work_dir, size='small')
+    assert found['problems'] == []
+    idle = tuple(part for start, part in NOT_LEARNING.items() if name.startswith(start))
+    assert [part for part in found['not_learning'] if not part.startswith(idle)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', TWO_RANKS)
+def test_sync_batch_norm_on_two_cpu_ranks(name, tmp_path):
+    """As they are: DistributedDataParallel over gloo, SyncBN becomes BN within each process."""
+    assert 'SyncBN' in str(Config.fromfile(LEAVES[name]).model)
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+    command += [matrix.__file__, '--worker', name, '--size', 'small']
+    env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    done = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
+    assert [row['problems'] for row in rows] == [[], []]
+    assert [row['iterations'] for row in rows] == [ITERATIONS] * 2
+    assert rows[0]['losses'] != rows[1]['losses']  # each has its own pictures
+    assert rows[0]['test'] == rows[1]['test']

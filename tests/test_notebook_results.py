@@ -1,0 +1,83 @@
+"""The page of the founding notebook's results: its links exist, its rows are complete."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlepose_ext.zoo.planned import PLANNED
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / 'docs/notebook_results.md'
+LINK = re.compile(r'\]\(([^)#\s]+)')
+COLUMNS = ['system', 'backbone', 'input', 'time an epoch, quoted', 'AP, quoted']
+COLUMNS += ['for comparison, quoted', 'config here']
+
+
+def rows():
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith('|')]
+    table = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+    assert table[0] == COLUMNS
+    return [dict(zip(COLUMNS, row, strict=True)) for row in table[2:]]
+
+
+def configs(row):
+    """The config files that a row links, from the project's root."""
+    links = LINK.findall(row['config here'])
+    return [link.removeprefix('../') for link in links if link.endswith('.py')]
+
+
+def test_every_link_exists():
+    links = LINK.findall(PAGE.read_text())
+    assert len(links) > 20
+    assert [link for link in links if not (PAGE.parent / link).exists()] == []
+
+
+def test_every_row_has_its_config_or_is_planned():
+    planned = {each.name for each in PLANNED}
+    assert len(rows()) >= 25
+    for row in rows():
+        if row['config here'] == 'planned':
+            assert row['system'] in planned
+        else:
+            assert configs(row), row['system']
+            assert not any(row['system'] == name for name in planned)
+        assert all(row[column] for column in COLUMNS)
+
+
+def test_every_system_of_the_notebooks_table_is_there():
+    systems = ' '.join(row['system'] for row in rows())
+    for name in ('HRNet', 'PoseFix', 'DEKR', 'UDP', 'RLE', 'ViTPose', 'Poseur', 'SimCC'):
+        assert name in systems
+    for name in ('AdaptivePose', 'HRFormer', 'YOLO-Pose', 'HRNet-Lite', 'supergau', 'GCN'):
+        assert name in systems
+
+
+def test_it_says_whose_figures_these_are():
+    text = PAGE.read_text()
+    assert 'Every figure on this page is quoted from the founding notebook.' in text
+    assert all('quoted' in column for column in COLUMNS[3:6])
+    doubts = text.split('## What to doubt')[1]
+    numbers = set(re.findall(r'\[(\d)\](?!\()', text))
+    assert numbers == {str(number) for number in range(1, 8)}
+    assert all(re.search(rf'^{number}\. ', doubts, re.M) for number in numbers)
+
+
+def entries():
+    for path in sorted(ROOT.glob('configs/*/metafile.yml')):
+        for model in yaml.safe_load(path.read_text())['Models']:
+            source = model['Metadata'].get('Quoted From', '')
+            if 'founding notebook' in source and model.get('Results'):
+                yield model
+
+
+def test_metafiles_quote_the_same_figures():
+    shown = {config: row['AP, quoted'] for row in rows() for config in configs(row)}
+    quoted = list(entries())
+    assert quoted
+    for model in quoted:
+        if model['Config'] not in shown:
+            pytest.fail(f'{model["Config"]} quotes the notebook, and is not on {PAGE.name}')
+        figures = [float(value) for value in re.findall(r'0\.\d+', shown[model['Config']])]
+        assert model['Results'][0]['Metrics']['AP'] in figures

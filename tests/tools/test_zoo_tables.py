@@ -1,0 +1,73 @@
+"""Tables of the zoo show what the metafiles and the JSON files say."""
+
+import json
+
+import pytest
+
+import doc_tables.common
+from doc_tables import BLOCKS, configs
+from rlepose_ext.zoo import PLANNED, read_zoo
+from rlepose_ext.zoo.files import EXTRA
+
+
+def test_every_config_is_in_the_table():
+    text = BLOCKS['zoo']()
+    for entry in read_zoo():
+        assert f'| [{entry.name}](../{entry.config}) |' in text
+    assert '[measured here](../benchmarks/results/quickstart.json)' in text
+    assert text.startswith(f'{len(read_zoo())} configs.')
+
+
+def test_costs_appear_once_they_are_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(doc_tables.common, 'RESULTS', tmp_path)
+    assert 'not measured yet' in BLOCKS['zoo']()
+    row = {
+        'config': 'configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py',
+        'flops': 1_230_000_000,
+        'milliseconds': {'median': 45.6},
+    }
+    content = {'command': 'python benchmarks/zoo_cost.py', 'rows': [row]}
+    (tmp_path / 'zoo_cost.json').write_text(json.dumps(content))
+    text = BLOCKS['zoo']()
+    assert '| COCO | - | - | 2,487,172 | 1.23 | 46 | - |' in text
+    assert 'Measured by this project: `python benchmarks/zoo_cost.py`' in text
+
+
+def test_planned_and_files():
+    for each in PLANNED:
+        assert f'| {each.row} |' in BLOCKS['zoo_planned']()
+    for file in EXTRA:
+        assert f'`{file.name}`' in BLOCKS['weights_files']()
+
+
+def test_any_family_has_a_block(root):
+    for path in root.glob('configs/*/metafile.yml'):
+        family = path.parent.name
+        assert family in configs.BY_HAND or f'{family}_configs' in BLOCKS
+
+
+@pytest.mark.parametrize(
+    ('results', 'text'),
+    [
+        (None, '-'),
+        ([{'Dataset': 'COCO', 'Metrics': {}}], '-'),
+        ([{'Dataset': 'COCO', 'Metrics': {'AP': 0.706, 'AP@0.5': 0.8}}], 'AP 70.6'),
+        (
+            [
+                {'Dataset': 'COCO', 'Metrics': {'AP': 0.7}},
+                {'Dataset': 'OCHuman', 'Metrics': {'AP': 0.6}},
+            ],
+            'AP 70; AP 60 on OCHuman',
+        ),
+        ([{'Dataset': 'COCO', 'Metrics': {'PCKh@0.5': 0.9}}], 'PCKh@0.5 90'),
+    ],
+)
+def test_a_family_table_names_other_data_sets(monkeypatch, results, text):
+    model = {
+        'Name': 'a_1xb2_coco-640',
+        'Metadata': {'Architecture': ['A'], 'Training Data': ['COCO'], 'Parameters': 1},
+        'Results': results,
+    }
+    monkeypatch.setattr(configs, 'models', lambda family: [model])
+    row = configs.family_configs('f')().splitlines()[-1]
+    assert row == f'| [a](a_1xb2_coco-640.py) | A | COCO 640 | 1 | {text} | - | - |'

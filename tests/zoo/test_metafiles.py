@@ -1,0 +1,178 @@
+"""The metafiles are true: one entry for each config, exact sizes, sources, checkable weights."""
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+import yaml
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.zoo import PLANNED, read_zoo
+from rlepose_ext.zoo.files import hash_prefix, of_entry
+from rlepose_ext.zoo.measured import MEASUREMENTS, measured_results, rows
+
+METADATA = {
+    'Architecture', 'Training Data', 'Pretraining', 'Parameters', 'Quoted From', 'Training Cost',
+    'Weights License',
+}  # fmt: skip
+MODEL = {'Name', 'Config', 'In Collection', 'Metadata', 'Results', 'Weights'}
+ZOO = read_zoo()
+each_entry = pytest.mark.parametrize('entry', ZOO, ids=lambda entry: entry.name)
+
+
+def test_every_config_has_one_entry_and_the_reverse(root):
+    leaves = [path for path in root.glob('configs/*/*.py') if path.parent.name != '_base_']
+    listed = [entry.config for entry in ZOO]
+    assert sorted(listed) == sorted(str(path.relative_to(root)) for path in leaves)
+    assert len(set(listed)) == len(listed)
+
+
+def test_fields_are_known_ones(root):
+    """A misspelt key would be left out without a word."""
+    index = yaml.safe_load((root / 'model-index.yml').read_text())
+    for name in index['Import']:
+        for model in yaml.safe_load((root / name).read_text())['Models']:
+            assert set(model) <= MODEL, model['Name']
+            assert set(model['Metadata']) <= METADATA, model['Name']
+
+
+@each_entry
+def test_entry(entry, root):
+    assert entry.path == root / entry.config
+    assert entry.name == PurePosixPath(entry.config).stem
+    assert entry.training_data
+    assert entry.architecture
+    assert entry.readme is None or (root / entry.readme).is_file()
+    for result in entry.results:
+        assert result.metrics
+        assert result.measured or (entry.quoted_from and entry.quoted_from in result.source)
+        # AP and its like are fractions, whoever wrote them
+        for name, value in result.metrics.items():
+            assert 0 < value <= (100 if name.startswith(('NME', 'PCKh', 'MSE', 'EPE')) else 1), name
+    if entry.weights:
+        assert entry.weights.startswith('https://')
+        assert of_entry(entry).sha256 == hash_prefix(of_entry(entry).filename)
+        assert entry.weights_license
+
+
+@pytest.mark.slow
+@each_entry
+def test_parameters_are_those_of_the_model(entry):
+    from rlepose_ext.zoo import counting
+
+    config = counting.load_config(str(entry.path))
+    # HRFormer reads numbers while it is built, which a model without numbers has not.
+    device = 'cpu' if 'HRFormer' in str(config.model.backbone.type) else 'meta'
+    assert counting.count(counting.build_model(config, device)).total == entry.params
+    # what the benchmark of costs gives it, in the order of the file's name
+    size = re.search(r'-(\d+)(?:x(\d+))?$', entry.name)
+    if size:
+        height, width = int(size[1]), int(size[2] or size[1])
+        assert counting.input_shape(config)[1:] == (height, width)
+
+
+def test_measured_figures_are_those_of_the_json():
+    names = {entry.name for entry in ZOO}
+    assert {each.config for each in MEASUREMENTS} <= names
+    found = measured_results()
+    (row,) = rows('quickstart')
+    (result,) = found['rle_resnet18-slim_1xb16-6e_synthetic-96x72']
+    assert result.metrics == {'AP': row['metrics']['coco/AP']}
+    assert result.measured
+    assert result.runs == 1
+    pck = [r['lsp_val_pck']['0.2'] for r in rows('cpu_training_accuracy') if r['name'] == 'ours']
+    (result,) = found['rle_mobilenetv2-050_1xb64-20e_lsp-192x192']
+    assert result.metrics['PCK@0.2'] == pytest.approx(sum(pck) / len(pck))
+    assert result.runs == len(pck) == 2
+
+
+def test_costs_are_of_these_configs():
+    """The benchmark leaves out what it has; so what it has must not be out of date."""
+    sizes = {entry.config: entry.params for entry in ZOO}
+    for row in rows('zoo_cost'):
+        assert row['params'] == sizes[row['config']], row['name']
+        assert row['flops'] > 0
+
+
+def test_planned_systems_are_not_there():
+    assert [each.row for each in PLANNED] == [12, 20, 31, 33, 34, 35, 36]
+    names = ' '.join(entry.name for entry in ZOO)
+    for each in PLANNED:
+        assert each.name.lower().replace('-', '') not in names
+
+
+ENTRY = {
+    'Name': 'a_1xb2_coco-64x64',
+    'Config': 'configs/f/a_1xb2_coco-64x64.py',
+    'In Collection': 'C',
+    'Metadata': {'Architecture': ['A', 'B'], 'Training Data': ['COCO'], 'Parameters': 12},
+}
+
+
+def write(folder, model, **more):
+    content = {'Collections': [{'Name': 'C'}], 'Models': [model], **more}
+    (folder / 'metafile.yml').write_text(yaml.safe_dump(content))
+    (folder / 'model-index.yml').write_text('Import:\n- metafile.yml\n')
+    return folder / 'model-index.yml'
+
+
+def test_the_least_entry(tmp_path):
+    (entry,) = read_zoo(write(tmp_path, ENTRY), results=tmp_path)
+    assert (entry.name, entry.family, entry.params) == ('a_1xb2_coco-64x64', 'f', 12)
+    assert entry.source is None
+    assert entry.weights_license is None
+    assert entry.cost is None
+
+
+def test_a_license_that_is_written_outranks_that_of_the_host(tmp_path):
+    url = 'https://download.openmmlab.com/mmpose/x-01234567.pth'
+    model = {**ENTRY, 'Weights': url}
+    (entry,) = read_zoo(write(tmp_path, model), results=tmp_path)
+    assert entry.weights_license == 'Apache-2.0'
+    model['Metadata'] = {**ENTRY['Metadata'], 'Weights License': 'CC-BY-NC-4.0'}
+    (entry,) = read_zoo(write(tmp_path, model), results=tmp_path)
+    assert entry.weights_license == 'CC-BY-NC-4.0'
+
+
+def test_figures_without_a_source_are_called_that(tmp_path):
+    results = [{'Task': 'T', 'Dataset': 'COCO', 'Metrics': {'AP': 0.5}}, {'Dataset': 'X'}]
+    (entry,) = read_zoo(write(tmp_path, {**ENTRY, 'Results': results}), results=tmp_path)
+    assert entry.source == 'quoted, source not named'
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        ({'Name': None}, "'Name' should be a str"),
+        ({'In Collection': 'D'}, r"In Collection is 'D'; the file defines \['C'\]"),
+        ({'Metadata': {**ENTRY['Metadata'], 'Parameters': '12'}}, "'Parameters' should be a int"),
+        ({'Metadata': {**ENTRY['Metadata'], 'Architecture': 'A'}}, "'Architecture'"),
+        ({'Results': [{'Metrics': {'AP': 1}}]}, "'Dataset'"),
+    ],
+)
+def test_a_bad_entry_is_named(tmp_path, change, said):
+    index = write(tmp_path, {**ENTRY, **change})
+    with pytest.raises(UserError, match=said) as stop:
+        read_zoo(index, results=tmp_path)
+    assert 'metafile.yml' in str(stop.value)
+
+
+def test_one_name_twice(tmp_path):
+    index = write(tmp_path, ENTRY, Models=[ENTRY, ENTRY])
+    with pytest.raises(UserError, match='is taken by'):
+        read_zoo(index, results=tmp_path)
+
+
+@pytest.mark.parametrize('text', ['', 'a: [', 'Import: 1'])
+def test_a_bad_index(tmp_path, text):
+    (tmp_path / 'model-index.yml').write_text(text)
+    with pytest.raises(UserError, match=r'model-index\.yml'):
+        read_zoo(tmp_path / 'model-index.yml', results=tmp_path)
+    with pytest.raises(UserError, match=r'none\.yml'):
+        read_zoo(tmp_path / 'none.yml', results=tmp_path)
+
+
+def test_damaged_results_are_named(tmp_path):
+    (tmp_path / 'quickstart.json').write_text('{"rows": [')
+    with pytest.raises(UserError, match=r'quickstart\.json'):
+        measured_results(tmp_path)

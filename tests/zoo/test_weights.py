@@ -1,0 +1,302 @@
+"""Weights by name: a file that is used has the right hash, however it came."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from range_server import Behaviour, serving
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.zoo import Entry, files, weights
+from rlepose_ext.zoo import download as download_module
+from rlepose_ext.zoo.files import EXTRA, WeightsFile, file_named, hash_prefix, known_files, of_entry
+
+DATA = np.random.default_rng(0).bytes(1_000_000)
+SHA = hashlib.sha256(DATA).hexdigest()
+NAME = f'net-{SHA[:8]}_20220913.pth'
+GONE = 'http://127.0.0.1:1'
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(download_module, 'PAUSE', 0)
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    monkeypatch.setenv('RLEPOSE_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.delenv('RLEPOSE_MIRROR', raising=False)
+    return tmp_path / 'cache'
+
+
+@pytest.fixture
+def server(cache):
+    with serving(Behaviour(**{NAME: DATA})) as behaviour:
+        yield behaviour
+
+
+@pytest.fixture
+def entry(server):
+    return Entry('net', 'configs/f/net.py', 'f', 'F', 1, weights=server.url_of(NAME))
+
+
+def names(folder):
+    """What lies there, without lock files."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != '.lock')
+
+
+@pytest.mark.parametrize(
+    ('name', 'digits'),
+    [
+        ('td-reg_res50_rle-8xb64-210e_coco-256x192-d37efd64_20220913.pth', 'd37efd64'),
+        ('scnet50-7ef0a199.pth', '7ef0a199'),
+        ('dekr_hrnet-w32_8xb10-140e_coco-512x512_ac7c17bf-20221228.pth', 'ac7c17bf'),
+        ('rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth', '78e30dcc'),
+        # a date is not a hash, nor are seven digits
+        ('rtmw-dw-l-m_simcc-cocktail14_270e-256x192-20231122.pth', None),
+        ('rtmpose-m_simcc-hand5_pt-aic-coco_210e-256x256-74fb594_20230320.pth', None),
+        ('edpose_res50_coco_3rdparty.pth', None),
+        ('net-d37efd64.pth.part', None),
+    ],
+)
+def test_hash_in_the_name(name, digits):
+    assert hash_prefix(name) == digits
+
+
+def test_downloads_once(server, entry, cache, capsys):
+    path = weights.fetch(entry)
+    assert path == cache / NAME
+    assert path.read_bytes() == DATA
+    assert names(cache) == [NAME]
+    assert weights.fetch(entry) == path
+    assert len(server.requests) == 1
+    said = capsys.readouterr()
+    assert said.out == ''
+    assert said.err == 'net: 1.0 MB\n'
+
+
+def test_goes_on_in_a_later_run(server, entry, cache, capsys):
+    server.cut = [300_000, 0, 0, 0]
+    with pytest.raises(UserError, match='breaks off'):
+        weights.fetch(entry)
+    assert NAME not in names(cache)
+    assert weights.fetch(entry).read_bytes() == DATA
+    assert server.requests[-1][1].startswith('bytes=2')
+    assert names(cache) == [NAME]
+
+
+def test_a_part_of_something_else_costs_one_more_download(server, entry, cache):
+    """The version on the server looks the same, only the hash can tell."""
+    server.cut = [300_000, 0, 0, 0]
+    with pytest.raises(UserError):
+        weights.fetch(entry)
+    part = cache / f'.{NAME}.part'
+    part.write_bytes(bytes(part.stat().st_size))
+    assert weights.fetch(entry).read_bytes() == DATA
+    assert [wanted for _, wanted in server.requests[-2:]][1] is None
+
+
+@pytest.mark.parametrize('damage', ['truncated', 'tampered', 'empty'])
+def test_a_damaged_file_in_the_cache_is_not_used(server, entry, cache, capsys, damage):
+    path = weights.fetch(entry)
+    stamp = path.stat()
+    new = {'truncated': DATA[:-1], 'tampered': DATA[:-1] + b'\0', 'empty': b''}[damage]
+    path.write_bytes(new)
+    # same time, same size: what a note beside the file would have believed
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert weights.fetch(entry).read_bytes() == DATA
+    assert f'{path} is damaged' in capsys.readouterr().err
+
+
+def test_a_damaged_file_and_no_connection_leaves_nothing(server, entry, cache):
+    path = weights.fetch(entry)
+    path.write_bytes(DATA[:-1])
+    with pytest.raises(UserError, match='could not be had'):
+        weights.fetch(replace(entry, weights=f'{GONE}/{NAME}'))
+    assert names(cache) == []
+
+
+def test_wrong_hash_is_removed_and_said(server, entry, cache):
+    server.files[NAME] = DATA[:-1] + b'\0'
+    with pytest.raises(UserError) as stop:
+        weights.fetch(entry)
+    assert names(cache) == []
+    text = str(stop.value)
+    got = hashlib.sha256(server.files[NAME]).hexdigest()
+    for part in (entry.weights, f'{SHA[:8]}...', got, 'removed'):
+        assert part in text
+
+
+def test_full_hash(server, cache):
+    file = WeightsFile('net', NAME, SHA, server.url_of(NAME), 'x', 'y')
+    assert weights.fetch(file).read_bytes() == DATA
+    other = replace(file, sha256=SHA[:-1] + ('0' if SHA[-1] != '0' else '1'))
+    with pytest.raises(UserError, match='sha256 of ' + other.sha256):
+        weights.fetch(other)
+
+
+def test_not_found(server, entry, cache):
+    del server.files[NAME]
+    with pytest.raises(UserError, match=r'status 404 Not Found\. Without a connection'):
+        weights.fetch(entry)
+
+
+def test_offline_names_all_that_helps(server, entry, cache):
+    url = f'{GONE}/folder/{NAME}'
+    with pytest.raises(UserError) as stop:
+        weights.fetch(replace(entry, weights=url))
+    text = str(stop.value)
+    for part in (url, str(cache / NAME), 'RLEPOSE_MIRROR', 'no connection'):
+        assert part in text
+    assert text.count(url) == 1
+    assert '\n' not in text
+
+
+@pytest.mark.parametrize('form', ['{}', 'file://{}'])
+def test_mirror_folder(server, entry, cache, tmp_path, monkeypatch, form):
+    mirror = tmp_path / 'a mirror'
+    mirror.mkdir()
+    (mirror / NAME).write_bytes(DATA)
+    monkeypatch.setenv('RLEPOSE_MIRROR', form.format(mirror))
+    assert weights.fetch(entry).read_bytes() == DATA
+    assert server.requests == []
+    assert (mirror / NAME).read_bytes() == DATA
+
+
+def test_mirror_without_the_file_leads_to_the_publisher(
+    server, entry, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setenv('RLEPOSE_MIRROR', str(tmp_path))
+    assert weights.fetch(entry).read_bytes() == DATA
+    assert len(server.requests) == 1
+    (cache / NAME).unlink()
+    with pytest.raises(UserError) as stop:
+        weights.fetch(replace(entry, weights=f'{GONE}/{NAME}'))
+    assert f'{tmp_path / NAME}: no such file' in str(stop.value)
+    assert f'{GONE}/{NAME}: no connection' in str(stop.value)
+
+
+def test_mirror_that_lies(server, entry, cache, tmp_path, monkeypatch):
+    (tmp_path / NAME).write_bytes(b'something else')
+    monkeypatch.setenv('RLEPOSE_MIRROR', str(tmp_path))
+    with pytest.raises(UserError, match='is not the file'):
+        weights.fetch(entry)
+    assert names(cache) == []
+    assert (tmp_path / NAME).read_bytes() == b'something else'
+
+
+def test_mirror_url(server, entry, cache, monkeypatch):
+    monkeypatch.setenv('RLEPOSE_MIRROR', f'{server.url}/mirror/')
+    assert weights.fetch(replace(entry, weights=f'{GONE}/{NAME}')).read_bytes() == DATA
+    assert server.requests == [(f'/mirror/{NAME}', None)]
+
+
+def test_mirror_that_is_nowhere(server, entry, monkeypatch, tmp_path):
+    monkeypatch.setenv('RLEPOSE_MIRROR', str(tmp_path / 'none'))
+    with pytest.raises(UserError, match=r'RLEPOSE_MIRROR is .*expected a folder'):
+        weights.fetch(entry)
+
+
+def test_two_at_once_download_once(server, entry, cache):
+    found, start = [], threading.Barrier(4)
+
+    def run():
+        start.wait()
+        found.append(weights.fetch(entry).read_bytes())
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [DATA] * 4
+    assert len(server.requests) == 1
+    assert names(cache) == [NAME]
+
+
+def test_two_processes_download_once(server, entry, cache, root):
+    code = (
+        'import sys; from rlepose_ext.zoo import Entry, weights\n'
+        "entry = Entry('net', 'configs/f/net.py', 'f', 'F', 1, weights=sys.argv[1])\n"
+        'print(weights.fetch(entry))'
+    )
+    command = [sys.executable, '-c', code, entry.weights]
+    started = [
+        subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    said = {process.communicate(timeout=60)[0] for process in started}
+    assert said == {f'{cache / NAME}\n'}
+    assert (cache / NAME).read_bytes() == DATA
+    assert len(server.requests) == 1
+
+
+def test_a_cache_that_cannot_be_written(server, entry, cache):
+    cache.write_text('a file')
+    with pytest.raises(UserError, match=r'cannot be read or written.*RLEPOSE_CACHE'):
+        weights.fetch(entry)
+
+
+def test_a_full_disk(server, entry, cache, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(download_module.os, 'fsync', full)
+    with pytest.raises(UserError, match=r'No space left on device\. Make room'):
+        weights.fetch(entry)
+    assert NAME not in names(cache)
+
+
+def test_default_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv('RLEPOSE_CACHE', raising=False)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert weights.cache_folder() == tmp_path / '.cache' / 'rlepose_ext'
+
+
+def test_entries_without_a_usable_file(entry):
+    with pytest.raises(UserError, match='no weights are published for net'):
+        of_entry(replace(entry, weights=None))
+    with pytest.raises(UserError, match='no hash in their name'):
+        of_entry(replace(entry, weights='https://example.org/net.pth'))
+    assert of_entry(entry).license == 'not known'
+
+
+def test_files_of_the_project():
+    known = known_files()
+    for attribute in ('name', 'filename'):
+        values = [getattr(file, attribute) for file in known]
+        # two configs may share a checkpoint, but not a name
+        assert len(set(values)) == len(values) or attribute == 'filename'
+    for file in known:
+        assert file.license
+        assert file.what
+        assert set(file.sha256) <= set('0123456789abcdef')
+        assert file.sha256 == hash_prefix(file.filename) or len(file.sha256) == 64
+        assert file.url or len(file.sha256) == 64
+    assert sum(1 for file in known if file.url is None) == 3
+
+
+def test_by_name():
+    file = file_named('rle_res50_8xb64-210e_coco-256x192')
+    assert file.sha256 == 'd37efd64'
+    assert file_named(file.filename).filename == file.filename
+    assert file_named('configs/rle/rle_res50_8xb64-210e_coco-256x192.py') == file
+    with pytest.raises(UserError, match='no weights are published for rle_scnet50'):
+        file_named('rle_scnet50_8xb64-210e_coco-256x192')
+    with pytest.raises(UserError, match=r'Nearest: mmpose_clean.*`rlepose weights`'):
+        file_named('mmpose_clean_rle')
+
+
+def test_hashes_of_the_files_that_are_here(shared, cache, monkeypatch):
+    monkeypatch.setenv('RLEPOSE_MIRROR', str(shared / 'weights'))
+    found = [weights.fetch(file.name) for file in EXTRA if file.url is None]
+    assert [path.parent for path in found] == [cache] * 3
+
+
+def test_no_address_and_no_mirror(cache):
+    (file, *_) = [file for file in files.EXTRA if file.url is None]
+    with pytest.raises(UserError) as stop:
+        weights.fetch(file)
+    assert 'RLEPOSE_MIRROR' in str(stop.value)
+    assert str(cache / file.filename) in str(stop.value)
