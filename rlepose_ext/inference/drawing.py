@@ -111,15 +111,15 @@ def _draw_person(
     if style.draw_bbox:
         _draw_box(layer, poses, index, offset)
     axes = _ellipse_axes(poses) if style.draw_sigma else None
+    centers = _fixed(points)
     if axes is not None:
         for joint in np.flatnonzero(seen):
-            _ellipse(layer, points[joint], axes[index, joint], joint_colors[joint])
+            _ellipse(layer, centers[joint], axes[index, joint], joint_colors[joint])
     for (a, b), color in zip(links, link_colors, strict=True):
         if seen[a] and seen[b]:
-            ends = _fixed(points[a]), _fixed(points[b])
-            cv2.line(layer, *ends, color, style.thickness, cv2.LINE_AA, _SHIFT)
+            cv2.line(layer, centers[a], centers[b], color, style.thickness, cv2.LINE_AA, _SHIFT)
     for joint in np.flatnonzero(seen):
-        center = _fixed(points[joint])
+        center = centers[joint]
         cv2.circle(
             layer, center, style.radius * _UNIT, joint_colors[joint], -1, cv2.LINE_AA, _SHIFT
         )
@@ -130,7 +130,7 @@ def _draw_person(
 
 def _draw_box(layer: np.ndarray, poses: PoseResult, index: int, offset: np.ndarray) -> None:
     corners = poses.boxes[index].astype(np.float64).reshape(2, 2) - offset
-    first, second = _fixed(corners[0]), _fixed(corners[1])
+    first, second = _fixed(corners)
     identity = None if poses.ids is None else int(poses.ids[index])
     color = _BOX_COLOR if identity is None or identity < 0 else person_color(identity)
     cv2.rectangle(layer, first, second, color, 1, cv2.LINE_AA, _SHIFT)
@@ -146,18 +146,18 @@ def _ellipse_axes(poses: PoseResult) -> np.ndarray | None:
 
 
 def _ellipse(
-    layer: np.ndarray, point: np.ndarray, axes: np.ndarray, color: tuple[int, int, int]
+    layer: np.ndarray, center: tuple[int, int], axes: np.ndarray, color: tuple[int, int, int]
 ) -> None:
     if not np.isfinite(axes).all():
         return
     half = tuple(int(v) for v in np.clip(axes * _UNIT, 1, _FAR))
-    cv2.ellipse(layer, _fixed(point), half, 0, 0, 360, color, 1, cv2.LINE_AA, _SHIFT)
+    cv2.ellipse(layer, center, half, 0, 0, 360, color, 1, cv2.LINE_AA, _SHIFT)
 
 
-def _fixed(point: np.ndarray) -> tuple[int, int]:
-    """A point in OpenCV's fixed-point numbers."""
-    x, y = np.clip(np.round(point * _UNIT), -_FAR, _FAR)
-    return int(x), int(y)
+def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
+    """Points (M, 2) in OpenCV's fixed-point numbers; what is not finite becomes 0."""
+    places = np.nan_to_num(np.round(points * _UNIT), nan=0, posinf=0, neginf=0)
+    return [(x, y) for x, y in np.clip(places, -_FAR, _FAR).astype(int).tolist()]
 
 
 def _touched(image: np.ndarray, poses: PoseResult, style: Style) -> tuple[int, int, int, int]:

@@ -36,7 +36,13 @@ from rlepose_ext.inference.loading import (
     crop_pipeline,
     spread_of,
 )
-from rlepose_ext.inference.network import normalise_crops, optimise, predict
+from rlepose_ext.inference.network import (
+    give_float32,
+    normalise_crops,
+    optimise,
+    predict,
+    with_mirrored,
+)
 from rlepose_ext.inference.types import PoseResult, as_boxes
 from rlepose_ext.models.losses import RLELoss
 
@@ -115,6 +121,8 @@ class PoseEstimator:
             keep_freed_memory()
         if fast:
             self.model, self.done = optimise(self.model, self.input_size)
+        if self.dtype is not None:
+            give_float32(self.model.head)
 
     @property
     def num_keypoints(self) -> int:
@@ -222,11 +230,10 @@ class PoseEstimator:
         with self._lock, torch.inference_mode(), self._autocast():
             for start in range(0, len(pixels), self.batch_size):
                 with clock('network'):
-                    x = normalise_crops(
-                        pixels[start : start + self.batch_size],
-                        self.model.data_preprocessor,
-                        self.device,
-                    )
+                    batch = pixels[start : start + self.batch_size]
+                    if self.flip_test:
+                        batch = with_mirrored(batch)
+                    x = normalise_crops(batch, self.model.data_preprocessor, self.device)
                     meta = {
                         'flip_indices': self.meta['flip_indices'],
                         'input_size': self.input_size,
