@@ -18,6 +18,8 @@ import rlepose_ext  # noqa: F401  (before mmpose: it mends what mmpose imports)
 from rlepose_ext.cli.demo import add_common
 from rlepose_ext.errors import UserError
 
+PROGRAM = Path(__file__).stem
+
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return run(args)
     except UserError as error:
-        print(f'topdown_demo_with_mmdet: error: {error}', file=sys.stderr)
+        print(f'{PROGRAM}: error: {error}', file=sys.stderr)
         return 2
 
 
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     draw = None
     if args.draw_heatmap or args.skeleton_style != 'mmpose':
         draw = StockDrawing(estimator, style_of(args), args.skeleton_style, args.draw_heatmap)
-    return run_all(args, sources, detector, estimator, draw)
+    return run_all(args, sources, detector, estimator, draw, PROGRAM)
 
 
 if __name__ == '__main__':

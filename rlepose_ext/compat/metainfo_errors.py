@@ -8,7 +8,9 @@ length than ``keypoint_info``.
 It also takes joints in the order in which they are written, whatever their numbers are. MMEngine
 writes the keys of a dict in the order of text (0, 1, 10, 11, 2, ...) into the config that lies
 beside a run, so a config with metainfo of more than ten joints in it would come back with wrong
-flip pairs. Joints and links are put in the order of their numbers before they are parsed.
+flip pairs. Joints and links are put in the order of their numbers before they are parsed. And the
+files of MMPose's data sets are found without a warning where the process did not start in
+MMPose's checkout.
 """
 
 from __future__ import annotations
@@ -39,6 +41,25 @@ def in_order(metainfo: dict) -> dict:
         if isinstance(info, dict) and all(isinstance(key, int) for key in info):
             ordered[name] = {key: info[key] for key in sorted(info)}
     return ordered
+
+
+def with_shipped_file(metainfo: dict) -> dict:
+    """Metainfo whose file is MMPose's own, wherever the process was started.
+
+    MMPose's data sets name ``configs/_base_/datasets/coco.py``, which is there in its checkout
+    only; elsewhere it takes the one in its package and warns each time.
+
+    Args:
+        metainfo: as in a config.
+
+    Returns:
+        A copy with the path in the package; the same if the file is there or not MMPose's.
+    """
+    path = Path(metainfo.get('from_file') or '')
+    if path.parent != Path('configs/_base_/datasets') or path.is_file():
+        return metainfo
+    shipped = Path(find_spec('mmpose').submodule_search_locations[0]) / '.mim' / path
+    return {**metainfo, 'from_file': str(shipped)} if shipped.is_file() else metainfo
 
 
 def check_metainfo(parsed: dict, source: str) -> None:
@@ -115,7 +136,7 @@ def _guard(module: ModuleType) -> None:
     def parse_pose_metainfo(metainfo: dict) -> dict:
         source = metainfo.get('from_file') or metainfo.get('dataset_name', 'without a name')
         try:
-            parsed = original(in_order(metainfo))
+            parsed = original(in_order(with_shipped_file(metainfo)))
         except FileNotFoundError:
             raise  # it names the file
         except KeyError as error:

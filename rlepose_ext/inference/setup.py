@@ -91,6 +91,7 @@ def run_all(
     detector: Detector,
     estimator: PoseEstimator,
     draw: Draw | None = None,
+    program: str = 'rlepose demo',
 ) -> int:
     """Run the inputs one after the other.
 
@@ -100,6 +101,7 @@ def run_all(
         detector: gives boxes.
         estimator: the pose model.
         draw: in place of the project's drawing.
+        program: name of the command in messages.
 
     Returns:
         0, or 2 if an input failed; the others are done all the same.
@@ -131,7 +133,7 @@ def run_all(
             frames = engine.run(source)
         except UserError as error:
             bar.clear()
-            print(f'rlepose demo: error: {error}', file=sys.stderr)
+            print(f'{program}: error: {error}', file=sys.stderr)
             failed += 1
             continue
         finally:
@@ -139,7 +141,7 @@ def run_all(
         where = '' if args.output_root is None else f' -> {args.output_root / source.output_name}'
         print(f'{source.path}{where}: {frames} frames, {frames / bar.seconds:.1f} a second')
     if failed and len(sources) > 1:
-        print(f'rlepose demo: {failed} of {len(sources)} inputs failed', file=sys.stderr)
+        print(f'{program}: {failed} of {len(sources)} inputs failed', file=sys.stderr)
     return 2 if failed else 0
 
 

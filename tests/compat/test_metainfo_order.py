@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-from rlepose_ext.compat.metainfo_errors import in_order
+from rlepose_ext.compat.metainfo_errors import in_order, with_shipped_file
 from rlepose_ext.resources import resource
 
 # Data sets whose metainfo of more than ten joints stands in the config.
@@ -33,3 +33,25 @@ def test_by_number_and_only_by_number():
     named = {'keypoint_info': {'nose': 1, 'eye': 2}}
     assert in_order(named) == named
     assert in_order({'from_file': 'coco.py'}) == {'from_file': 'coco.py'}
+
+
+def test_mmposes_own_file_is_found_without_a_warning(tmp_path, monkeypatch, recwarn):
+    monkeypatch.chdir(tmp_path)
+    parsed = parse_pose_metainfo({'from_file': 'configs/_base_/datasets/coco.py'})
+    assert parsed['num_keypoints'] == 17
+    assert not [w for w in recwarn if 'metainfo config file' in str(w.message)]
+
+
+def test_only_mmposes_own_path_is_looked_up_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (
+        'coco.py',
+        'configs/_base_/datasets/mine.py',
+        'else/configs/_base_/datasets/coco.py',
+    ):
+        assert with_shipped_file({'from_file': path}) == {'from_file': path}
+    own = tmp_path / 'configs/_base_/datasets/coco.py'
+    own.parent.mkdir(parents=True)
+    own.write_text('')
+    named = {'from_file': 'configs/_base_/datasets/coco.py'}
+    assert with_shipped_file(named) == named

@@ -11,7 +11,13 @@ from mmengine.config import Config
 
 from rlepose_ext.datasets.synthetic.scene import draw_image
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.detectors import FullImage, HogDetector, MMDetDetector, keep_best
+from rlepose_ext.inference.detectors import (
+    FullImage,
+    HogDetector,
+    MMDetDetector,
+    drop_nested,
+    keep_best,
+)
 from rlepose_ext.inference.tracking import iou
 from rlepose_ext.resources import resource
 
@@ -148,6 +154,18 @@ def test_files_that_do_not_fit(rtmdet, tmp_path):
     (tmp_path / 'data.py').write_text('data = 3')
     with pytest.raises(UserError, match='is no detector'):
         MMDetDetector(tmp_path / 'data.py', checkpoint)
+
+
+def test_a_box_inside_a_better_one_is_dropped():
+    boxes = np.array([[0, 0, 10, 20], [2, 12, 8, 22], [2, 12, 8, 24], [30, 0, 40, 20]], np.float32)
+    scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
+    # of the second 8 of 10 rows lie in the first, of the third 8 of 12; the third holds the second
+    found, kept = drop_nested(boxes, scores)
+    np.testing.assert_array_equal(found, boxes[[0, 2, 3]])
+    np.testing.assert_array_equal(kept, scores[[0, 2, 3]])
+    empty, none = drop_nested(boxes[:0], scores[:0])
+    assert empty.shape == (0, 4)
+    assert none.shape == (0,)
 
 
 def test_keep_best_by_hand():
