@@ -81,6 +81,7 @@ class Engine:
 
     Attributes:
         clock: seconds by stage, of all that was run.
+        poses: number of poses found, of all that was run.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Engine:
         self.detector, self.estimator, self.options = detector, estimator, options
         self.draw = draw or (lambda frame, poses: draw_poses(frame, poses, options.style))
         self.clock = Clock()
+        self.poses = 0
 
     def run(self, source: Source) -> int:
         """Run one input and write what the options ask for.
@@ -115,6 +117,7 @@ class Engine:
         with self.clock('decode'):
             image = read_image(source.path)
         (poses,) = self._estimate([image], [source.name])
+        self.poses += len(poses)
         drawn = None
         if self.options.output_root is not None or self.options.show is not None:
             with self.clock('draw'):
@@ -169,6 +172,7 @@ class Engine:
                 results = self._estimate(frames, names)
             for frame, poses in zip(frames, results, strict=True):
                 last = poses
+                self.poses += len(poses)
                 if tracker is not None:
                     with self.clock('track'):
                         poses = tracker(poses)

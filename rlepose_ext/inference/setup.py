@@ -139,10 +139,24 @@ def run_all(
         finally:
             bar.clear()
         where = '' if args.output_root is None else f' -> {args.output_root / source.output_name}'
-        print(f'{source.path}{where}: {frames} frames, {frames / bar.seconds:.1f} a second')
+        print(f'{source.path}{where}: {summary(source, frames, engine.poses, bar.seconds)}')
+        if not engine.poses and isinstance(detector, HogDetector):
+            print(
+                f'{program}: nobody was found in {source.name}. The pedestrian detector sees people '
+                'who stand, at some distance; try --det full, or --det CONFIG CHECKPOINT of mmdet',
+                file=sys.stderr,
+            )
     if failed and len(sources) > 1:
         print(f'{program}: {failed} of {len(sources)} inputs failed', file=sys.stderr)
     return 2 if failed else 0
+
+
+def summary(source: Source, frames: int, poses: int, seconds: float) -> str:
+    """What was done, in a line."""
+    count = f'{poses} pose' + ('' if poses == 1 else 's')
+    if source.kind == 'image':
+        return f'{count} in {seconds:.2f} s'
+    return f'{count} in {frames} frames, {frames / seconds:.1f} frames a second'
 
 
 def style_of(args: argparse.Namespace) -> Style:

@@ -1,0 +1,178 @@
+"""``rlepose demo`` from the command line to the files, with a small random model."""
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from demo_case import CONFIG, SIZE, names, picture, read_clip, results, write_clip
+
+from rlepose_ext.cli.main import main
+from rlepose_ext.inference import setup
+from rlepose_ext.inference.sources import Source
+
+
+def test_an_image(tmp_path, checkpoint, capsys):
+    cv2.imwrite('a.png', picture())
+    command = ['demo', 'a.png', '--det', 'full', '--pose', CONFIG, checkpoint, '--kpt-thr', '0']
+    assert main([*command, '--output-root', 'out/deep', '--save-predictions']) == 0
+    assert 'a.png -> out/deep/a.png: 1 pose in ' in capsys.readouterr().out
+    drawn = cv2.imread('out/deep/a.png')
+    assert drawn.shape == picture().shape
+    assert (drawn != picture()).any()
+    assert names(tmp_path / 'out/deep') == ['a.png', 'a_coco.json', 'results_a.json']
+    content = json.loads((tmp_path / 'out/deep/results_a.json').read_text())
+    assert content['meta_info']['dataset_name'] == 'coco'
+    (person,) = content['instance_info']
+    assert person['bbox'] == [[0, 0, *SIZE]]
+    assert np.shape(person['keypoints']) == np.shape(person['sigma']) == (17, 2)
+    (entry,) = json.loads((tmp_path / 'out/deep/a_coco.json').read_text())
+    assert entry['bbox'] == [0, 0, *SIZE]
+    assert len(entry['keypoints']) == 51
+
+
+def test_folders_patterns_and_standard_input(tmp_path, demo, monkeypatch):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for number, name in enumerate(('a.png', 'b.JPG', 'ü.webp')):
+        cv2.imwrite(str(folder / name), picture(number))
+    # macOS leaves such beside every file on foreign disks
+    (folder / '._a.png').write_bytes(b'no picture')
+    assert demo('photos') == 0
+    assert names(tmp_path / 'out') == ['a.png', 'b.JPG', 'ü.webp']
+    assert demo('photos/[a]*', out='pattern') == 0
+    assert names(tmp_path / 'pattern') == ['a.png']
+    assert demo('photos/b.JPG', 'photos/a.png', out='two') == 0
+    assert names(tmp_path / 'two') == ['a.png', 'b.JPG']
+    monkeypatch.setattr('sys.stdin', io.StringIO('photos/b.JPG\n\nphotos/ü.webp\n'))
+    assert demo('-', out='listed') == 0
+    assert names(tmp_path / 'listed') == ['b.JPG', 'ü.webp']
+
+
+def test_a_video_with_everything_on(demo):
+    write_clip('walk.mp4')
+    options = ('--save-predictions', '--track', 'oks', '--smooth', '--det-interval', '2')
+    assert demo('walk.mp4', *options, '--draw-sigma') == 0
+    frames, fps = read_clip('out/walk.mp4')
+    assert (len(frames), fps) == (6, 10)
+    content, coco = results('walk')
+    info = content['instance_info']
+    assert [frame['frame_id'] for frame in info] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose([frame['time'] for frame in info], np.arange(6) / 10, atol=2e-3)
+    assert [entry['image_id'] for entry in coco] == list(range(6))
+    # the detector sees frames 0, 2 and 4; between them boxes come from joints
+    whole = [frame['instances'][0]['bbox'] == [[0, 0, *SIZE]] for frame in info]
+    assert whole == [True, False] * 3
+    assert np.shape(info[0]['instances'][0]['sigma']) == (17, 2)
+    assert len(content['meta_info']['sigma_spread']['__ndarray__']) == 2
+    plain = frames[0]
+    assert demo('walk.mp4') == 0
+    # ellipses lie around the joints
+    assert np.abs(read_clip('out/walk.mp4')[0][0] - plain).max() > 30
+
+
+def test_identities(demo):
+    write_clip('walk.mp4', 3)
+    for track, expected in (('iou', [0, 0, 0]), ('none', [None] * 3)):
+        assert demo('walk.mp4', '--track', track, '--save-predictions') == 0
+        frames = results('walk')[0]['instance_info']
+        assert [frame['instances'][0].get('track_id') for frame in frames] == expected
+
+
+def test_boxes_from_a_file(tmp_path, demo):
+    clip = write_clip('walk.mp4', 4)
+    boxes = {
+        'walk.mp4:1': [[4, 5, 40, 55, 0.9], [30, 5, 70, 55, 0.1]],
+        'walk.mp4:3': [[1, 2, 9, 9]],
+    }
+    (tmp_path / 'boxes.json').write_text(json.dumps(boxes))
+    assert demo('walk.mp4', '--save-predictions', det='boxes.json') == 0
+    frames = results('walk')[0]['instance_info']
+    # 0.1 is below --bbox-thr
+    assert [len(frame['instances']) for frame in frames] == [0, 1, 0, 1]
+    assert frames[1]['instances'][0]['bbox'] == [[4, 5, 40, 55]]
+    assert frames[1]['instances'][0]['bbox_score'] == pytest.approx(0.9)
+    drawn, source = read_clip('out/walk.mp4')[0], read_clip(clip)[0]
+    changed = [np.abs(a - b).max() > 60 for a, b in zip(drawn, source, strict=True)]
+    assert changed == [False, True, False, True]
+
+
+def test_nobody_found_leaves_the_image_as_it_is(demo, capsys):
+    cv2.imwrite('flat.png', np.full((60, 80, 3), 90, np.uint8))
+    assert demo('flat.png', '--save-predictions', det='hog') == 0
+    said = capsys.readouterr()
+    assert 'flat.png: 0 poses in ' in said.out
+    assert 'nobody was found in flat.png' in said.err
+    assert '--det full' in said.err
+    assert (cv2.imread('out/flat.png') == 90).all()
+    content, coco = results('flat')
+    assert content['instance_info'] == coco == []
+
+
+class Screen:
+    """In place of OpenCV's window; the keys are pressed one after the other."""
+
+    def __init__(self, monkeypatch, keys):
+        self.shown, self.waits, self.keys = 0, [], list(keys)
+        monkeypatch.setenv('DISPLAY', ':0')
+        monkeypatch.setattr(cv2, 'imshow', self.show)
+        monkeypatch.setattr(cv2, 'waitKey', self.wait)
+        monkeypatch.setattr(cv2, 'getWindowProperty', lambda *args: 1.0)
+
+    def show(self, name, frame):
+        self.shown += 1
+
+    def wait(self, milliseconds):
+        self.waits.append(milliseconds)
+        return self.keys.pop(0) if self.keys else -1
+
+
+def test_showing(demo, monkeypatch):
+    cv2.imwrite('a.png', picture())
+    write_clip('b.mp4')
+    screen = Screen(monkeypatch, [-1, -1, ord('q')])
+    assert demo('a.png', '--show') == 0
+    # the picture stays until a key is pressed
+    assert (screen.shown, len(screen.waits)) == (1, 3)
+    screen = Screen(monkeypatch, [-1, -1, 27])
+    assert demo('b.mp4', '--show') == 0
+    assert (screen.shown, screen.waits) == (3, [1, 1, 1])
+    assert len(read_clip('out/b.mp4')[0]) == 3
+
+
+def test_an_opencv_without_windows(demo, monkeypatch, capsys):
+    cv2.imwrite('a.png', picture())
+    Screen(monkeypatch, [])
+
+    def fail(name, frame):
+        raise cv2.error('not implemented')
+
+    monkeypatch.setattr(cv2, 'imshow', fail)
+    assert demo('a.png', '--show') == 2
+    assert 'opencv-python-headless' in capsys.readouterr().err
+
+
+def test_what_was_done_in_a_line():
+    clip, image = (Source(kind, Path('a')) for kind in ('video', 'image'))
+    assert setup.summary(clip, 10, 20, 4.0) == '20 poses in 10 frames, 2.5 frames a second'
+    assert setup.summary(image, 1, 1, 0.25) == '1 pose in 0.25 s'
+
+
+def test_the_bar(capsys, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(setup.time, 'perf_counter', lambda: now)
+    bar, quiet = (setup.Progress('a.mp4', quiet=quiet) for quiet in (False, True))
+    now = 1.0
+    bar(10, 40)
+    shown = '\r\x1b[Ka.mp4 [#####...............] 10/40, 10.0 fps, 3 s left'
+    assert capsys.readouterr().err == shown
+    now = 1.05
+    bar(11, 40)  # not more than ten times a second
+    now = 2.0
+    quiet(20, 40)
+    quiet.clear()
+    assert capsys.readouterr().err == ''
+    bar(20, 0)  # a camera has no end
+    assert capsys.readouterr().err == '\r\x1b[Ka.mp4: 20 frames, 10.0 fps'

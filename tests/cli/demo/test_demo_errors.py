@@ -1,0 +1,96 @@
+"""What ``rlepose demo`` refuses, and that what was written before stays."""
+
+import cv2
+from demo_case import SIMCC, names, picture, read_clip, write_clip
+
+from rlepose_ext.cli.main import main
+
+
+def test_one_bad_input_does_not_stop_the_others(tmp_path, demo, capsys):
+    cv2.imwrite('a.png', picture())
+    cv2.imwrite('c.png', picture())
+    (tmp_path / 'b.png').write_bytes((tmp_path / 'a.png').read_bytes()[:500])
+    write_clip('d.mp4')
+    (tmp_path / 'e.mp4').write_bytes((tmp_path / 'd.mp4').read_bytes()[:300])
+    assert demo('a.png', 'b.png', 'c.png', 'd.mp4', 'e.mp4', '--save-predictions') == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if 'error' in line]
+    assert len(errors) == 2
+    assert 'image b.png is truncated' in errors[0]
+    assert 'video e.mp4 has no frame' in errors[1]
+    expected = ('a.png', 'a_coco.json', 'c.png', 'c_coco.json', 'd.mp4', 'd_coco.json')
+    assert names(tmp_path / 'out') == [*expected, *(f'results_{n}.json' for n in 'acd')]
+    assert len(read_clip('out/d.mp4')[0]) == 6
+
+
+def test_what_is_refused_before_anything_is_written(tmp_path, demo, checkpoint, capsys):
+    for folder in ('x', 'y', 'z'):
+        (tmp_path / folder).mkdir()
+    for name in ('a.png', 'x/a.png', 'y/a.png', 'y/b.jpg'):
+        cv2.imwrite(name, picture())
+    (tmp_path / 'x/a.gif').touch()
+    write_clip('y/b.mp4')
+    (tmp_path / 'boxes.json').write_text('{"other.png": [[1, 2, 3, 4]]}')
+    for arguments, det, message in (
+        (['absent.png'], 'full', 'absent.png does not exist'),
+        (['z'], 'full', 'folder z has neither images nor videos'),
+        (['x/a.png', 'y/a.png'], 'full', 'would have the same name'),
+        (['x'], 'full', 'would have the same name (a.png)'),
+        (['y', '--save-predictions'], 'full', 'would have the same name (b)'),
+        (['a.png'], 'yolo', "--det yolo: expected 'hog', 'full', a .json file of boxes"),
+        (['a.png'], 'a.py a.pth c', '--det and --pose take one or two values'),
+        (['a.png'], 'a.py a.pth', 'a.py does not exist (of the detector)'),
+        (['a.png'], 'boxes.json', 'boxes.json has no boxes of a.png'),
+        (['a.png'], 'nowhere.json', 'nowhere.json cannot be read'),
+        (['a.png', '--alpha', '2'], 'full', 'alpha: expected 0 to 1'),
+        (['a.png', '--det-interval', '0'], 'full', 'det_interval: expected 1 or more'),
+        (['a.png', '--smooth', '--track', 'none'], 'full', 'smoothing needs identities'),
+        (['a.png', '--batch-size', '0'], 'full', 'batch_size: expected 1 or more'),
+        (['a.png', '--show'], 'full', '--show needs a display'),
+    ):
+        assert demo(*arguments, det=det) == 2, message
+        said = capsys.readouterr().err
+        assert said.startswith('rlepose: error: ')
+        assert message in said
+        assert said.count('\n') == 1
+        assert not (tmp_path / 'out').exists()
+
+
+def test_a_checkpoint_of_another_model_names_its_keys(checkpoint, capsys):
+    cv2.imwrite('a.png', picture())
+    assert main(['demo', 'a.png', '--det', 'full', '--pose', SIMCC, checkpoint]) == 2
+    assert 'head.' in capsys.readouterr().err
+
+
+def test_a_camera_that_is_not_there(demo, capsys):
+    assert demo('77') == 2
+    assert capsys.readouterr().err == (
+        'rlepose demo: error: webcam 77 is not there or gives no picture\n'
+    )
+
+
+def test_the_input_is_never_overwritten(tmp_path, demo, capsys):
+    for path in ('out/a.png', 'out/b.mp4'):
+        (tmp_path / 'out').mkdir(exist_ok=True)
+        write_clip(path) if path.endswith('mp4') else cv2.imwrite(path, picture())
+        before = (tmp_path / path).read_bytes()
+        assert demo(path) == 2
+        assert f'would replace the input {path}' in capsys.readouterr().err
+        assert (tmp_path / path).read_bytes() == before
+
+
+def test_an_output_folder_that_cannot_be_made(tmp_path, demo, capsys):
+    cv2.imwrite('a.png', picture())
+    (tmp_path / 'out').touch()
+    assert demo('a.png') == 2
+    assert 'out cannot be written: File exists' in capsys.readouterr().err
+
+
+def test_formats_that_cannot_be_written_become_others(tmp_path, demo, capsys):
+    from PIL import Image
+
+    write_clip('a.mpg')
+    Image.fromarray(picture()).save('b.gif')
+    assert demo('a.mpg', 'b.gif') == 0
+    assert names(tmp_path / 'out') == ['a.mp4', 'b.png']
+    assert len(read_clip('out/a.mp4')[0]) == len(read_clip('a.mpg')[0])
+    assert 'a.mpg -> out/a.mp4' in capsys.readouterr().out

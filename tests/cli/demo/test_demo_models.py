@@ -1,0 +1,103 @@
+"""The pose model that ``rlepose demo`` takes when none is named."""
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from demo_case import names, picture
+
+from rlepose_ext.cli.main import main
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference import setup
+from rlepose_ext.resources import resource
+
+
+def test_no_pose_model_at_hand(tmp_path, capsys):
+    cv2.imwrite('a.png', picture())
+    assert main(['demo', 'a.png']) == 2
+    said = capsys.readouterr().err
+    first, *tried = said[said.index('rlepose: error') :].splitlines()
+    assert '--pose CONFIG CHECKPOINT' in first
+    assert 'make demo' in first
+    assert [line[:2] for line in tried] == ['- '] * 3
+    for line, part in zip(
+        tried, ('hrnet', 'RLEPOSE_SHARED', 'make demo has not been run'), strict=True
+    ):
+        assert part in line
+    assert not (tmp_path / 'work_dirs').exists()
+
+
+def quickstart(tmp_path, checkpoint):
+    folder = tmp_path / 'work_dirs/quickstart'
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'summary.json').write_text(json.dumps({'checkpoint': str(checkpoint)}))
+
+
+def test_the_model_of_make_demo(tmp_path, checkpoint, capsys):
+    cv2.imwrite('a.png', picture())
+    quickstart(tmp_path, checkpoint)
+    assert main(['demo', 'a.png', '--det', 'full']) == 0
+    assert f'pose model: the model of make demo ({checkpoint})' in capsys.readouterr().err
+    assert names(tmp_path / 'work_dirs/demo') == ['a.png']
+
+
+@pytest.mark.parametrize('content', ['[]', '{}', '{"checkpoint": "gone.pth"}', 'no json'])
+def test_what_make_demo_left_may_be_of_no_use(tmp_path, content):
+    quickstart(tmp_path, 'x')
+    (tmp_path / 'work_dirs/quickstart/summary.json').write_text(content)
+    with pytest.raises(UserError, match=r'summary\.json'):
+        setup._from_quickstart()
+
+
+def test_the_order_in_which_models_are_looked_for(tmp_path, checkpoint, monkeypatch, capsys):
+    from rlepose_ext.convert import files, mmpose_clean
+    from rlepose_ext.zoo import weights
+
+    def taken():
+        """Config and checkpoint of the model that is built, and what is said about it."""
+        name = setup.choose_pose_model(None, device='cpu')
+        return *name, capsys.readouterr().err
+
+    monkeypatch.setattr(setup, 'PoseEstimator', lambda *args, **more: args)
+    monkeypatch.setattr(files, 'read_state_dict', lambda path: {'old': torch.zeros(1)})
+    monkeypatch.setattr(mmpose_clean, 'convert_model', lambda state: {'new': state['old']})
+    quickstart(tmp_path, checkpoint)
+    clean = tmp_path / 'shared' / setup.CLEAN_MODEL
+    clean.parent.mkdir(parents=True)
+    clean.touch()
+    # no network, nothing in the cache: that of RLEPOSE_SHARED, converted into the cache
+    config, found, said = taken()
+    assert config == str(resource(setup.CLEAN_CONFIG))
+    assert 'MMPose_Clean' in said
+    assert list(torch.load(found)['state_dict']) == ['new']
+    assert Path(found).parent == tmp_path / 'cache'
+    # in the cache, or at a mirror: the zoo's
+    monkeypatch.setattr(weights, 'fetch', lambda entry: tmp_path / 'zoo.pth')
+    config, found, said = taken()
+    assert found == str(tmp_path / 'zoo.pth')
+    assert setup.DEFAULT_NAME in config
+    assert f'pose model: {setup.DEFAULT_NAME}' in said
+    # neither: that of make demo
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    clean.unlink()
+    monkeypatch.setattr(setup, 'PoseEstimator', lambda *args, **more: args)
+    monkeypatch.setattr(setup, '_from_zoo', no_zoo)
+    monkeypatch.setenv('RLEPOSE_SHARED', str(tmp_path / 'shared'))
+    assert taken()[1] == checkpoint
+
+
+def no_zoo():
+    raise UserError('no zoo')
+
+
+def test_the_converted_model_of_shared_data(tmp_path, shared, monkeypatch, capsys):
+    if not (shared / setup.CLEAN_MODEL).is_file():
+        pytest.skip('no MMPose_Clean weights')
+    monkeypatch.setenv('RLEPOSE_SHARED', str(shared))
+    cv2.imwrite('a.png', picture())
+    assert main(['demo', 'a.png', '--det', 'full', '--save-predictions', '--device', 'cpu']) == 0
+    assert 'pose model: RLE MobileNetV2 0.5x of MMPose_Clean' in capsys.readouterr().err
+    assert len(names(tmp_path / 'work_dirs/demo')) == 3
