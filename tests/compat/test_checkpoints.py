@@ -3,13 +3,12 @@
 import hashlib
 import os
 import pickle
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import torch
+from attack import malicious
 from mmengine.config import ConfigDict
 from mmengine.infer import BaseInferencer
 from mmengine.model import BaseModel
@@ -27,7 +26,7 @@ from mmengine.optim.scheduler import (
 )
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -102,24 +101,6 @@ def trained(tmp_path_factory):
     runner.message_hub.update_info('best_score', np.float32(0.5))
     runner.train()
     return runner, os.path.join(runner.work_dir, 'epoch_2.pth')
-
-
-class Payload:
-    """What an attacker pickles: loading it creates a file."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-def malicious(tmp_path, **kwargs):
-    """A checkpoint whose pickle makes the folder ``executed``."""
-    file, executed = tmp_path / 'bad.pth', tmp_path / 'executed'
-    content = {'state_dict': {'w': torch.ones(2)}, 'meta': Payload(executed)}
-    torch.save(content, file, **kwargs)
-    return file, executed
 
 
 # ------------------------------------------------------------- what mmengine writes
@@ -339,82 +320,3 @@ def test_missing_file_is_a_user_error_and_a_file_not_found(tmp_path):
     for kind in (UserError, FileNotFoundError):
         with pytest.raises(kind, match='does not exist'):
             CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
-
-
-# ----------------------------------------------------------------------------- URLs
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def served(tmp_path, monkeypatch):
-    """A web server on this machine: its folder and address; torch's cache is elsewhere."""
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
-    for name in ('http_proxy', 'HTTP_PROXY', 'all_proxy', 'ALL_PROXY'):
-        monkeypatch.delenv(name, raising=False)
-    folder = tmp_path / 'served'
-    folder.mkdir()
-    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(_Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield folder, f'http://127.0.0.1:{server.server_port}'
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def test_url_is_downloaded_once_and_loaded(trained, served):
-    folder, address = served
-    with open(trained[1], 'rb') as stream:
-        data = stream.read()
-    file = folder / f'toy-{hashlib.sha256(data).hexdigest()[:8]}.pth'
-    file.write_bytes(data)
-    for _ in range(2):  # the second time from the cache
-        model = Toy()
-        load_checkpoint(model, f'{address}/{file.name}', map_location='cpu')
-        for name, value in load_file(trained[1])['state_dict'].items():
-            assert torch.equal(model.state_dict()[name], value)
-        file.unlink(missing_ok=True)
-
-
-def test_url_with_code_or_a_wrong_hash_is_refused(served, tmp_path):
-    folder, address = served
-    bad, executed = malicious(tmp_path)
-    (folder / 'bad.pth').write_bytes(bad.read_bytes())
-    (folder / 'bad-01234567.pth').write_bytes(bad.read_bytes())
-    with pytest.raises(UserError, match=r'posix\.mkdir'):
-        CheckpointLoader.load_checkpoint(f'{address}/bad.pth')
-    with pytest.raises(UserError, match='invalid hash'):
-        CheckpointLoader.load_checkpoint(f'{address}/bad-01234567.pth')
-    with pytest.raises(UserError, match='404'):
-        CheckpointLoader.load_checkpoint(f'{address}/none.pth')
-    assert not executed.exists()
-
-
-def test_torchvision_and_mmcls_names_take_the_safe_road(served, monkeypatch, tmp_path):
-    from mmengine.runner import checkpoint as upstream
-
-    folder, address = served
-    torch.save({'backbone.w': torch.ones(1)}, folder / 'net.pth')
-    bad, executed = malicious(tmp_path)
-    (folder / 'bad.pth').write_bytes(bad.read_bytes())
-    urls = {'net': f'{address}/net.pth', 'bad': f'{address}/bad.pth'}
-    for getter in ('get_torchvision_models', 'get_mmcls_models', 'get_external_models'):
-        monkeypatch.setattr(upstream, getter, lambda: urls)
-    assert 'backbone.w' in CheckpointLoader.load_checkpoint('torchvision://net')
-    assert 'backbone.w' in CheckpointLoader.load_checkpoint('open-mmlab://net')
-    assert 'w' in CheckpointLoader.load_checkpoint('mmcls://net')['state_dict']
-    for scheme in ('torchvision', 'open-mmlab', 'mmcls'):
-        with pytest.raises(UserError, match=r'posix\.mkdir'):
-            CheckpointLoader.load_checkpoint(f'{scheme}://bad')
-    assert not executed.exists()
-
-
-def test_file_urls_and_home(tmp_path, monkeypatch):
-    torch.save({'w': torch.ones(1)}, tmp_path / 'a b.pth')
-    monkeypatch.setenv('HOME', str(tmp_path))
-    assert 'w' in CheckpointLoader.load_checkpoint((tmp_path / 'a b.pth').as_uri())
-    assert 'w' in CheckpointLoader.load_checkpoint('~/a b.pth')
