@@ -55,7 +55,7 @@ def measure(
     from rlepose_ext.inference.sources import Source
     from rlepose_ext.zoo.counting import load_config
 
-    checkpoint = folder / f'{len(name)}.pth'
+    checkpoint = folder / f'{list(MODELS).index(name)}.pth'
     if not checkpoint.exists():
         make_checkpoint(MODELS[name], checkpoint)
     clip, table = write_video(folder, persons, frames)

@@ -142,8 +142,9 @@ def run_all(
         print(f'{source.path}{where}: {summary(source, frames, engine.poses, bar.seconds)}')
         if not engine.poses and isinstance(detector, HogDetector):
             print(
-                f'{program}: nobody was found in {source.name}. The pedestrian detector sees people '
-                'who stand, at some distance; try --det full, or --det CONFIG CHECKPOINT of mmdet',
+                f'{program}: nobody was found in {source.name}. The pedestrian detector sees '
+                'people who stand, at some distance; try --det full, or --det CONFIG CHECKPOINT '
+                'of mmdet',
                 file=sys.stderr,
             )
     if failed and len(sources) > 1:

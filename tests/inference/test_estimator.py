@@ -1,8 +1,10 @@
 """PoseEstimator against MMPose's inference_topdown, under the same weights."""
 
 import threading
+from pathlib import Path
 
 import cv2
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mmpose.apis import inference_topdown, init_model
 from mmpose.models import PoseDataPreprocessor
 from PIL import Image
 
+from rlepose_ext.convert import files, mmpose_clean
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.loading import choose_device
@@ -209,3 +212,21 @@ def test_devices():
     for name in ('toaster', 'cuda:99'):
         with pytest.raises(UserError, match=name):
             choose_device(name)
+
+
+def test_the_figures_of_the_documentation(shared, tmp_path):
+    weights = shared / 'weights/mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+    if not weights.is_file():
+        pytest.skip('no MMPose_Clean weights')
+    files.write_checkpoint(
+        tmp_path / 'model.pth', mmpose_clean.convert_model(files.read_state_dict(weights)), {}
+    )
+    photograph = Path(matplotlib.get_data_path()) / 'sample_data/grace_hopper.jpg'
+    estimate = PoseEstimator(Path(RLE).stem, tmp_path / 'model.pth', device='cpu')
+    found = estimate(photograph, boxes=[[-40, 20, 552, 1200]])
+    some = [0, 5, 9]
+    joints = [[277.8, 221.7], [457.5, 411.2], [266.0, 554.0]]
+    np.testing.assert_allclose(found.keypoints[0, some], joints, atol=0.2)
+    np.testing.assert_allclose(found.scores[0, some], [0.93, 0.87, 0.48], atol=0.01)
+    deviation = [[11.9, 11.3], [21.9, 19.5], [97.0, 69.4]]
+    np.testing.assert_allclose(found.standard_deviation[0, some], deviation, atol=0.2)

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from doc_tables.common import measured
 from doc_tables.compat import mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
+from doc_tables.inference import inference, inference_memory, inference_stages
 from doc_tables.matrix import matrix
 from doc_tables.reliability import reliability
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
-    inference,
     quickstart,
     rle_loss,
     skps_codec,
@@ -35,6 +35,12 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     **{f'{family}_configs': family_configs(family) for family in FAMILIES if family not in BY_HAND},
     'inference': measured('inference', 'python benchmarks/inference.py', inference),
+    'inference_stages': measured(
+        'inference_stages', 'python benchmarks/inference_stages.py', inference_stages
+    ),
+    'inference_memory': measured(
+        'inference_memory', 'python benchmarks/inference_memory.py', inference_memory
+    ),
     'skps_codec': measured('skps_codec', 'python benchmarks/skps_codec.py', skps_codec),
     'faces68': measured('faces68', 'python benchmarks/faces68.py', faces68),
     'hrnet_lite_variants': measured(

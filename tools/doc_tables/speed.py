@@ -41,25 +41,6 @@ def cpu_training(content: dict[str, Any]) -> str:
     return table(('side', 'images a second:', 'times stock:', 'peak memory, GB:'), rows)
 
 
-def inference(content: dict[str, Any]) -> str:
-    """Milliseconds a frame of the demo's loop, MMPose's and ours, and how far keypoints differ."""
-    rows = [
-        (
-            row['model'],
-            row['persons'],
-            row['dtype'],
-            f'{row["stock_ms"]:.4g}',
-            f'{row["ours_ms"]:.4g}',
-            f'**{row["times_stock"]["median"]:.2f}**',
-            f'{row["total_by_network"]:.2f}',
-            f'{row["largest_difference_px"]:.2g}',
-        )
-        for row in content['rows']
-    ]
-    head = ('model', 'persons a frame:', 'ours in', 'MMPose ms:', 'ours ms:', 'times faster:')
-    return table((*head, 'total / network:', 'largest difference, px:'), rows)
-
-
 def cpu_training_accuracy(content: dict[str, Any]) -> str:
     """PCK on lsp_val after the same epochs, by seed, and the mean of each side."""
     thresholds = ('0.2', '0.1', '0.05')

@@ -1,0 +1,61 @@
+"""Tables of the demo: speed against MMPose's, stages, memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doc_tables.common import NONE, table
+
+
+def inference(content: dict[str, Any]) -> str:
+    """Milliseconds a frame of the demo's loop, MMPose's and ours, and how far keypoints differ."""
+    rows = [
+        (
+            row['model'],
+            row['persons'],
+            row['dtype'],
+            f'{row["stock_ms"]:.4g}',
+            f'{row["ours_ms"]:.4g}',
+            _times(row['times_stock']),
+            f'{row["total_by_network"]:.2f}',
+            _pixels(row['median_difference_px']),
+            _pixels(row['largest_difference_px']),
+        )
+        for row in content['rows']
+    ]
+    head = ('model', 'persons:', 'ours in', 'MMPose ms:', 'ours ms:', 'times faster:')
+    return table((*head, 'total / network:', 'median px:', 'largest px:'), rows)
+
+
+def inference_stages(content: dict[str, Any]) -> str:
+    """Milliseconds a frame of each stage of a whole run over a video."""
+    names = list(dict.fromkeys(name for row in content['rows'] for name in row['stages_ms']))
+    rows = [
+        (
+            row['model'],
+            row['persons'],
+            row['detector'],
+            f'{row["frames_per_second"]:.1f}',
+            f'{row["total_ms"]:.1f}',
+            *(f'{row["stages_ms"].get(name, 0):.1f}' for name in names),
+        )
+        for row in content['rows']
+    ]
+    head = ('model', 'persons:', 'boxes of', 'frames a second:', 'ms a frame:')
+    return table((*head, *(f'{name}:' for name in names)), rows)
+
+
+def inference_memory(content: dict[str, Any]) -> str:
+    """Peak memory along a long video."""
+    shown = [row for row in content['rows'] if row['frame'] % 500 == 0 or row['frame'] == 300]
+    rows = [(f'{row["frame"]:,}', f'{row["peak_mb"]:.1f}') for row in shown]
+    grown = (f'from {content["from_frame"]}', f'{content["peak_grew_mb"]:+.1f}')
+    return table(('frame:', 'peak memory, MB:'), [*rows, grown])
+
+
+def _times(ratio: dict[str, float]) -> str:
+    return f'**{ratio["median"]:.2f}** ({ratio["q25"]:.2f} to {ratio["q75"]:.2f})'
+
+
+def _pixels(value: float | None) -> str:
+    return NONE if value is None else f'{value:.2g}'
