@@ -3,8 +3,9 @@
 Each frame's persons are paired with the known ones so that the sum of similarities is
 largest (the assignment problem, solved by SciPy). Similarity is the IoU of the boxes or the
 object keypoint similarity of the poses; the known person is first moved on by its last speed,
-so that two who pass each other keep their numbers. A person that is not found stays known for
-some frames.
+so that two who pass each other keep their numbers. Whom the poses do not pair, the boxes may: at
+the edge of the image few joints are left, and a narrow box makes every error large. A person that
+is not found stays known for some frames.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Tracker:
     """Gives persons their identities, frame by frame.
 
     Args:
-        method: ``'iou'`` or ``'oks'``.
+        method: ``'iou'``, or ``'oks'`` with IoU for those whom it does not pair.
         threshold: pairs that are less similar are different persons.
         max_missed: frames after which a person that is not found is forgotten.
         kpt_thr: joints with a lower score do not count for OKS.
@@ -62,16 +63,21 @@ class Tracker:
 
     def __call__(self, poses: PoseResult) -> PoseResult:
         """The persons of the next frame, with ``ids``."""
-        similarity = self._similarity(poses)
-        rows, columns = linear_sum_assignment(-similarity)
         ids = np.full(len(poses), -1, np.int64)
         found: set[int] = set()
-        for row, column in zip(rows, columns, strict=True):
-            if similarity[row, column] >= self.threshold:
-                track = self._tracks[row]
-                _move(track, poses, column, self.kpt_thr)
-                ids[column] = track.identity
-                found.add(int(row))
+        # Poses say little of a person whom the edge of the image cuts: the boxes decide then.
+        for method in dict.fromkeys((self.method, 'iou')):
+            similarity = self._similarity(poses, method)
+            similarity[similarity < self.threshold] = 0
+            similarity[list(found)] = 0
+            similarity[:, ids >= 0] = 0
+            rows, columns = linear_sum_assignment(-similarity)
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                if similarity[row, column] > 0:
+                    track = self._tracks[row]
+                    _move(track, poses, column, self.kpt_thr)
+                    ids[column] = track.identity
+                    found.add(row)
         for index, track in enumerate(self._tracks):
             if index not in found:
                 track.missed += 1
@@ -82,13 +88,13 @@ class Tracker:
             self._next += 1
         return poses.with_ids(ids)
 
-    def _similarity(self, poses: PoseResult) -> np.ndarray:
+    def _similarity(self, poses: PoseResult, method: str) -> np.ndarray:
         """(known persons, persons of this frame)."""
         matrix = np.zeros((len(self._tracks), len(poses)))
         for row, track in enumerate(self._tracks):
             # Moved on by its speed, for as many frames as passed since it was seen.
             shift = track.speed * (track.missed + 1)
-            if self.method == 'iou':
+            if method == 'iou':
                 matrix[row] = iou(track.box + np.tile(shift, 2), poses.boxes)
             else:
                 matrix[row] = self._oks(track, shift, poses)

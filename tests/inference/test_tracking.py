@@ -44,10 +44,20 @@ def test_a_person_who_is_missed_for_some_frames_is_the_same():
     assert tracker(persons([[8 * 9, 0]])).ids.tolist() == [1]
 
 
-def test_oks_without_a_joint_in_common_is_no_match():
+def test_without_a_joint_in_common_the_boxes_decide():
     tracker = Tracker('oks', kpt_thr=0.9)
-    assert tracker(persons([[0, 0]])).ids.tolist() == [0]
-    assert tracker(persons([[0, 0]])).ids.tolist() == [1]
+    assert tracker(persons([[0, 0], [100, 0]])).ids.tolist() == [0, 1]
+    assert tracker(persons([[100, 0], [300, 0]])).ids.tolist() == [1, 2]
+
+
+def test_a_person_whom_the_edge_cuts_is_the_same_by_its_box():
+    """In a narrow box the joints' errors are large against its area."""
+    tracker, rng = Tracker('oks'), np.random.default_rng(0)
+    for step in range(12):
+        poses = persons([[-3 * step, 0]])
+        poses.boxes[:, 0] = 0
+        poses.keypoints[:] += rng.normal(0, 4, poses.keypoints.shape)
+        assert tracker(poses).ids.tolist() == [0], step
 
 
 def test_box_around_joints():

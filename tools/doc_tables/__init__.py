@@ -5,7 +5,7 @@ from collections.abc import Callable
 from doc_tables.common import measured
 from doc_tables.compat import mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
-from doc_tables.inference import inference, inference_memory, inference_stages
+from doc_tables.inference import drawn_chain, inference, inference_memory, inference_stages
 from doc_tables.matrix import matrix
 from doc_tables.reliability import reliability
 from doc_tables.speed import (
@@ -41,6 +41,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'inference_memory': measured(
         'inference_memory', 'python benchmarks/inference_memory.py', inference_memory
     ),
+    'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
     'skps_codec': measured('skps_codec', 'python benchmarks/skps_codec.py', skps_codec),
     'faces68': measured('faces68', 'python benchmarks/faces68.py', faces68),
     'hrnet_lite_variants': measured(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from rlepose_ext.datasets.synthetic.appearance import sample_look
-from rlepose_ext.datasets.synthetic.background import (
-    add_noise,
-    draw_clutter,
-    draw_occluder,
-    sample_backdrop,
-)
+from rlepose_ext.datasets.synthetic.appearance import Look, sample_look
+from rlepose_ext.datasets.synthetic.background import draw_clutter, draw_occluder, sample_backdrop
+from rlepose_ext.datasets.synthetic.camera import photograph, sample_exposure
 from rlepose_ext.datasets.synthetic.canvas import Canvas
 from rlepose_ext.datasets.synthetic.config import SyntheticPeopleConfig, as_config
 from rlepose_ext.datasets.synthetic.poses import sample_build, sample_pose
@@ -39,6 +36,9 @@ from rlepose_ext.datasets.synthetic.skeleton import Body, Build, pose_body
 _AT_JOINT = (
     (UPPER_ARM,), (UPPER_ARM, FOREARM), (FOREARM, HAND), (THIGH,), (THIGH, SHIN), (SHIN, FOOT),
 )  # fmt: skip
+
+
+Extent = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -75,24 +75,40 @@ def draw_image(
     draw_clutter(rng, canvas, config.clutter)
 
     figures = _arrange(rng, config, width, height)
-    people, extents = [], []
-    for i, figure in enumerate(figures):
-        base = 1 + i * PARTS
-        extent = draw_person(
-            canvas, figure.body, figure.build, sample_look(rng), figure.place, base
-        )
-        extents.append(extent)
-        people.append(_outline(canvas.ids(), base, extent))
+    people, extents = draw_figures(canvas, figures, [sample_look(rng) for _ in figures])
     for extent in extents:
         if rng.random() < config.occlusion:
             draw_occluder(rng, canvas, extent)
+    label_figures(canvas, figures, people)
+    image = photograph(rng, canvas.image(), sample_exposure(rng), config.noise)
+    return image, [person for person in people if person['area'] > 0]
 
+
+def draw_figures(
+    canvas: Canvas, figures: Sequence[Figure], looks: Sequence[Look]
+) -> tuple[list[dict], list[Extent]]:
+    """Draw people, the farthest first.
+
+    Returns:
+        An annotation of each without keypoints (see :func:`draw_image`), and the extent of
+        each: left, top, right, bottom in image px, which may lie outside the image.
+    """
+    people, extents = [], []
+    for i, (figure, look) in enumerate(zip(figures, looks, strict=True)):
+        base = 1 + i * PARTS
+        extent = draw_person(canvas, figure.body, figure.build, look, figure.place, base)
+        extents.append(extent)
+        people.append(_outline(canvas.ids(), base, extent))
+    return people, extents
+
+
+def label_figures(canvas: Canvas, figures: Sequence[Figure], people: Sequence[dict]) -> None:
+    """Add the keypoints to the annotations, once everything is drawn."""
     ids = canvas.ids()
     for i, (figure, person) in enumerate(zip(figures, people, strict=True)):
         keypoints = label_joints(ids, figure.body, figure.place, 1 + i * PARTS)
         person['keypoints'] = keypoints.reshape(-1).tolist()
         person['num_keypoints'] = int((keypoints[:, 2] > 0).sum())
-    return _photograph(rng, canvas.image(), config), [p for p in people if p['area'] > 0]
 
 
 def label_joints(ids: np.ndarray, body: Body, place: Placement, base: int) -> np.ndarray:
@@ -184,11 +200,13 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(inner / min((a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()))
 
 
-def _outline(ids: np.ndarray, base: int, extent: tuple[float, float, float, float]) -> dict:
+def _outline(ids: np.ndarray, base: int, extent: Extent) -> dict:
     """Box, area and contour of the person drawn last, clipped to the image."""
     height, width = ids.shape
     left, top = max(extent[0], 0.0), max(extent[1], 0.0)
     right, bottom = min(extent[2], width - 1.0), min(extent[3], height - 1.0)
+    if right < left or bottom < top:
+        return {'bbox': [0.0] * 4, 'area': 0.0, 'segmentation': [], 'iscrowd': 0}
     x, y = int(left), int(top)
     window = ids[y : int(bottom) + 2, x : int(right) + 2]
     mask = cv2.inRange(np.ascontiguousarray(window), base, base + PARTS - 1)
@@ -201,14 +219,3 @@ def _outline(ids: np.ndarray, base: int, extent: tuple[float, float, float, floa
         'segmentation': [ring.tolist() for ring in rings if len(ring) >= 6],
         'iscrowd': 0,
     }
-
-
-def _photograph(
-    rng: np.random.Generator, image: np.ndarray, config: SyntheticPeopleConfig
-) -> np.ndarray:
-    """Exposure, a soft focus now and then, and sensor noise."""
-    gain, offset, soft = rng.uniform(0.8, 1.15), rng.uniform(-15, 20), rng.random()
-    image = cv2.convertScaleAbs(cv2.max(image, 0), alpha=gain, beta=max(offset, 0))
-    if soft < 0.2:
-        image = cv2.GaussianBlur(image, (3, 3), 0)
-    return add_noise(rng, image, config.noise)
