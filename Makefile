@@ -46,7 +46,9 @@ bench: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/skps_codec.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/inference_stages.py
 	$(BIN)/python benchmarks/inference_memory.py
+	$(BIN)/python benchmarks/drawn_chain.py
 	$(BIN)/python benchmarks/zoo_cost.py
 
 # Every config at its full size: builds, trains two iterations, validates and tests once.
