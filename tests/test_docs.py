@@ -246,7 +246,7 @@ def test_rlepose_commands_in_the_text_exist(text):
 def test_mim_commands_have_their_order(words):
     verb, package, config = words[1:4]
     assert verb in ('train', 'test')
-    assert package == 'mmpose'
+    assert package == ('mmdet' if 'mmdetection_cfg' in config else 'mmpose')
     assert (ROOT / config).is_file()
     assert ('-C' in words) == (verb == 'test')
 
