@@ -27,6 +27,7 @@ from mmengine.registry import DefaultScope
 
 from rlepose_ext.engine.cpu_speed import keep_freed_memory
 from rlepose_ext.errors import UserError
+from rlepose_ext.geometry.spaces import denormalise, input_to_image, normalise
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.loading import (
@@ -243,13 +244,14 @@ class PoseEstimator:
             centers = np.concatenate([part.centers for part in crops])[:, None]
             scales = np.concatenate([part.scales for part in crops])[:, None]
             keypoints = np.concatenate([pose.keypoints for pose in poses])[..., :2]
-            # As TopdownPoseEstimator.add_pred_to_datasample takes input px to image px.
-            keypoints = keypoints / self.input_size * scales + centers - 0.5 * scales
+            keypoints = input_to_image(
+                keypoints.astype(np.float64), centers, scales, self.input_size
+            )
             scores = np.concatenate([pose.keypoint_scores for pose in poses])
             sigma = None
             if all('sigma' in pose for pose in poses):
                 sigma = np.concatenate([pose.sigma for pose in poses])
-                sigma = (sigma / self.input_size * scales).astype(np.float32)
+                sigma = denormalise(normalise(sigma, self.input_size), scales).astype(np.float32)
         return keypoints.astype(np.float32), scores.astype(np.float32), sigma
 
     def _input_size(self) -> tuple[int, int]:

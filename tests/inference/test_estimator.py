@@ -57,6 +57,8 @@ def image():
     return cv2.resize(noise, (320, 240), interpolation=cv2.INTER_CUBIC)
 
 
+# px of crops 300 px wide: the order of float32 sums changes with the batch and the threads.
+NEAR = 0.01
 BOXES = np.array([[20, 30, 120, 230], [-15, -9, 60, 90], [200, 50, 350, 140]], np.float32)
 
 
@@ -96,12 +98,12 @@ def test_kinds_of_input_and_lists(checkpoints, image, tmp_path):
     kinds = [path, str(path), image, Image.fromarray(image[..., ::-1])]
     results = estimate(kinds, [BOXES] * 4)
     for result in results:
-        np.testing.assert_allclose(result.keypoints, expected, atol=1e-3)
+        np.testing.assert_allclose(result.keypoints, expected, atol=NEAR)
     rgb = estimate(image[..., ::-1], BOXES, channel_order='rgb')
-    np.testing.assert_allclose(rgb.keypoints, expected, atol=1e-3)
+    np.testing.assert_allclose(rgb.keypoints, expected, atol=NEAR)
     mixed = estimate([image, image, image], [BOXES[:1], np.zeros((0, 4)), BOXES[1:]])
     assert [len(result) for result in mixed] == [1, 0, 2]
-    np.testing.assert_allclose(mixed[2].keypoints, expected[1:], atol=1e-3)
+    np.testing.assert_allclose(mixed[2].keypoints, expected[1:], atol=NEAR)
 
 
 def test_no_boxes_is_the_whole_image_and_empty_boxes_are_nobody(checkpoints, image):
@@ -122,7 +124,7 @@ def test_several_threads(checkpoints, image):
     def call(index):
         for _ in range(3):
             found = estimate(image, BOXES[index : index + 1]).keypoints
-            if np.abs(found - expected[index]).max() > 1e-3:
+            if np.abs(found - expected[index]).max() > NEAR:
                 wrong.append(index)
 
     threads = [threading.Thread(target=call, args=(i,)) for i in range(3)]
