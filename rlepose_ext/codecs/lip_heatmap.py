@@ -21,6 +21,7 @@ import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.codecs.utils import get_heatmap_maximum
 
+from rlepose_ext.codecs.checks import check_one_person, check_sizes
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
@@ -78,12 +79,7 @@ class LIPHeatmap(BaseKeypointCodec):
         legacy_edge: bool = False,
     ) -> None:
         super().__init__()
-        for name, size in (('input_size', input_size), ('heatmap_size', heatmap_size)):
-            if np.shape(size) != (2,) or not all(side > 0 for side in size):
-                raise UserError(
-                    f'LIPHeatmap: {name} is {size!r}, expected (width, height) in px, such as '
-                    'input_size=(256, 256), heatmap_size=(64, 64).'
-                )
+        check_sizes('LIPHeatmap', input_size, heatmap_size)
         if not (sigma > 0 and window > 0):
             raise UserError(
                 f'LIPHeatmap: sigma is {sigma!r}, window is {window!r}; expected more than 0, '
@@ -109,11 +105,7 @@ class LIPHeatmap(BaseKeypointCodec):
             - ``keypoint_weights``, (1, K): 1 for joints with a map. The baseline's loss
               does not use them, the accuracy in the log does.
         """
-        if keypoints.ndim != 3 or keypoints.shape[0] != 1 or keypoints.shape[2] != 2:
-            raise UserError(
-                'LIPHeatmap: expected the keypoints of one person, shape (1, K, 2), got '
-                f"{keypoints.shape}. Use a top-down data set (data_mode='topdown')."
-            )
+        check_one_person('LIPHeatmap', keypoints)
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2], dtype=np.float32)
         points = input_to_heatmap(

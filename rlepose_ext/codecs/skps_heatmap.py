@@ -27,6 +27,7 @@ from mmengine.logging import print_log
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
 
+from rlepose_ext.codecs.checks import check_one_person, check_sizes
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
@@ -146,12 +147,7 @@ class SKPSHeatmap(BaseKeypointCodec):
         self, input_size: Sequence[int], heatmap_size: Sequence[int], sigma: float
     ) -> None:
         super().__init__()
-        for name, size in (('input_size', input_size), ('heatmap_size', heatmap_size)):
-            if np.shape(size) != (2,) or not all(length > 0 for length in size):
-                raise UserError(
-                    f'SKPSHeatmap: {name} is {size!r}, expected (width, height) in px, such as '
-                    'input_size=(256, 256), heatmap_size=(64, 64).'
-                )
+        check_sizes('SKPSHeatmap', input_size, heatmap_size)
         if not sigma > 0:
             raise UserError(f'SKPSHeatmap: sigma is {sigma!r}, expected more than 0, such as 2.')
         self.input_size = tuple(input_size)
@@ -175,12 +171,7 @@ class SKPSHeatmap(BaseKeypointCodec):
             - ``keypoint_weights``, (1, K): ``keypoints_visible``, but 0 for joints more than
               three sigma off the map and for coordinates that are not finite.
         """
-        if keypoints.ndim != 3 or keypoints.shape[0] != 1 or keypoints.shape[2] != 2:
-            raise UserError(
-                'SKPSHeatmap: expected the keypoints of one person, shape (1, K, 2), got '
-                f'{keypoints.shape}. An offset map cannot lead to two persons: use a top-down '
-                "data set (data_mode='topdown')."
-            )
+        check_one_person('SKPSHeatmap', keypoints)
         if keypoints_visible is None:
             keypoints_visible = np.ones(keypoints.shape[:2], dtype=np.float32)
         if keypoints_visible.shape != keypoints.shape[:2]:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.boxes import overlaps
 
 Found = tuple[np.ndarray, np.ndarray]
 
@@ -185,12 +186,10 @@ def drop_nested(boxes: np.ndarray, scores: np.ndarray) -> Found:
         boxes: (N, 4) x1, y1, x2, y2, best first.
         scores: (N,).
     """
+    inside = overlaps(boxes, boxes, mode='iof')
     kept: list[int] = []
-    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    for index, box in enumerate(boxes):
-        low = np.maximum(boxes[kept, :2], box[:2])
-        inside = np.prod(np.clip(np.minimum(boxes[kept, 2:], box[2:]) - low, 0, None), axis=1)
-        if (inside < 0.8 * area[index]).all():
+    for index in range(len(boxes)):
+        if (inside[index, kept] < 0.8).all():
             kept.append(index)
     return boxes[kept], scores[kept]
 

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.types import PoseResult
 
 METHODS = ('iou', 'oks')
@@ -90,19 +91,17 @@ class Tracker:
 
     def _similarity(self, poses: PoseResult, method: str) -> np.ndarray:
         """(known persons, persons of this frame)."""
-        matrix = np.zeros((len(self._tracks), len(poses)))
-        for row, track in enumerate(self._tracks):
-            # Moved on by its speed, for as many frames as passed since it was seen.
-            shift = track.speed * (track.missed + 1)
-            if method == 'iou':
-                matrix[row] = iou(track.box + np.tile(shift, 2), poses.boxes)
-            else:
-                matrix[row] = self._oks(track, shift, poses)
-        return matrix
+        if not self._tracks or not len(poses):
+            return np.zeros((len(self._tracks), len(poses)))
+        # Moved on by its speed, for as many frames as passed since it was seen.
+        shifts = [track.speed * (track.missed + 1) for track in self._tracks]
+        moved = list(zip(self._tracks, shifts, strict=True))
+        if method == 'iou':
+            boxes = np.stack([track.box + np.tile(shift, 2) for track, shift in moved])
+            return overlaps(boxes, poses.boxes)
+        return np.stack([self._oks(track, shift, poses) for track, shift in moved])
 
     def _oks(self, track: _Track, shift: np.ndarray, poses: PoseResult) -> np.ndarray:
-        if not len(poses):
-            return np.zeros(0)
         sizes = poses.boxes[:, 2:] - poses.boxes[:, :2]
         sigmas = poses.meta.get('sigmas')
         number = poses.keypoints.shape[1]
@@ -115,22 +114,6 @@ class Tracker:
         )
         # No joint in common says nothing.
         return np.nan_to_num(similarity)
-
-
-def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of one box with N.
-
-    Args:
-        box: (4,) x1, y1, x2, y2.
-        boxes: (N, 4).
-
-    Returns:
-        (N,).
-    """
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    common = np.clip(high - low, 0, None).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return common / np.maximum((box[2:] - box[:2]).prod() + areas - common, 1e-9)
 
 
 def box_around(poses: PoseResult, kpt_thr: float, margin: float = 0.1) -> np.ndarray:

@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from rlepose_ext.datasets.synthetic.scene import draw_image
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.detectors import (
     FullImage,
     HogDetector,
@@ -18,7 +19,6 @@ from rlepose_ext.inference.detectors import (
     drop_nested,
     keep_best,
 )
-from rlepose_ext.inference.tracking import iou
 from rlepose_ext.resources import resource
 
 POSE = str(resource('configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'))
@@ -200,7 +200,7 @@ def test_hog_finds_drawn_people(seed):
     ((boxes, scores),) = HogDetector()([image], ['a'])
     assert len(people) == 2
     for x, y, width, height in (person['bbox'] for person in people):
-        assert iou(np.array([x, y, x + width, y + height]), boxes).max() > 0.5
+        assert overlaps([[x, y, x + width, y + height]], boxes).max() > 0.5
     assert (scores > 0.3).all()
     assert (np.diff(scores) <= 0).all()
 

@@ -5,13 +5,16 @@ import pytest
 from people import persons
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.tracking import Tracker, box_around, iou
+from rlepose_ext.inference.boxes import overlaps
+from rlepose_ext.inference.tracking import Tracker, box_around
 
 
-def test_iou_by_hand():
-    box = np.array([0.0, 0, 10, 10])
-    others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [30, 30, 40, 40.0]])
-    np.testing.assert_allclose(iou(box, others), [1, 1 / 3, 0, 0])
+def test_overlaps_by_hand():
+    box = np.array([[0.0, 0, 10, 10]])
+    others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [0, 0, 40, 40.0]])
+    np.testing.assert_allclose(overlaps(box, others), [[1, 1 / 3, 0, 1 / 16]])
+    np.testing.assert_allclose(overlaps(box, others, 'iof'), [[1, 1 / 2, 0, 1]])
+    assert overlaps(box, others[:0]).shape == (1, 0)
 
 
 @pytest.mark.parametrize('method', ['iou', 'oks'])

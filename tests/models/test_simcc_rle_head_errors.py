@@ -1,0 +1,95 @@
+"""The hybrid head on labels that are no numbers, extreme outputs, and wrong arguments."""
+
+import numpy as np
+import pytest
+import torch
+from mmpose.codecs import SimCCLabel
+from simcc_rle_case import ARGS, CODEC, SIZE, C, K, features, make, samples, total
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.models.heads import SimCCRLEHead
+
+
+def test_labels_that_are_no_numbers_reach_no_weight():
+    head = make()
+    data = samples()
+    labels = [sample.gt_instance_labels for sample in data]
+    for label in labels:
+        label.keypoint_weights.fill_(1)
+        label.coord_weights.fill_(1)
+    labels[0].keypoint_x_labels[0, 0] = float('nan')
+    labels[1].keypoint_y_labels[0, 1, 3] = float('inf')
+    labels[2].keypoint_labels[0, 2] = float('nan')
+    labels[3].keypoint_weights[0, 0] = 0
+    labels[3].keypoint_x_labels[0, 0] = float('nan')
+    losses = head.loss(features(), data)
+    assert all(value.isfinite() for value in losses.values())
+    assert losses['absurd_labels'].item() == 1
+    total(losses).backward()
+    assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_batch_without_joints_that_count():
+    head = make()
+    data = samples()
+    for sample in data:
+        sample.gt_instance_labels.keypoint_weights.zero_()
+    losses = head.loss(features(), data)
+    assert losses['loss_simcc'].item() == losses['loss_rle'].item() == 0
+    total(losses).backward()
+    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+
+
+def test_extreme_logits_stay_finite():
+    head = make()
+    with torch.no_grad():
+        head.mlp_head_x.bias.fill_(-3e4)
+        head.mlp_head_x.bias[0] = 3e4
+        head.fc_sigma.bias.fill_(-200.0)
+    losses = head.loss(features(), samples())
+    total(losses).backward()
+    assert all(value.isfinite() for value in losses.values())
+    assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_bfloat16_autocast():
+    head = make()
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = head.loss(features(), samples())
+        with torch.no_grad():
+            for branch in ('simcc', 'rle'):
+                cfg = {'branch': branch, 'sigma_scores': True, 'flip_test': True}
+                (pose, *_) = head.predict([features(), features()], samples(), cfg)
+                assert np.isfinite(pose.keypoints).all()
+    total(losses).backward()
+    assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_bad_input_is_named():
+    head = make()
+    with pytest.raises(UserError, match=r'expected a feature map .* = \(12, 8, 6\), got \(2, 12'):
+        head((torch.rand(2, C, 6, 6),))
+    with pytest.raises(UserError, match='no neck that pools'):
+        head((torch.rand(2, C),))
+    with pytest.raises(UserError, match='no keypoint_labels, coord_weights'):
+        head.loss(features(), samples(codec=SimCCLabel(SIZE)))
+    data = samples()
+    data[0].set_metainfo({'flip_indices': [0, 1, 2, 3]})
+    with pytest.raises(UserError, match='flip_indices of the metainfo has 4 joints'):
+        head.predict([features(), features()], data, {'flip_test': True})
+    with pytest.raises(UserError, match="branch is 'regression'"):
+        head.predict(features(), data, {'branch': 'regression'})
+    with pytest.raises(UserError, match=r'simcc_split_ratio is 3\.0, of the decoder 2\.0'):
+        make(simcc_split_ratio=3.0)
+    with pytest.raises(UserError, match='input_size'):
+        make(decoder={**CODEC, 'input_size': (64, 48)})
+    with pytest.raises(UserError, match='of 0 or more'):
+        make(rle_weight=-1)
+    with pytest.raises(TypeError):
+        make(weights=(1, 1))
+
+
+def test_labels_with_another_joint_count():
+    head = SimCCRLEHead(C, K + 1, decoder=CODEC, **ARGS)
+    with pytest.raises(UserError, match='keypoint_labels has 5 joints, out_channels is 6'):
+        head.loss(features(), samples())
