@@ -56,7 +56,7 @@ def with_shipped_file(metainfo: dict) -> dict:
         A copy with the path in the package; the same if the file is there or not MMPose's.
     """
     path = Path(metainfo.get('from_file') or '')
-    if path.parent != Path('configs/_base_/datasets') or path.is_file():
+    if path.is_file():
         return metainfo
     shipped = Path(find_spec('mmpose').submodule_search_locations[0]) / '.mim' / path
     return {**metainfo, 'from_file': str(shipped)} if shipped.is_file() else metainfo

@@ -155,9 +155,9 @@ def _ellipse(
 
 
 def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
-    """Points (M, 2) in OpenCV's fixed-point numbers; what is not finite becomes 0."""
-    places = np.nan_to_num(np.round(points * _UNIT), nan=0, posinf=0, neginf=0)
-    return [(x, y) for x, y in np.clip(places, -_FAR, _FAR).astype(int).tolist()]
+    """Points (M, 2) in OpenCV's fixed-point numbers; no number becomes 0."""
+    places = np.clip(np.nan_to_num(np.round(points * _UNIT)), -_FAR, _FAR)
+    return [(x, y) for x, y in places.astype(int).tolist()]
 
 
 def _touched(image: np.ndarray, poses: PoseResult, style: Style) -> tuple[int, int, int, int]:

@@ -160,6 +160,16 @@ def test_what_it_refuses(script, models, tmp_path, capsys):
             script.run(args)
 
 
+def test_an_input_that_fails_is_an_error_of_this_command(script, models, tmp_path, capsys):
+    path = tmp_path / 'cut.png'
+    path.write_bytes(cv2.imencode('.png', picture())[1].tobytes()[:100])
+    arguments = command(models, 'rle', 'ä.png', tmp_path / 'out')
+    assert script.main([*arguments, '--input', str(path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if 'error' in line] == said[-1:]
+    assert said[-1].startswith(f'topdown_demo_with_mmdet: error: image {path} is truncated')
+
+
 def test_the_interval_of_showing(script, models, monkeypatch):
     waits = []
     monkeypatch.setenv('DISPLAY', ':0')
