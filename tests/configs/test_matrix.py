@@ -139,14 +139,17 @@ def it_runs(name, data, work_dir):
 def test_sync_batch_norm_on_two_cpu_ranks(name, tmp_path):
     """As they are: DistributedDataParallel over gloo, SyncBN becomes BN within each process."""
     assert 'SyncBN' in str(Config.fromfile(LEAVES[name]).model)
+    # Each rank its own file: lines of two processes on one stdout may run into each other.
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+    command += ['--redirects=1', f'--log-dir={tmp_path / "ranks"}']
     command += [matrix.__file__, '--worker', name, '--size', 'small']
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
     done = subprocess.run(
         command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{')]
+    printed = sorted((tmp_path / 'ranks').rglob('stdout.log'))
+    rows = [json.loads(path.read_text().splitlines()[-1]) for path in printed]
     assert [row['problems'] for row in rows] == [[], []]
     assert [row['iterations'] for row in rows] == [ITERATIONS] * 2
     assert rows[0]['losses'] != rows[1]['losses']  # each has its own pictures
