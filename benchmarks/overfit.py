@@ -10,7 +10,7 @@ head.predict, decode. Only augmentation and pretrained weights are left out.
 
 The error is the mean distance of predicted and labelled joints divided by the side of the
 crop (64 px), in evaluation mode, dropout off. Batch norm takes its statistics over the eight
-crops; what its running estimates give is recorded beside (see take_statistics).
+crops; what its running estimates give is recorded beside (see statistics_of).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,8 +180,8 @@ def overfit(
         schedule.step()
         if step % CHECK_EVERY == 0 or step == steps:
             running = mean_error(model, batch)
-            take_statistics(model, batch['inputs'])
-            curve.append((step, mean_error(model, batch)))
+            with statistics_of(model, batch['inputs']):
+                curve.append((step, mean_error(model, batch)))
             if reached is None and curve[-1][1] < TARGET:
                 reached = step
                 if stop:
@@ -244,14 +245,14 @@ def mean_error(model: nn.Module, batch: Mapping[str, Any]) -> float:
     return float(np.concatenate(distances).mean() / batch['inputs'].shape[-1])
 
 
-@torch.no_grad()
-def take_statistics(model: nn.Module, inputs: torch.Tensor) -> None:
-    """Set every batch norm's running statistics to those over these crops, and no others.
+@contextmanager
+def statistics_of(model: nn.Module, inputs: torch.Tensor) -> Iterator[None]:
+    """Within it every batch norm's running statistics are those over these crops, and no others.
 
     In training batch norm divides by the biased variance of the batch, and the running
     variance collects the unbiased one. Of a map of 2x2 and eight crops there are 32 values:
     3 % between the two, layer upon layer. The crops of the whole data set are in the batch,
-    so the biased variance is the true one.
+    so the biased variance is the true one. Training finds its own statistics again afterwards.
     """
 
     def exact(norm: nn.Module, args: tuple[torch.Tensor]) -> None:
@@ -260,11 +261,18 @@ def take_statistics(model: nn.Module, inputs: torch.Tensor) -> None:
         norm.running_var.copy_(args[0].var(axes, unbiased=False))
 
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    before = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
     hooks = [norm.register_forward_pre_hook(exact) for norm in norms]
     model.eval()
-    model.head(model.extract_feat(inputs))
+    with torch.no_grad():
+        model.head(model.extract_feat(inputs))
     for hook in hooks:
         hook.remove()
+    yield
+    with torch.no_grad():
+        for norm, (mean, variance) in zip(norms, before, strict=True):
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
 
 
 def main() -> None:

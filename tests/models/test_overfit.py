@@ -134,9 +134,24 @@ def test_statistics_of_the_crops_make_evaluation_equal_to_training(harness):
     wanted = head(backbone(inputs))
     model.eval()
     assert (head(backbone(inputs)) - wanted).abs().max() > 0.1
-    harness.take_statistics(model, inputs)
-    assert not model.training
-    torch.testing.assert_close(head(backbone(inputs)), wanted, rtol=1e-4, atol=1e-5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with harness.statistics_of(model, inputs):
+        assert not model.training
+        torch.testing.assert_close(head(backbone(inputs)), wanted, rtol=1e-4, atol=1e-5)
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+def test_how_often_it_is_checked_does_not_change_what_is_found(harness, people, monkeypatch):
+    config = load(harness, 'gau_hrnetlite-softmaxplus', width=NARROW)
+    results = []
+    for every in (2, 6):
+        monkeypatch.setattr(harness, 'CHECK_EVERY', every)
+        results.append(harness.overfit(config, people, steps=6))
+    often, seldom = results
+    assert len(often.curve) == 3
+    assert often.error == pytest.approx(seldom.error, rel=1e-3)
+    assert often.error_running == pytest.approx(seldom.error_running, rel=1e-3)
 
 
 def test_classifiers_learn_at_their_own_rate(harness):

@@ -44,7 +44,6 @@ def family_budget(content: dict[str, Any]) -> str:
             left_out.append((name, runs[0]['left_out']))
             continue
         scores = {thr: [100 * row['pck'][thr] for row in finished] for thr in finished[0]['pck']}
-        seconds = [row['seconds'] for row in finished if 'seconds' in row]
         rows.append(
             (
                 -statistics.mean(scores['0.2']),
@@ -53,22 +52,27 @@ def family_budget(content: dict[str, Any]) -> str:
                 f'{statistics.mean(scores["0.2"]):.1f}',
                 ', '.join(f'{score:.1f}' for score in scores['0.2']),
                 f'{statistics.mean(scores["0.1"]):.1f}',
-                f'{statistics.mean(seconds):.0f}' if seconds else NONE,
             )
         )
     head = ('variant', 'parameters at 64x64:', 'PCK@0.2, mean:', 'by seed:')
-    text = table((*head, 'PCK@0.1, mean:', 'training s:'), [row[1:] for row in sorted(rows)])
-    groups = [
-        [100 * row['pck']['0.2'] for row in content['rows'] if row['name'] == name and 'pck' in row]
+    text = table((*head, 'PCK@0.1, mean:'), [row[1:] for row in sorted(rows)])
+    trained = [
+        [
+            100 * row['pck']['0.2']
+            for row in content['rows']
+            if row['name'] == name and 'seed' in row
+        ]
         for name in names
     ]
-    groups = [group for group in groups if len(group) > 1]
+    groups = [group for group in trained if len(group) > 1]
     if groups:
         spread = statistics.mean(statistics.variance(group) for group in groups) ** 0.5
         text += (
             f'\n\nStandard deviation between seeds, pooled over {len(groups)} variants: '
             f'{spread:.1f} points. Two means of two seeds may differ by {2 * spread:.1f} by chance.'
         )
+        if any(len(group) == 1 for group in trained):
+            text += f' Where there is one seed, by {2 * 2**0.5 * spread:.1f}.'
     if left_out:
         named = '; '.join(f'{name} ({reason})' for name, reason in left_out)
         text += f'\n\nNot trained here: {named}.'
