@@ -41,6 +41,8 @@ from mmengine.registry import init_default_scope
 RESULT = ROOT / 'benchmarks' / 'results' / 'matrix.json'
 SMALL_RESULT = ROOT / 'work_dirs' / 'matrix_small.json'
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
+# Variables that configs read.
+PATHS = ('RLEPOSE_DATA', 'RLEPOSE_WEIGHTS', 'RLEPOSE_QUICKSTART_START')
 
 
 def leaves() -> dict[str, Path]:
@@ -58,12 +60,12 @@ def listed_parameters(path: Path) -> int | None:
 
 def digest(path: Path) -> str:
     """Changes when the config or one of its bases says something else."""
-    before = os.environ.pop('RLEPOSE_DATA', None)
+    # Where data and weights lie is no part of it.
+    paths = {name: os.environ.pop(name) for name in PATHS if name in os.environ}
     try:
         content = repr(Config.fromfile(path)._cfg_dict.to_dict())
     finally:
-        if before is not None:
-            os.environ['RLEPOSE_DATA'] = before
+        os.environ.update(paths)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

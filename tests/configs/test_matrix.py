@@ -1,9 +1,10 @@
 """Every config of the project runs: counted, trained for two iterations, validated, tested.
 
-The slow tests do it for every config at a reduced size, on drawn pictures in the files of its
-own data set, by MMEngine's Runner in this process: configs of our own bases here, leaves over
-MMPose's in ``test_matrix_stock.py``, so that two workers share them. ``make matrix`` does it at
-every full size, and what it found is ``benchmarks/results/matrix.json``.
+The slow tests do it for every config at a reduced size, on real pictures of its data set where
+``RLEPOSE_SHARED`` has some, else on drawn ones in the same files, by MMEngine's Runner in this
+process: configs of our own bases here, leaves over MMPose's in ``test_matrix_stock.py``, so that
+two workers share them. ``make matrix`` does it at every full size, and what it found is
+``benchmarks/results/matrix.json``.
 """
 
 import json
@@ -16,6 +17,7 @@ import matrix
 import pytest
 from _miniature import ITERATIONS, run, total_parameters
 from _miniature_data import draw
+from _miniature_real import copy_real
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -65,11 +67,12 @@ KNOWN = {
 # Parameters that get no gradient, by the start of the config's name: the part of the model
 # that they lie in.
 NOT_LEARNING = {'dekr-rescore': 'head.rescore_net.'}  # trained apart, in upstream's project
-# Stock configs with SyncBN.
-TWO_RANKS = (
+# With SyncBN, and the one kind with parameters that get no gradient.
+SYNC_BN = (
     'rtmpose_cspnext-m_8xb256-420e_coco-256x192',
     'heatmap_hrformer-small_8xb32-210e_coco-256x192',
 )
+TWO_RANKS = (*SYNC_BN, 'dekr-rescore_hrnet-w32_8xb10-140e_coco-512x512')
 
 
 @pytest.fixture(scope='module')
@@ -89,6 +92,7 @@ def test_every_config_has_been_run():
         assert row['iterations'] == ITERATIONS == len(row['losses'])
         assert all(map(math.isfinite, row['losses']))
         assert row['parameters'] == matrix.listed_parameters(LEAVES[name])
+        assert row['digest'] == matrix.digest(LEAVES[name]), f'{name} has changed; `make matrix`'
 
 
 @pytest.mark.parametrize('start', KNOWN)
@@ -127,7 +131,9 @@ def it_runs(name, data, work_dir):
     path = LEAVES[name]
     init_default_scope('mmpose')
     assert total_parameters(path) == matrix.listed_parameters(path)
-    draw(Config.fromfile(path), data)
+    config = Config.fromfile(path)
+    copy_real(config, data, matrix.SHARED)
+    draw(config, data)
     found = run(path, work_dir, size='small')
     assert found['problems'] == []
     idle = tuple(part for start, part in NOT_LEARNING.items() if name.startswith(start))
@@ -136,9 +142,9 @@ def it_runs(name, data, work_dir):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', TWO_RANKS)
-def test_sync_batch_norm_on_two_cpu_ranks(name, tmp_path):
-    """As they are: DistributedDataParallel over gloo, SyncBN becomes BN within each process."""
-    assert 'SyncBN' in str(Config.fromfile(LEAVES[name]).model)
+def test_on_two_cpu_ranks_as_they_are(name, tmp_path):
+    """DistributedDataParallel over gloo; SyncBN becomes BN within each process."""
+    assert ('SyncBN' in str(Config.fromfile(LEAVES[name]).model)) == (name in SYNC_BN)
     # Each rank its own file: lines of two processes on one stdout may run into each other.
     command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
     command += ['--redirects=1', f'--log-dir={tmp_path / "ranks"}']
