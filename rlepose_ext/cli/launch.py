@@ -28,6 +28,7 @@ class _Forward(argparse.Action):
     """Keep an option of MMPose's script as it was written, blanks included."""
 
     def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, values)
         if values is None:
             values = []
         elif isinstance(values, str):
@@ -72,7 +73,7 @@ def add_parser(subparsers) -> None:
         parser.add_argument('--gpus', '-G', type=int, metavar='N', help=gpus)
         parser.add_argument('--port', '-p', type=int, help='port of the first process')
         for option, nargs, text in _OPTIONS[name] + _COMMON_OPTIONS:
-            parser.add_argument(option, nargs=nargs, action=_Forward, dest='_', help=text)
+            parser.add_argument(option, nargs=nargs, action=_Forward, help=text)
         nodes = parser.add_argument_group('--launcher pytorch', 'on several machines: run on each')
         nodes.add_argument('--nnodes', type=int, metavar='N', help='machines, default 1')
         nodes.add_argument('--node-rank', type=int, metavar='I', help='number of this one, from 0')
@@ -92,16 +93,19 @@ def run(args: argparse.Namespace) -> int:
     """Check the arguments, then hand over to MMPose's script, torchrun or srun.
 
     Raises:
-        UserError: config or checkpoint missing, a number of processes that makes no
-            sense, more of them than GPUs, or options of another launcher.
+        UserError: config or checkpoint missing, a number of processes or a port that makes no
+            sense, more processes than GPUs, or options of another launcher.
     """
     if args.config and args.cfg_file:
         raise UserError(f'two configs are named, {args.config} and {args.cfg_file}; give one')
     config = check_config(args.config or args.cfg_file)
     check_options(args)
     check_processes(args.gpus, args.launcher)
+    check_port(args.port)
     script = mmpose_script(args.script)
     checkpoint = check_checkpoint(args.checkpoint) if args.script == 'test' else None
+    if args.script == 'train' and args.resume not in (None, 'auto'):
+        check_checkpoint(args.resume)
     last = ['--launcher', args.launcher, *args.forwarded]
     if is_rank(args.launcher, args.gpus):
         command = [script, config, *([checkpoint] if checkpoint else []), *last]
@@ -215,6 +219,19 @@ def check_processes(processes: int | None, launcher: str) -> None:
         )
 
 
+def check_port(port: int | None) -> None:
+    """Refuse what is no TCP port; 0, any free one, differs from process to process.
+
+    Raises:
+        UserError: it is none.
+    """
+    if port is not None and not 1 <= port <= 65535:
+        raise UserError(
+            f'--port {port} is no port: expected a number from 1 to 65535. Leave it out to have '
+            'one chosen.'
+        )
+
+
 def check_checkpoint(checkpoint: str) -> str:
     """The checkpoint, if it is a URL or a file.
 
@@ -295,21 +312,22 @@ def rendezvous(args: argparse.Namespace) -> list[str]:
     """How torchrun's processes find each other, as its options.
 
     Raises:
-        UserError: several machines without the address of the first, or a number that is not
-            one of them.
+        UserError: several machines without the number of this one or the address of the first,
+            or a number that is not one of them.
     """
     nodes = 1 if args.nnodes is None else args.nnodes
-    rank = 0 if args.node_rank is None else args.node_rank
+    if nodes > 1 and (args.node_rank is None or not args.master_addr):
+        raise UserError(
+            f'--nnodes {nodes} needs on every machine --node-rank, its number from 0, and '
+            '--master-addr, the address of machine 0'
+        )
+    rank = args.node_rank or 0
     if nodes < 1 or not 0 <= rank < nodes:
         raise UserError(
             f'--node-rank {rank} of --nnodes {nodes}: machines are numbered from 0 to nnodes - 1'
         )
     if nodes == 1:
         return [f'--master_port={args.port or free_port()}']
-    if not args.master_addr:
-        raise UserError(
-            f'--nnodes {nodes} needs --master-addr, the address of machine 0, on every machine'
-        )
     return [
         f'--nnodes={nodes}',
         f'--node_rank={rank}',

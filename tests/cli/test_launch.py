@@ -8,6 +8,8 @@ import torch
 
 from rlepose_ext.cli import launch, main
 
+TWO_MACHINES = ['--launcher', 'pytorch', '--nnodes', '2']
+
 
 @pytest.fixture(autouse=True)
 def _started_by_nobody(monkeypatch):
@@ -48,6 +50,14 @@ def test_test_takes_mims_checkpoint_option(config, handed_over, tmp_path):
     (command,) = handed_over
     assert command[0].endswith('mmpose/.mim/tools/test.py')
     assert command[1:] == [config, str(checkpoint), '--launcher', 'none', '--dump', 'out.pkl']
+
+
+@pytest.mark.parametrize('checkpoint', ['auto', 'https://host/epoch_1.pth', 'a b.pth'])
+def test_a_checkpoint_to_resume_from(config, handed_over, tmp_path, monkeypatch, checkpoint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a b.pth').touch()
+    assert main.main(['train', config, '--resume', checkpoint]) == 0
+    assert handed_over[0][-2:] == ['--resume', checkpoint]
 
 
 def test_mmpose_clean_spelling(config, handed_over):
@@ -92,6 +102,9 @@ def test_more_processes_than_gpus_is_refused(config, capsys, monkeypatch):
         (['--gpus', '0'], 'CUDA_VISIBLE_DEVICES='),
         (['--launcher', 'pytorch', '--gpus', '-1'], 'CUDA_VISIBLE_DEVICES='),
         (['--cfg_file', 'other.py'], 'give one'),
+        (['--port', '99999'], 'from 1 to 65535'),
+        (['--resume', 'nowhere.pth'], "checkpoint 'nowhere.pth' does not exist"),
+        (['--resume='], "checkpoint '' does not exist"),
     ],
 )
 def test_what_would_silently_do_something_else_is_refused(
@@ -161,8 +174,12 @@ def test_several_machines(config, became):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--launcher', 'pytorch', '--nnodes', '2'], 'needs --master-addr'),
-        (['--launcher', 'pytorch', '--nnodes', '2', '--node-rank', '2'], 'numbered from 0'),
+        ([*TWO_MACHINES, '--node-rank', '0'], '--master-addr, the address'),
+        ([*TWO_MACHINES, '--master-addr', 'h'], '--node-rank, its number'),
+        ([*TWO_MACHINES, '--master-addr', 'h', '--node-rank', '2'], 'numbered from 0'),
+        (['--launcher', 'pytorch', '--nnodes', '0'], 'numbered from 0'),
+        (['--launcher', 'pytorch', '--port', '-1'], 'from 1 to 65535'),
+        (['--launcher', 'pytorch', '--port', '0'], 'Leave it out'),
         (['--launcher', 'pytorch', '--node-rank', '1'], '--node-rank 1 of --nnodes 1'),
         (['--launcher', 'pytorch', '--partition', 'p'], 'without --launcher slurm'),
         (['--gpus-per-node', '2'], 'without --launcher slurm'),

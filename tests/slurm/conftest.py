@@ -55,7 +55,11 @@ GresTypes=gpu
 # Four processors, however many there are.
 SlurmdParameters=config_overrides
 NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 Gres=gpu:fake:2
-PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+# A job in `urgent` sends those in `debug` back into the queue, after a time to save and leave.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE State=UP GraceTime=60
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 """
 
 

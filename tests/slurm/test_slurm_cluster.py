@@ -3,6 +3,7 @@
 import argparse
 import json
 import shlex
+import signal
 import sys
 
 import pytest
@@ -130,39 +131,47 @@ def test_nothing_wrong_is_queued(cluster, root, env, arguments, message):
     assert cluster.jobs() == []
 
 
-# Plays the trainer: saves and leaves on USR1 the first time, ends well the second time.
+# Plays the trainer: saves and leaves when told to the first time, ends well the second time.
 TRAINER = """#!{python}
 import os, signal, sys, time
 if sys.argv[1] == '-c':
     sys.exit()
 here = os.path.dirname(os.path.abspath(__file__))
 def save(number, frame):
-    open(here + '/saved', 'w').close()
-    sys.exit(1)
+    with open(here + '/saved', 'w') as file:
+        file.write(str(number))
+    sys.exit(128 + number)
 if os.path.exists(here + '/saved'):
     print('resumed:', *sys.argv[4:])
     sys.exit()
 signal.signal(signal.SIGUSR1, save)
+signal.signal(signal.SIGTERM, save)
 open(here + '/started', 'w').close()
 time.sleep(60)
 """
 
 
-def test_a_job_out_of_time_is_queued_again_and_goes_on(cluster, root, tmp_path):
+@pytest.mark.parametrize('told', ['SIGUSR1', 'SIGTERM'], ids=['out of time', 'preempted'])
+def test_a_job_that_is_told_to_stop_is_queued_again_and_goes_on(cluster, root, tmp_path, told):
     trainer = tmp_path / 'python'
     trainer.write_text(TRAINER.format(python=sys.executable))
     trainer.chmod(0o755)
     log = tmp_path / 'job.out'
-    submit = ['sbatch', '--parsable', '--partition=debug', f'--output={log}', '--cpus-per-task=1']
+    submit = ['sbatch', '--parsable', '--partition=debug', f'--output={log}', '--cpus-per-task=4']
     done = cluster.run(
         *submit, 'tools/slurm/train.sbatch', CONFIG, '--amp', cwd=root, PYTHON=str(trainer)
     )
     job = done.stdout.strip()
     cluster.wait_for(lambda: (tmp_path / 'started').exists(), 'the job does not start')
-    # What Slurm does 180 seconds before the limit, because of --signal=B:USR1@180.
-    cluster.run('scancel', '--batch', '--signal=USR1', job)
+    if told == 'SIGUSR1':
+        # What Slurm does 180 seconds before the limit, because of --signal=B:USR1@180.
+        cluster.run('scancel', '--batch', '--signal=USR1', job)
+    else:
+        # It leaves within its GraceTime: Slurm itself would requeue it only at the end of that.
+        urgent = ['--partition=urgent', '--cpus-per-task=4', f'--output={tmp_path}/urgent.out']
+        cluster.run('sbatch', *urgent, '--wrap=true', cwd=tmp_path)
     cluster.wait_for(lambda: log.exists() and 'resumed' in log.read_text(), 'it does not go on')
-    assert (tmp_path / 'saved').exists()
+    assert (tmp_path / 'saved').read_text() == str(int(signal.Signals[told]))
     assert f'job {job} goes back into the queue' in log.read_text()
     resumed = f'resumed: train {CONFIG} --resume --launcher slurm --amp'
     assert resumed in log.read_text()

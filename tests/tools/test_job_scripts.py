@@ -39,12 +39,14 @@ def job(tmp_path):
             (folder / program).write_text(text)
             (folder / program).chmod(0o755)
         keep = {'HOME': str(tmp_path), 'PYTHON': str(folder / 'python'), **env}
-        keep.setdefault('PATH', f'{folder}:/usr/bin:/bin')
+        # A login shell makes a new PATH, whatever it inherits.
+        path = keep.pop('PATH', f'{folder}:/usr/bin:/bin')
+        (tmp_path / '.bash_profile').write_text(f"export PATH='{path}'\n")
         # Slurm runs a copy, and not in the checkout.
         copy = tmp_path / 'spool' / 'slurm_script'
         copy.parent.mkdir(exist_ok=True)
         copy.write_text((DUG / name).read_text())
-        command = ['bash', str(copy)]
+        command = ['bash', '-l', str(copy)]
         return subprocess.run(command, cwd=cwd, env=keep, capture_output=True, text=True)
 
     return run
@@ -80,6 +82,27 @@ def test_gpus_that_slurm_hides_do_not_count(job):
 def test_a_test_gets_its_checkpoint(job):
     words, _ = called(job('test_1gpu.rj', CONFIG=CONFIG, CHECKPOINT='c d.pth'))
     assert words == [*RLEPOSE, 'test', CONFIG, '-C', 'c d.pth', '--launcher', 'none']
+
+
+@pytest.mark.parametrize('options', ['', ' ', ' \t\n'])
+def test_blanks_alone_are_no_option(job, options):
+    words, _ = called(job('train_1gpu.rj', CONFIG=CONFIG, OPTIONS=options))
+    assert words[-2:] == ['--launcher', 'none']
+
+
+@pytest.mark.parametrize('name', [path.name for path in JOBS])
+@pytest.mark.parametrize('variable', ['VIRTUAL_ENV', 'CONDA_PREFIX'])
+def test_the_activated_environment_is_used_though_a_login_shell_makes_a_new_path(
+    job, tmp_path, name, variable
+):
+    """The `python` on that PATH records its calls too, and another one would do so."""
+    environment = tmp_path / 'my env'
+    (environment / 'bin').mkdir(parents=True)
+    python = environment / 'bin' / 'python'
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] || echo "called [[\\"mine\\"], {}]"\n')
+    python.chmod(0o755)
+    done = job(name, CONFIG=CONFIG, PYTHON='', **{variable: str(environment)})
+    assert called(done) == [['mine'], {}]
 
 
 def test_proxy_and_caches(job, tmp_path):
@@ -133,8 +156,9 @@ def test_directives(path):
     assert not re.search(r'queue=|partition|account|mail', ' '.join(directives))
     if path.suffix == '.rj':
         (export,) = re.findall(r'export=(\S+)', ' '.join(directives))
-        read = set(re.findall(r'\$\{([A-Z_]+)', (DUG / '_job.sh').read_text() + text))
-        read -= {'SLURM_SUBMIT_DIR', 'CUDA_VISIBLE_DEVICES'}
+        sourced = [DUG / '_job.sh', DUG / '_options.sh', ROOT / 'tools' / '_python.sh']
+        read = set(re.findall(r'\$\{([A-Z_]+)', text + ''.join(map(Path.read_text, sourced))))
+        read -= {'SLURM_SUBMIT_DIR', 'CUDA_VISIBLE_DEVICES', 'BASH_SOURCE'}
         assert read | VARIABLES <= set(export.split(','))
         # rj must find its lines before the first command
         assert text.rindex('#rj') < text.index('set -euo')
@@ -186,7 +210,7 @@ def test_documented_mim_commands_survive_any_click():
 
 
 def test_documented_scripts_get_their_arguments():
-    needed = {'dist_train': 2, 'dist_test': 3, 'slurm_train': 4, 'slurm_test': 4, 'submit': 2}
+    needed = {'dist_train': 2, 'dist_test': 3, 'slurm_train': 4, 'slurm_test': 4, 'submit': 1}
     lines = documented(r'tools/(?:slurm/)?(?:dist|slurm|submit)')
     assert len(lines) >= 8
     for words in lines:
@@ -197,8 +221,19 @@ def test_documented_scripts_get_their_arguments():
         assert len(arguments) >= needed[Path(words[at]).stem]
         config = {'slurm_train': 2, 'slurm_test': 2}.get(Path(words[at]).stem, 0)
         if Path(words[at]).stem == 'submit':
-            config = [word.endswith('.sbatch') for word in arguments].index(True) + 1
+            (script,) = [i for i, word in enumerate(arguments) if word.endswith(('.sbatch', '.rj'))]
+            assert (ROOT / arguments[script]).is_file(), words
+            if (ROOT / arguments[script]) in JOBS:
+                assert arguments[script + 1 :] == []
+                continue
+            config = script + 1
         assert (ROOT / arguments[config]).is_file(), words
+
+
+def test_documented_options_are_for_one_job():
+    """Exported they would reach the next one too, which may be a test and not know them."""
+    assert documented(r'\bOPTIONS=.* tools/slurm/submit\.sh')
+    assert documented(r'\bexport .*\bOPTIONS=') == []
 
 
 def test_gpu_hours_are_the_product():

@@ -4,14 +4,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
-
-from rlepose_ext.datasets.synthetic import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / 'tools'
@@ -153,20 +151,39 @@ def test_python_without_the_plugin_is_one_clear_line(stub, words, tmp_path):
         (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
         (['dist_train.sh', CONFIG, '3'], {'CUDA_VISIBLE_DEVICES': '0,1'}, 'shows 2'),
         (['dist_train.sh', CONFIG, '0'], {}, 'makes no sense'),
-        (['dist_train.sh', CONFIG, '1'], {'NNODES': 2}, '--master-addr'),
+        (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'NODE_RANK': 0}, '--master-addr'),
+        (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'MASTER_ADDR': 'h'}, '--node-rank'),
+        (['dist_train.sh', CONFIG, '1'], {'PORT': 99999}, 'from 1 to 65535'),
         (['dist_test.sh', CONFIG, 'nowhere.pth', '2'], {}, 'nowhere.pth'),
         (['slurm_train.sh', 'nowhere', 'j', CONFIG, 'w'], {}, 'which has: debug'),
         (['slurm_train.sh', 'debug', 'j', 'nowhere.py', 'w'], {}, 'does not exist'),
         (['slurm_test.sh', 'debug', 'j', CONFIG, 'nowhere.pth'], {}, 'nowhere.pth'),
         (['slurm/submit.sh', 'tools/slurm/train.sbatch', 'nowhere.py'], {}, 'does not exist'),
         (['slurm/submit.sh', 'tools/slurm/test.sbatch', CONFIG, '-C', 'x'], {}, "checkpoint 'x'"),
+        (['slurm/submit.sh', 'tools/slurm/train.sbatch', CONFIG, '--resume', 'x'], {}, "'x'"),
+        (['slurm/submit.sh', 'tools/dug/train.sbatch'], {'CONFIG': ''}, 'set CONFIG'),
+        (['slurm/submit.sh', 'tools/dug/train.sbatch'], {'CONFIG': 'nowhere.py'}, 'not exist'),
+        (['slurm/submit.sh', 'tools/dug/train_4gpu.rj'], {'CONFIG': 'nowhere.py'}, 'not exist'),
+        (['slurm/submit.sh', 'tools/dug/test_1gpu.rj'], {'CONFIG': CONFIG}, "checkpoint ''"),
+        (
+            ['slurm/submit.sh', 'tools/dug/test_1gpu.rj'],
+            {'CONFIG': CONFIG, 'CHECKPOINT': 'c d.pth'}, "checkpoint 'c d.pth'",
+        ),
+        (
+            ['slurm/submit.sh', 'tools/dug/train_1gpu.rj'],
+            {'CONFIG': CONFIG, 'OPTIONS': '--resume "a b"'}, "checkpoint 'a b'",
+        ),
+        (
+            ['slurm/submit.sh', 'tools/dug/train.sbatch', CONFIG], {'CONFIG': CONFIG},
+            'nothing after its name',
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else '',
-)
+)  # fmt: skip
 def test_mistakes_end_before_anything_starts(stub, recorded, words, env, message):
-    """Through the real command line, with an srun and sbatch that would tell."""
-    stub('srun')
-    stub('sbatch')
+    """Through the real command line, with an srun, an sbatch and an rj that would tell."""
+    for program in ('srun', 'sbatch', 'rj'):
+        stub(program)
     sinfo = stub('sinfo', '#!/bin/sh\necho debug\n')
     env = {'PYTHON': sys.executable, 'PATH': f'{sinfo.parent}:{os.environ["PATH"]}', **env}
     done = call(TOOLS / words[0], *words[1:], **env)
@@ -203,6 +220,34 @@ def test_submit_hands_everything_to_sbatch(stub, recorded):
     assert recorded() == [['sbatch', *words, 'a b']]
 
 
+@pytest.mark.parametrize(
+    ('program', 'words'),
+    [
+        ('sbatch', ['--partition=p q', 'tools/dug/train.sbatch']),
+        ('rj', ['tools/dug/train_4gpu.rj']),
+    ],
+)
+def test_submit_takes_the_scripts_of_dug(stub, recorded, program, words):
+    path = f'{stub(program).parent}:{os.environ["PATH"]}'
+    env = {'PYTHON': sys.executable, 'PATH': path, 'CONFIG': CONFIG}
+    done = call(TOOLS / 'slurm/submit.sh', *words, **env, OPTIONS='--work-dir "a b"')
+    assert done.returncode == 0, done.stderr
+    assert "--work-dir 'a b'" in done.stdout
+    assert recorded() == [[program, *words]]
+
+
+def test_submit_takes_a_copy_of_a_script(stub, recorded, tmp_path):
+    path = f'{stub("rj").parent}:{os.environ["PATH"]}'
+    script = tmp_path / 'my job.rj'
+    shutil.copy(TOOLS / 'dug' / 'test_1gpu.rj', script)
+    checkpoint = tmp_path / 'c d.pth'
+    checkpoint.touch()
+    env = {'PYTHON': sys.executable, 'PATH': path, 'CONFIG': CONFIG, 'CHECKPOINT': checkpoint}
+    done = call(TOOLS / 'slurm/submit.sh', script, **env)
+    assert done.returncode == 0, done.stderr
+    assert recorded() == [['rj', str(script)]]
+
+
 def test_the_checkouts_environment_is_found(tmp_path, recorded, stub):
     """Nothing activated: the .venv beside the scripts."""
     tools = tmp_path / 'check out' / 'tools'
@@ -215,8 +260,19 @@ def test_the_checkouts_environment_is_found(tmp_path, recorded, stub):
     assert recorded()[0][:4] == [*RLEPOSE, 'train']
 
 
+def test_an_environment_without_the_plugin_is_refused_in_the_checkout(tmp_path):
+    """There the package lies in the current folder, where every Python would find it."""
+    venv.create(tmp_path / 'empty', with_pip=False)
+    python = tmp_path / 'empty' / 'bin' / 'python'
+    done = call(TOOLS / 'dist_train.sh', CONFIG, '1', '--dry-run', PYTHON=python)
+    assert done.returncode == 2
+    assert f'{python} cannot import rlepose_ext' in done.stderr
+    done = call(TOOLS / 'dist_train.sh', CONFIG, '1', '--dry-run', PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+
+
 def test_scripts_are_found():
-    assert len(SCRIPTS) >= 14
+    assert len(SCRIPTS) >= 15
 
 
 @pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.name)
@@ -261,38 +317,3 @@ def test_documented_mim_commands_on_newer_click(version, stub, recorded, tmp_pat
         assert not [word for word in line if 'Sentinel' in word]
     broken = call(*mim, 'train', 'mmpose', CONFIG, *options, **env)
     assert "'Sentinel' object has no attribute 'split'" in broken.stderr, 'mended: tell the docs'
-
-
-@pytest.mark.slow
-def test_two_machines_train_together(tmp_path):
-    """Two torchruns on this machine, which find each other as two machines would."""
-    write_dataset(tmp_path / 'synthetic', 8, 3, seed=0)
-    config = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
-    small = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=4']
-    for loader in ('train', 'val'):
-        small += [f'{loader}_dataloader.num_workers=0']
-        small += [f'{loader}_dataloader.persistent_workers=False']
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    env = {
-        **os.environ,
-        'PYTHON': sys.executable, 'RLEPOSE_DATA': str(tmp_path), 'OMP_NUM_THREADS': '1',
-        'CUDA_VISIBLE_DEVICES': '', 'NNODES': '2', 'MASTER_ADDR': '127.0.0.1', 'PORT': str(port),
-    }  # fmt: skip
-    command = [TOOLS / 'dist_train.sh', config, '1', '--work-dir', tmp_path / 'a b']
-    machines = [
-        subprocess.Popen(
-            [str(word) for word in [*command, '--cfg-options', *small]],
-            cwd=ROOT,
-            env={**env, 'NODE_RANK': str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    first, second = [machine.communicate(timeout=400)[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], first[-2000:] + second[-2000:]
-    assert '2 processes run on the CPU and communicate over gloo' in first
-    assert (tmp_path / 'a b' / 'epoch_1.pth').is_file()

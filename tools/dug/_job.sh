@@ -8,21 +8,10 @@
 #   DUG_ROOT    a folder of yours in the project's storage, for caches; default: none are moved
 #   MODULES     modules to load, separated by blanks
 #   PROXY       the way to the Internet from a compute node; empty for none
-#   PYTHON      the interpreter, default the checkout's .venv
+#   PYTHON      the interpreter, default the activated environment's, else the checkout's .venv
 
-if [[ -z ${CONFIG:-} ]]; then
-    echo "set CONFIG to a config file, and have the job get it: see docs/dug_setup.md" >&2
-    exit 2
-fi
-options=()
-if [[ -n ${OPTIONS:-} ]]; then
-    # xargs reads quotes as a shell does, and runs nothing of what it reads.
-    if ! words=$(xargs printf '%s\n' <<< "$OPTIONS"); then
-        echo "OPTIONS cannot be read, a quote is not closed: $OPTIONS" >&2
-        exit 2
-    fi
-    mapfile -t options <<< "$words"
-fi
+# shellcheck source=tools/dug/_options.sh
+source tools/dug/_options.sh
 
 # `module` is a function of the site and may use what is not set.
 set +u
