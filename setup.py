@@ -24,7 +24,8 @@ def requirements(name: str) -> list:
 class BuildWithMim(build_py):
     """``build_py`` plus the folder that OpenMMLab's tools look into.
 
-    An editable install has the checkout itself and gets no copy.
+    An editable install has the checkout itself and gets no copy. There `mim search` finds nothing:
+    it looks into site-packages/rlepose_ext, and such a folder would hide the checkout from Python.
     """
 
     def run(self) -> None:

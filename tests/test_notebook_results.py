@@ -11,6 +11,7 @@ from rlepose_ext.zoo.planned import PLANNED
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs/notebook_results.md'
 LINK = re.compile(r'\]\(([^)#\s]+)')
+NUMBER = re.compile(r'[\d.]+')
 COLUMNS = ['system', 'backbone', 'input', 'time an epoch, quoted', 'AP, quoted']
 COLUMNS += ['for comparison, quoted', 'config here']
 
@@ -70,6 +71,18 @@ def entries():
             source = model['Metadata'].get('Quoted From', '')
             if 'founding notebook' in source and model.get('Results'):
                 yield model
+
+
+def test_metafiles_quote_the_same_times():
+    costs = {}
+    for path in sorted(ROOT.glob('configs/*/metafile.yml')):
+        for model in yaml.safe_load(path.read_text())['Models']:
+            costs[model['Config']] = model['Metadata'].get('Training Cost', '')
+    shown = {configs(row)[0]: row['time an epoch, quoted'] for row in rows() if configs(row)}
+    shown = {config: numbers for config, text in shown.items() if (numbers := NUMBER.findall(text))}
+    assert {config: NUMBER.findall(costs[config]) for config in shown} == shown
+    quoted = {config for config, cost in costs.items() if '(founding notebook)' in cost}
+    assert quoted == set(shown)
 
 
 def test_metafiles_quote_the_same_figures():

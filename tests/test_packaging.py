@@ -1,8 +1,10 @@
 """What users install: a wheel that works without the checkout, and pins that agree."""
 
+import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,26 @@ def test_wheel_works_without_the_checkout(wheel, tmp_path):
         text=True,
     )
     assert done.stdout.strip().endswith('rlepose_ext.RLEHead'), done.stderr
+
+
+def test_mim_finds_the_index_of_an_installed_wheel(wheel, tmp_path):
+    """Not that of an editable install, as docs/zoo.md says."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
+    name = 'rle_res50_8xb64-210e_coco-256x192'
+    script = str(Path(sys.executable).with_name('mim'))
+    done = subprocess.run(
+        [script, 'search', 'rlepose_ext', '--config', name, '--json', str(tmp_path / 'x.json')],
+        cwd=tmp_path,
+        env={'PYTHONPATH': str(tmp_path / 'site')},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    columns = json.loads((tmp_path / 'x.json').read_text())
+    found = {column: values[name] for column, values in columns.items()}
+    assert found['weight'].endswith('-d37efd64_20220913.pth')
+    assert found['weights_license'] == 'apache-2.0'
+    assert (tmp_path / 'site' / 'rlepose_ext' / '.mim' / found['config']).is_file()
 
 
 def test_resource_names_what_is_missing():

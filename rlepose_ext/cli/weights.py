@@ -11,7 +11,7 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         'weights',
         help='list public checkpoints, or download one and print its path',
-        description='With NAME: download once into RLEPOSE_CACHE (default ~/.cache/rlepose_ext), '
+        description='With NAME: download once into RLEPOSE_CACHE (the list ends with it), '
         'compare the hash, print the path. RLEPOSE_MIRROR is a folder or URL that has the files.',
     )
     parser.add_argument('name', metavar='NAME', nargs='?', help='as listed, or a config')
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for file in known:
         there = 'in the cache' if (cache / file.filename).is_file() else ''
         print(f'{file.name}\n    {file.what}')
-        print(f'    {file.url or "no address: local mirror only"}')
+        print(f'    {file.url or "no address known: local mirror only"}')
         print(f'    licence: {file.license}' + (f'; {there}' if there else ''))
     print(f'\n{len(known)} files. Cache: {cache}')
     return 0

@@ -44,16 +44,22 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps([cards.as_json(entry) for entry in entries], indent=2))
     elif args.train:
         print(cards.training_command(entries[0]))
+        _note(cards.starting_note(entries[0]))
     elif args.test:
         print(cards.testing_command(entries[0]))
         if not entries[0].weights:
-            note = 'CHECKPOINT is your file: no weights are published for this config.'
-            print(note, file=sys.stderr)
+            _note('CHECKPOINT is your file: no weights are published for this config.')
+            _note(cards.conversion_note(entries[0]))
     elif args.name:
         print(cards.card(entries[0]))
     else:
         print(listing(entries, whole=not args.family))
     return 0
+
+
+def _note(text: str | None) -> None:
+    if text:
+        print(text, file=sys.stderr)
 
 
 def listing(entries, whole: bool = True) -> str:

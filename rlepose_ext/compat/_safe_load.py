@@ -28,8 +28,6 @@ TRUST = 'RLEPOSE_TRUST_CHECKPOINT'
 # First bytes of what torch.save writes: a zip archive, or (legacy format) a pickle.
 _ZIP = b'PK\x03\x04'
 _TORCH_MAGIC = (_ZIP, b'\x80')
-# torch's convention for published files, <name>-<first digits of the sha256>.pth
-_HASH_IN_NAME = re.compile(r'-([0-9a-f]{8,64})\.')
 
 
 class MissingCheckpointError(UserError, FileNotFoundError):
@@ -131,30 +129,39 @@ def load_url(
     map_location: Any = None,
     progress: bool = True,
 ) -> Any:
-    """Download a checkpoint once into torch's cache, then :func:`load_file` it.
+    """Download a checkpoint once, then :func:`load_file` it.
+
+    A name with a hash, like ``resnet50-0676ba61.pth``, is fetched as ``rlepose weights`` does:
+    into ``RLEPOSE_CACHE``, from ``RLEPOSE_MIRROR`` first, hashed on every use. What lies in
+    torch.hub's folder with that hash is used too. Other names go to torch.hub's folder, and
+    nothing can tell whether they are whole.
 
     Args:
-        url: ``http(s)://`` address. A name like ``resnet50-0676ba61.pth`` is checked
-            against the sha256 of what came.
-        model_dir: where to keep it; torch.hub's folder for checkpoints by default.
+        url: ``http(s)://`` address.
+        model_dir: another folder to keep it in.
         map_location: as in ``torch.load``.
-        progress: show a progress bar.
+        progress: show a progress bar, for a name without a hash.
 
     Raises:
-        UserError: it cannot be downloaded, or as :func:`load_file`.
+        UserError: it cannot be downloaded, has the wrong hash, or as :func:`load_file`.
     """
     import torch
 
+    # not above: compat is imported before anything else of the package
+    from rlepose_ext.zoo.files import at_address
+    from rlepose_ext.zoo.weights import fetch, is_good
+
     folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
     cached = folder / os.path.basename(urlparse(url).path)
-    if not cached.exists():
+    file = at_address(url)
+    if file is not None:
+        if not is_good(cached, file):
+            cached = fetch(file, Path(model_dir) if model_dir else None)
+    elif not cached.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        prefix = _HASH_IN_NAME.search(cached.name)
         sys.stderr.write(f'Downloading: "{url}" to {cached}\n')
         try:
-            torch.hub.download_url_to_file(
-                url, str(cached), prefix and prefix.group(1), progress=progress
-            )
+            torch.hub.download_url_to_file(url, str(cached), progress=progress)
         except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
             raise UserError(
                 f'checkpoint {url} could not be downloaded ({error}). On a machine without '

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import pickle
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlepose_ext.compat._safe_load import load_file
 from rlepose_ext.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,18 +23,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """
     import torch
 
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f'checkpoint {path} does not exist (looked in {Path.cwd()})')
-    try:
-        content = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()
-        raise UserError(
-            f'{path} cannot be read as a checkpoint of tensors: '
-            f'{reason[0] if reason else type(error).__name__}. It is damaged, or not a torch '
-            'checkpoint, or holds more than tensors and plain values.'
-        ) from error
+    content = load_file(path, map_location='cpu')
     state = content.get('state_dict', content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not state:
         raise UserError(f'{path} holds no state dict but a {type(content).__name__}')

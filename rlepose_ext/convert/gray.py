@@ -27,6 +27,7 @@ If also s_c = s, W' is the plain sum of the three kernels.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -124,13 +125,18 @@ def convert(
         mean behind it, is shifted; everything else is the same tensors.
 
     Raises:
-        UserError: no first convolution is found, a standard deviation is not above 0, or b' is
-            not 0 and has no place to go to.
+        UserError: no first convolution is found, a mean is not finite, a standard deviation not
+            above 0, or b' is not 0 and has no place to go to.
     """
     if len(mean) != 3 or len(std) != 3:
         raise UserError(f'mean and std must have 3 values, got {tuple(mean)} and {tuple(std)}')
     gray_mean = luma_of(mean) if gray_mean is None else gray_mean
     gray_std = luma_of(std) if gray_std is None else gray_std
+    if not all(map(math.isfinite, (*mean, gray_mean, *std, gray_std))):
+        raise UserError(
+            f'means and standard deviations must be finite numbers, got {tuple(mean)} and '
+            f'{gray_mean}, {tuple(std)} and {gray_std}'
+        )
     if min(*std, gray_std) <= 0:
         raise UserError(f'standard deviations must be above 0, got {tuple(std)} and {gray_std}')
     key = find_first_conv(state)

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from rlepose_ext.chain.table import read_chains
 from rlepose_ext.zoo.measured import Result
 from rlepose_ext.zoo.metafiles import Entry
 
@@ -25,6 +26,29 @@ def testing_command(entry: Entry) -> str:
     """The command that tests a config: on its public weights, or on ``CHECKPOINT``."""
     checkpoint = f'"$(rlepose weights {entry.name})"' if entry.weights else 'CHECKPOINT'
     return f'mim test mmpose {_path(entry)} -C {checkpoint}'
+
+
+def starting_note(entry: Entry) -> str | None:
+    """Which file training needs that it cannot download."""
+    if entry.pretrained_file is None:
+        return None
+    return (
+        f'it needs {entry.pretrained_file} in RLEPOSE_WEIGHTS (default: weights); docs/zoo.md says '
+        'how to get it'
+    )
+
+
+def conversion_note(entry: Entry) -> str | None:
+    """What makes a checkpoint for a config of foreign weights."""
+    if entry.converted_from is None:
+        return None
+    source = f'"$(rlepose weights {entry.converted_from})"'
+    return f'a foreign one can be converted: rlepose convert mmpose-clean {source} OUT'
+
+
+def _chains(entry: Entry) -> list[str]:
+    """Chains that end with a config: they train what it starts from, too."""
+    return [chain.name for chain in read_chains().values() if chain.stages[-1].name == entry.name]
 
 
 def _path(entry: Entry) -> str:
@@ -67,6 +91,7 @@ def card(entry: Entry) -> str:
         ('model', ', '.join(entry.architecture)),
         ('trained on', ' + '.join(entry.training_data)),
         ('starts from', entry.pretraining),
+        ('', starting_note(entry)),
         ('parameters', f'{entry.params:,} at inference'),
         *_cost_facts(entry),
     ]
@@ -76,10 +101,12 @@ def card(entry: Entry) -> str:
     facts += [
         ('cost', entry.training_cost),
         ('weights', entry.weights or 'none published for this config'),
+        ('', conversion_note(entry)),
         ('licence', f'{entry.weights_license} (weights)' if entry.weights_license else None),
         ('more', entry.readme),
         ('train', training_command(entry)),
         ('', _scaling(entry)),
+        *(('', f'rlepose chain {name}, with the stages before it') for name in _chains(entry)),
         ('test', testing_command(entry)),
     ]
     lines = [f'{name:<12}{text}' for name, text in facts if text]

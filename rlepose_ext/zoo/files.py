@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo.lookup import find, nearest
-from rlepose_ext.zoo.metafiles import LICENSES, Entry, read_zoo
+from rlepose_ext.zoo.metafiles import Entry, read_zoo
 
 # x-12345678.pth, x-12345678_20220913.pth and, of some bottom-up models, x_12345678-20221228.pth:
-# in the last one the date looks like a hash, so a date goes first.
-_HASH = re.compile(r'[-_]([0-9a-f]{8})(?:[-_]20\d{6})?\.pth$')
+# in the last one the date looks like a hash, so a date goes first. Then torch's convention, which
+# knows longer ones and other suffixes.
+_HASH = re.compile(r'(?:[-_]([0-9a-f]{8})(?:[-_]20\d{6})?\.pth|-([0-9a-f]{8,64})\.\w+)$')
 _DATE = re.compile(r'20\d{6}')
 
 
@@ -29,7 +30,7 @@ class WeightsFile:
 
     Attributes:
         name: what one asks for; of a zoo config's checkpoint the config's name.
-        filename: base name, in the cache and in a mirror.
+        filename: base name, in the cache and in a mirror; at ``url`` it may be another.
         sha256: of the content, hexadecimal: all 64 digits or the first eight.
         url: where it is published; None for a file that only a mirror can have.
         license: of the weights.
@@ -45,6 +46,7 @@ class WeightsFile:
 
 
 _MMDET = 'https://download.openmmlab.com/mmdetection/v3.0'
+_CLEAN_URL = 'https://raw.githubusercontent.com/neesetifa/MMPose_Clean'
 _CLEAN = 'none stated: all rights reserved, not to be passed on'
 EXTRA = (
     WeightsFile(
@@ -59,7 +61,8 @@ EXTRA = (
         'mmpose_clean_mbv2_0.50x_imagenet_backbone',
         'mmpose_clean_mbv2_0.50x_imagenet_backbone.pth',
         '69e4e1ab09f5711916bf3a312e11829d1e773cfa0908a1e3f5cfdf00edffbbcd',
-        None,
+        f'{_CLEAN_URL}/7150af1d7b1c7a0756b65c59422e010a658ecbe5/pretrained_weight/0_imagenet/'
+        'mobilenet_v2_0.5x_pretrained_backbone.pth',
         _CLEAN,
         'MMPose_Clean, its ImageNet backbone; for `rlepose convert mmpose-clean --backbone`',
     ),
@@ -67,7 +70,8 @@ EXTRA = (
         'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone',
         'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone.pth',
         'b925c2799c6941f703f7e1238fcd5fee05b021738355992092a7449cdbf1a011',
-        None,
+        f'{_CLEAN_URL}/781dbb1ceca2693099cbf9d918893efea734bfef/pretrained_weight/2_udp_heatmap/'
+        'mobilenetv2_0.5x_udp_coco_aic_pretrained_backbone_192x192.pth',
         _CLEAN,
         'MMPose_Clean, backbone after UDP heatmaps; for `rlepose convert mmpose-clean --backbone`',
     ),
@@ -77,14 +81,16 @@ EXTRA = (
         '78e30dcc',
         f'{_MMDET}/rtmdet/rtmdet_tiny_8xb32-300e_coco/'
         'rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth',
-        LICENSES['https://download.openmmlab.com/mmdetection/'],
+        'Apache-2.0',
         "person detector for top-down models, of MMDetection's config of that name",
     ),
 )
 
 
 def hash_prefix(filename: str) -> str | None:
-    """The eight digits of the sha256 that OpenMMLab puts into a file's name, if there are any.
+    """The first digits of the sha256 in a file's name, if there are any.
+
+    OpenMMLab and torch put eight there, before or behind a date.
 
     >>> hash_prefix('td-reg_res50_rle-8xb64-210e_coco-256x192-d37efd64_20220913.pth')
     'd37efd64'
@@ -92,7 +98,15 @@ def hash_prefix(filename: str) -> str | None:
     'ac7c17bf'
     """
     match = _HASH.search(filename)
-    return match[1] if match and not _DATE.fullmatch(match[1]) else None
+    digits = match and (match[1] or match[2])
+    return digits if digits and not _DATE.fullmatch(digits) else None
+
+
+def at_address(url: str) -> WeightsFile | None:
+    """The file at an address, or None if its name has no hash."""
+    filename = PurePosixPath(unquote(urlsplit(url).path)).name
+    prefix = hash_prefix(filename)
+    return WeightsFile(filename, filename, prefix, url, 'not known', '') if prefix else None
 
 
 def of_entry(entry: Entry) -> WeightsFile:
@@ -106,16 +120,14 @@ def of_entry(entry: Entry) -> WeightsFile:
             f'no weights are published for {entry.name}. `rlepose weights` lists those that are; '
             f'to train it: mim train mmpose {entry.config}'
         )
-    filename = unquote(PurePosixPath(urlsplit(entry.weights).path).name)
-    prefix = hash_prefix(filename)
-    if prefix is None:
+    file = at_address(entry.weights)
+    if file is None:
         raise UserError(
             f'{entry.name}: its weights {entry.weights} have no hash in their name, so a damaged '
             'copy could not be told from a good one. Download them by hand, and give the path.'
         )
     what = ', '.join((*entry.architecture, ' + '.join(entry.training_data)))
-    license_ = entry.weights_license or 'not known'
-    return WeightsFile(entry.name, filename, prefix, entry.weights, license_, what)
+    return replace(file, name=entry.name, license=entry.weights_license or 'not known', what=what)
 
 
 def known_files(entries: Iterable[Entry] | None = None) -> tuple[WeightsFile, ...]:

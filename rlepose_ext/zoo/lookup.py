@@ -5,27 +5,35 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import PurePath
+from pathlib import Path
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo.metafiles import Entry, read_zoo
 from rlepose_ext.zoo.planned import PLANNED
+
+_LISTED = '`rlepose zoo` lists them all.'
 
 
 def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
     """The entry of a config.
 
     Args:
-        name: its name, the path of its file, or its short name (what stands before the
-            schedule, ``simcc_hrnetlite-sk``) if only one config has that.
+        name: its name, the path of its file (as in the checkout, or any that leads there), or
+            its short name (what stands before the schedule, ``simcc_hrnetlite-sk``) if only one
+            config has that.
         entries: where to look; the whole zoo if absent.
 
     Raises:
         UserError: there is none, or a short name has several; near ones are named.
     """
     entries = read_zoo() if entries is None else entries
-    stem = PurePath(name).name.removesuffix('.py')
+    path = Path(name)
+    stem = path.name.removesuffix('.py')
     by_name = {entry.name: entry for entry in entries}
+    if len(path.parts) > 1 and not (stem in by_name and _leads_to(path, by_name[stem])):
+        problem = 'is no config of the zoo' if path.exists() else 'does not exist'
+        there = f'; the one of that name is {by_name[stem].config}' if stem in by_name else ''
+        raise UserError(f'{name} {problem}{there}. {_LISTED}')
     if stem in by_name:
         return by_name[stem]
     same = [entry for entry in entries if short_name(entry.name) == stem]
@@ -40,6 +48,10 @@ def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
     if planned:
         raise UserError(f'{planned[0].name} is planned and not there yet; see docs/zoo.md')
     raise UserError(f'no config of the zoo is called {name!r}. {nearest(stem, by_name)}')
+
+
+def _leads_to(path: Path, entry: Entry) -> bool:
+    return path.samefile(entry.path) if path.exists() else path.as_posix() == entry.config
 
 
 def short_name(stem: str) -> str:
@@ -65,5 +77,4 @@ def nearest(name: str, names: Iterable[str], number: int = 3) -> str:
     names = list(names)
     close = difflib.get_close_matches(name, names, n=number, cutoff=0.3)
     close += [each for each in names if name and name in each and each not in close]
-    where = '`rlepose zoo` lists them all.'
-    return f'Nearest: {", ".join(close[:number])}. {where}' if close else where
+    return f'Nearest: {", ".join(close[:number])}. {_LISTED}' if close else _LISTED

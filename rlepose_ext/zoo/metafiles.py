@@ -20,11 +20,6 @@ from rlepose_ext.resources import resource
 from rlepose_ext.zoo.measured import Cost, Result, measured_costs, measured_results
 
 INDEX = 'model-index.yml'
-# Whose weights these are is said by their address; a metafile may say otherwise.
-LICENSES = {
-    'https://download.openmmlab.com/mmpose/': 'Apache-2.0',
-    'https://download.openmmlab.com/mmdetection/': 'Apache-2.0',
-}
 # ten times as fast as the one in Python, where libyaml is there
 _LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 
@@ -42,6 +37,7 @@ class Entry:
         architecture: method first, backbone last.
         training_data: data sets.
         pretraining: what the weights start from.
+        pretrained_file: what training reads of it in ``RLEPOSE_WEIGHTS``; nothing downloads it.
         params: parameter values at inference, without training-only flows.
         cost: operations and CPU time, where they were measured.
         results: figures, each with its source.
@@ -49,6 +45,7 @@ class Entry:
         training_cost: quoted cost of a training.
         weights: public URL of a checkpoint for exactly this config.
         weights_license: licence of that checkpoint.
+        converted_from: foreign weights that ``rlepose convert`` makes a checkpoint of, by name.
         readme: the family's page, as in the checkout.
     """
 
@@ -60,6 +57,7 @@ class Entry:
     architecture: tuple[str, ...] = ()
     training_data: tuple[str, ...] = ()
     pretraining: str | None = None
+    pretrained_file: str | None = None
     paper: tuple[str, str] | None = None
     cost: Cost | None = None
     results: tuple[Result, ...] = field(default=())
@@ -67,6 +65,7 @@ class Entry:
     training_cost: str | None = None
     weights: str | None = None
     weights_license: str | None = None
+    converted_from: str | None = None
     readme: str | None = None
 
     @property
@@ -126,7 +125,6 @@ def _entries(
         meta = _get(model, 'Metadata', dict, where)
         config = _get(model, 'Config', str, where)
         paper = collections[collection].get('Paper') or {}
-        weights = model.get('Weights')
         quoted_from = meta.get('Quoted From')
         yield Entry(
             name=name,
@@ -137,13 +135,15 @@ def _entries(
             architecture=tuple(_get(meta, 'Architecture', list, where)),
             training_data=tuple(_get(meta, 'Training Data', list, where)),
             pretraining=meta.get('Pretraining'),
+            pretrained_file=meta.get('Pretrained File'),
             paper=(paper['Title'], paper['URL']) if {'Title', 'URL'} <= set(paper) else None,
             cost=costs.get(config),
             results=(*_quoted(model, quoted_from, where), *figures.get(name, ())),
             quoted_from=quoted_from,
             training_cost=meta.get('Training Cost'),
-            weights=weights,
-            weights_license=meta.get('Weights License') or _license(weights),
+            weights=model.get('Weights'),
+            weights_license=meta.get('Weights License'),
+            converted_from=meta.get('Converted From'),
             readme=collections[collection].get('README'),
         )
 
@@ -158,10 +158,6 @@ def _quoted(model: Mapping, quoted_from: str | None, where: str) -> Iterator[Res
                 source=f'quoted: {quoted_from}' if quoted_from else 'quoted, source not named',
                 task=result.get('Task'),
             )
-
-
-def _license(url: str | None) -> str | None:
-    return next((name for start, name in LICENSES.items() if url and url.startswith(start)), None)
 
 
 def _read(path: Path) -> Any:

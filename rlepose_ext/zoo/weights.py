@@ -1,9 +1,9 @@
 """Public checkpoints by name: downloaded once into a cache, whole and of the right hash.
 
-``RLEPOSE_CACHE`` (default ``~/.cache/rlepose_ext``) is the cache; ``RLEPOSE_MIRROR`` a folder or
-URL that has the files by base name and is asked first. A file gets its name in the cache only
-after its hash was compared, and is hashed again on every use: reading it takes longer than
-that. One process at a time downloads a file; others wait for it.
+``RLEPOSE_CACHE`` is the cache (default ``rlepose_ext`` in ``XDG_CACHE_HOME`` or ``~/.cache``),
+``RLEPOSE_MIRROR`` a folder or URL that has the files by base name and is asked first. A file gets
+its name in the cache only after its hash was compared, and is hashed again on every use: reading
+it takes longer than that. One process at a time downloads a file; others wait for it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ MIRROR = 'RLEPOSE_MIRROR'
 _BLOCK = 1 << 20
 
 
-def fetch(what: str | Entry | WeightsFile) -> Path:
+def fetch(what: str | Entry | WeightsFile, folder: Path | None = None) -> Path:
     """The path of a checkpoint, downloaded first if it is not in the cache.
 
     Args:
         what: a name (of a config, or as ``rlepose weights`` lists it), an entry, or a file.
+        folder: where to keep it instead of the cache.
 
     Raises:
         UserError: an unknown name, no weights for that config, no way to get the file, a file
@@ -45,7 +46,7 @@ def fetch(what: str | Entry | WeightsFile) -> Path:
         file = file_named(what)
     elif isinstance(what, Entry):
         file = of_entry(what)
-    target = cache_folder() / file.filename
+    target = (folder or cache_folder()) / file.filename
     try:
         if is_good(target, file):
             return target
@@ -68,7 +69,8 @@ def fetch(what: str | Entry | WeightsFile) -> Path:
 
 def cache_folder() -> Path:
     """Where downloads are kept; it need not exist."""
-    return Path(os.environ.get(CACHE) or '~/.cache/rlepose_ext').expanduser().absolute()
+    caches = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+    return Path(os.environ.get(CACHE) or f'{caches}/rlepose_ext').expanduser().absolute()
 
 
 def is_good(path: Path, file: WeightsFile) -> bool:
@@ -189,8 +191,8 @@ def _digits(file: WeightsFile) -> str:
 def _unreachable(file: WeightsFile, target: Path, failures: list[str]) -> str:
     if not failures:
         return (
-            f'{file.filename} is not published at an address. Set {MIRROR} to a folder or URL '
-            f'that has it, or put it at {target}.'
+            f'no address is known for {file.filename}. Set {MIRROR} to a folder or URL that has '
+            f'it, or put it at {target}.'
         )
     return (
         f'{file.filename} could not be had. {". ".join(failures)}. Without a connection: put it at '

@@ -66,6 +66,13 @@ def test_card_and_commands(capsys):
     said = capsys.readouterr()
     assert said.out.endswith(' -C CHECKPOINT\n')
     assert 'no weights are published' in said.err
+    foreign = 'rle_mobilenetv2-050_1xb256-420e_coco-192x192'
+    assert main(['zoo', foreign, '--train']) == 0
+    said = capsys.readouterr()
+    assert said.out == f'mim train mmpose configs/rle/{foreign}.py\n'
+    assert said.err.startswith('it needs mobilenetv2-050_udp_aic-coco_backbone.pth in RLEPOSE_W')
+    assert main(['zoo', foreign, '--test']) == 0
+    assert 'rlepose convert mmpose-clean' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -76,6 +83,10 @@ def test_card_and_commands(capsys):
         (['zoo', '--train'], '--train and --test need the NAME'),
         (['zoo', NAME, '--family', 'skps'], 'no config of the zoo'),
         (['params', 'none.py'], 'no config of the zoo'),
+        (
+            ['params', f'./elsewhere/{SLIM}'],
+            f'{SLIM} does not exist; the one of that name is {SLIM}',
+        ),
         (['params', 'README.md'], 'cannot be read as a config'),
         (['weights', 'none'], 'no weights are called'),
         (['weights', 'rle_scnet50'], 'no weights are published'),

@@ -1,15 +1,19 @@
 """A converted model computes from a grey image what the RGB model computes from it."""
 
 import argparse
+import pickle
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.model import BaseModel
 from mmpose.models.backbones import HRNet, MobileNetV2, ResNet
 from torch import nn
+from torch.utils.data import DataLoader
 
 from rlepose_ext.cli import convert as command
+from rlepose_ext.compat._safe_load import load_file
 from rlepose_ext.convert import gray
 from rlepose_ext.datasets.transforms.to_gray import LUMA
 from rlepose_ext.errors import UserError
@@ -169,6 +173,12 @@ def test_what_cannot_be_converted():
     assert gray.convert({'conv1.weight': conv}, *SAME)['conv1.weight'].shape == (8, 1, 3, 3)
     with pytest.raises(UserError, match='above 0'):
         gray.convert({'conv1.weight': conv}, std=(1, 0, 1))
+    for bad in (float('nan'), float('inf')):
+        for wrong in ({'mean': (bad, 1, 1)}, {'std': (bad, 1, 1)}, {'gray_mean': bad}):
+            with pytest.raises(UserError, match='finite'):
+                gray.convert({'conv1.weight': conv}, **wrong)
+        with pytest.raises(UserError, match='finite'):
+            gray.convert({'conv1.weight': conv}, gray_std=bad)
     with pytest.raises(UserError, match='3 values'):
         gray.convert({'conv1.weight': conv}, mean=(1,))
 
@@ -205,6 +215,40 @@ def test_command(tmp_path, capsys):
     assert 'mean=[128.0], std=[128.0]' in capsys.readouterr().out
     assert run(source, target, '--force', '--gray-mean', 100, '--gray-std', 50) == 0
     assert 'mean=[100.0], std=[50.0]' in capsys.readouterr().out
+
+
+def test_a_checkpoint_that_a_training_has_written(tmp_path, capsys):
+    """MMEngine puts log history and the data set's arrays beside the tensors."""
+    from mmengine.runner import Runner
+
+    class Net(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.backbone = ResNet(18)
+
+        def forward(self, inputs, data_samples=None, mode='tensor'):
+            return {'loss': self.backbone(inputs)[0].mean()}
+
+    class Pictures(list):
+        metainfo = {'sigmas': np.ones(17, np.float32), 'best': np.float64(0.25)}
+
+    runner = Runner(
+        Net(),
+        str(tmp_path / 'work'),
+        train_dataloader=DataLoader(Pictures([{'inputs': torch.zeros(3, 32, 32)}] * 2), 2),
+        train_cfg={'by_epoch': True, 'max_epochs': 1},
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.01}},
+        default_scope='mmengine',
+        experiment_name='gray',
+    )
+    runner.train()
+    source = tmp_path / 'work' / 'epoch_1.pth'
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(source, weights_only=True)
+    assert load_file(source)['meta']['dataset_meta']['sigmas'].shape == (17,)
+    assert run(source, tmp_path / 'gray.pth') == 0
+    written = torch.load(tmp_path / 'gray.pth', weights_only=True)['state_dict']
+    assert written['backbone.conv1.weight'].shape == (64, 1, 7, 7)
 
 
 def test_released_model_on_grey_pictures_of_real_people(root, shared):

@@ -220,8 +220,8 @@ class Evil:
     ('content', 'options', 'message'),
     [
         (None, (), 'does not exist'),
-        (b'no checkpoint', (), 'cannot be read as a checkpoint'),
-        ({'state_dict': {'a': Evil()}}, (), 'cannot be read as a checkpoint'),
+        (b'no checkpoint', (), 'truncated, damaged or no torch file'),
+        ({'state_dict': {'a': Evil()}}, (), r'it wants posix\.system, and so could execute code'),
         ([1, 2], (), 'holds no state dict but a list'),
         ({'epoch': 3}, (), 'no tensor at epoch'),
         ('backbone', (), 'add --backbone'),

@@ -47,6 +47,22 @@ def test_find(zoo):
     assert find(LONG).params == 23_647_364
 
 
+def test_a_path_is_that_of_the_config(zoo, root, tmp_path, monkeypatch):
+    path = f'configs/rle/{LONG}.py'
+    monkeypatch.chdir(root / 'docs')
+    for name in (path, f'./{path}', f'../{path}', str(root / path)):
+        assert find(name, zoo).name == LONG
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf'elsewhere/{LONG}\.py does not exist; .*is {path}'):
+        find(f'./elsewhere/{LONG}.py', zoo)
+    with pytest.raises(UserError, match=r'rle/none\.py does not exist\. `rlepose zoo`'):
+        find('configs/rle/none.py', zoo)
+    os.makedirs('configs/rle')
+    (tmp_path / path).write_text('')
+    with pytest.raises(UserError, match='is no config of the zoo; the one of that name'):
+        find(path, zoo)
+
+
 def test_a_short_name_of_several(zoo):
     with pytest.raises(UserError, match=r"'rle_mobilenetv2-075' stands for \d configs; name one"):
         find('rle_mobilenetv2-075', zoo)
@@ -123,6 +139,20 @@ def test_card(entry, root, monkeypatch):
     assert 'GFLOPs' not in single
     assert 'none published, none measured here' in single
     assert 'none published for this config' in single
+
+
+def test_card_of_a_config_that_starts_from_a_file(zoo):
+    stem = 'rle_mobilenetv2-050_1xb256-420e_aic-coco-192x192'
+    lines = [line.strip() for line in cards.card(find(stem, zoo)).splitlines()]
+    file = 'mobilenetv2-050_udp_aic-coco_backbone.pth'
+    assert any(line.startswith(f'it needs {file} in RLEPOSE_WEIGHTS') for line in lines)
+    assert 'rlepose chain rle-050, with the stages before it' in lines
+    command = (
+        'rlepose convert mmpose-clean "$(rlepose weights mmpose_clean_rle_mbv2_0.50x_192x192)"'
+    )
+    assert any(command in line for line in lines)
+    plain = cards.card(find(LONG, zoo))
+    assert not [word for word in ('it needs', 'chain', 'converted') if word in plain]
 
 
 def test_commands(entry, root, monkeypatch, tmp_path):

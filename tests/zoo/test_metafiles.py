@@ -8,12 +8,12 @@ import yaml
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo import PLANNED, read_zoo
-from rlepose_ext.zoo.files import hash_prefix, of_entry
+from rlepose_ext.zoo.files import file_named, hash_prefix, of_entry
 from rlepose_ext.zoo.measured import MEASUREMENTS, measured_results, rows
 
 METADATA = {
     'Architecture', 'Training Data', 'Pretraining', 'Parameters', 'Quoted From', 'Training Cost',
-    'Weights License',
+    'Weights License', 'Pretrained File', 'Converted From',
 }  # fmt: skip
 MODEL = {'Name', 'Config', 'In Collection', 'Metadata', 'Results', 'Weights'}
 ZOO = read_zoo()
@@ -53,6 +53,36 @@ def test_entry(entry, root):
         assert entry.weights.startswith('https://')
         assert of_entry(entry).sha256 == hash_prefix(of_entry(entry).filename)
         assert entry.weights_license
+
+
+def test_what_nothing_downloads_is_named(root):
+    """The card says which file a config wants in RLEPOSE_WEIGHTS, the manual how to get it."""
+    wanted = re.compile(r'RLEPOSE_WEIGHTS:weights\}\}/([\w.-]+)')
+    base = re.compile(r"'(\.\./_base_/[\w.-]+)'")
+
+    def file_of(path):
+        text = re.sub(r"'\n *'", '', path.read_text())
+        found = wanted.findall(text)
+        return found or [
+            name for each in base.findall(text) for name in file_of(path.parent / each)
+        ]
+
+    named = {entry.name: [entry.pretrained_file] for entry in ZOO if entry.pretrained_file}
+    assert named == {entry.name: found for entry in ZOO if (found := file_of(entry.path))}
+    assert len(named) == 25
+    manual = (
+        (root / 'docs/zoo.md').read_text().partition('## Weights that a training starts from')[2]
+    )
+    for (file,) in named.values():
+        assert file.endswith(('_backbone.pth', '_gray.pth'))
+    assert '`mobilenetv2-*_backbone.pth`' in manual
+    assert '`*_gray.pth`' in manual
+
+
+def test_what_is_converted_has_a_name():
+    assert [file_named(each.converted_from).url for each in ZOO if each.converted_from] == [
+        None
+    ] * 2
 
 
 @pytest.mark.slow
@@ -124,11 +154,12 @@ def test_the_least_entry(tmp_path):
     assert entry.cost is None
 
 
-def test_a_license_that_is_written_outranks_that_of_the_host(tmp_path):
+def test_a_license_is_what_the_metafile_says(tmp_path):
+    """Other tools read the file, not our code."""
     url = 'https://download.openmmlab.com/mmpose/x-01234567.pth'
     model = {**ENTRY, 'Weights': url}
     (entry,) = read_zoo(write(tmp_path, model), results=tmp_path)
-    assert entry.weights_license == 'Apache-2.0'
+    assert entry.weights_license is None
     model['Metadata'] = {**ENTRY['Metadata'], 'Weights License': 'CC-BY-NC-4.0'}
     (entry,) = read_zoo(write(tmp_path, model), results=tmp_path)
     assert entry.weights_license == 'CC-BY-NC-4.0'

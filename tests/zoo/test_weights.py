@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ DATA = np.random.default_rng(0).bytes(1_000_000)
 SHA = hashlib.sha256(DATA).hexdigest()
 NAME = f'net-{SHA[:8]}_20220913.pth'
 GONE = 'http://127.0.0.1:1'
+CLEAN = [file for file in EXTRA if file.name.startswith('mmpose_clean_')]
 
 
 @pytest.fixture
@@ -52,6 +54,7 @@ def names(folder):
     [
         ('td-reg_res50_rle-8xb64-210e_coco-256x192-d37efd64_20220913.pth', 'd37efd64'),
         ('scnet50-7ef0a199.pth', '7ef0a199'),
+        ('net-7ef0a199d37efd64.pt', '7ef0a199d37efd64'),
         ('dekr_hrnet-w32_8xb10-140e_coco-512x512_ac7c17bf-20221228.pth', 'ac7c17bf'),
         ('rtmdet_tiny_8xb32-300e_coco_20220902_112414-78e30dcc.pth', '78e30dcc'),
         # a date is not a hash, nor are seven digits
@@ -250,8 +253,12 @@ def test_a_full_disk(server, entry, cache, monkeypatch):
 
 def test_default_cache(monkeypatch, tmp_path):
     monkeypatch.delenv('RLEPOSE_CACHE', raising=False)
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
     monkeypatch.setenv('HOME', str(tmp_path))
     assert weights.cache_folder() == tmp_path / '.cache' / 'rlepose_ext'
+    # where a home is small, and torch's cache is elsewhere too
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'data'))
+    assert weights.cache_folder() == tmp_path / 'data' / 'rlepose_ext'
 
 
 def test_entries_without_a_usable_file(entry):
@@ -274,7 +281,7 @@ def test_files_of_the_project():
         assert set(file.sha256) <= set('0123456789abcdef')
         assert file.sha256 == hash_prefix(file.filename) or len(file.sha256) == 64
         assert file.url or len(file.sha256) == 64
-    assert sum(1 for file in known if file.url is None) == 3
+    assert [file.name for file in known if file.url is None] == [CLEAN[0].name]
 
 
 def test_by_name():
@@ -290,8 +297,21 @@ def test_by_name():
 
 def test_hashes_of_the_files_that_are_here(shared, cache, monkeypatch):
     monkeypatch.setenv('RLEPOSE_MIRROR', str(shared / 'weights'))
-    found = [weights.fetch(file.name) for file in EXTRA if file.url is None]
+    found = [weights.fetch(file.name) for file in CLEAN]
     assert [path.parent for path in found] == [cache] * 3
+
+
+def test_addresses_of_a_repository_are_those_of_a_commit():
+    """A branch may change what it has; the name there is not that in the cache."""
+    for file in CLEAN[1:]:
+        assert re.search(r'/neesetifa/MMPose_Clean/[0-9a-f]{40}/pretrained_weight/', file.url)
+        assert not file.url.endswith(file.filename)
+
+
+def test_a_file_with_another_name_at_its_address(server, cache):
+    file = WeightsFile('net', 'other.pth', SHA, server.url_of(NAME), 'x', 'y')
+    assert weights.fetch(file) == cache / 'other.pth'
+    assert (cache / 'other.pth').read_bytes() == DATA
 
 
 def test_no_address_and_no_mirror(cache):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from doc_tables import common
 from doc_tables.common import NONE, how, number, result, table
 from rlepose_ext.zoo import PLANNED, Entry, read_zoo
@@ -49,7 +51,7 @@ def weights_files() -> str:
             (
                 f'`{each.name}`',
                 each.what,
-                f'[MMDetection]({each.url})' if each.url else 'local mirror only',
+                f'[{urlsplit(each.url).hostname}]({each.url})' if each.url else 'local mirror only',
                 f'`{each.sha256[:8]}`' + (' ...' if len(each.sha256) == 64 else ''),
                 each.license,
             )
