@@ -21,8 +21,7 @@ import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.codecs.utils import get_heatmap_maximum
 
-from rlepose_ext.codecs.checks import check_one_person, check_sizes
-from rlepose_ext.errors import UserError
+from rlepose_ext.codecs.checks import check_one_person, check_positive, check_sizes
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
 
@@ -80,11 +79,7 @@ class LIPHeatmap(BaseKeypointCodec):
     ) -> None:
         super().__init__()
         check_sizes('LIPHeatmap', input_size, heatmap_size)
-        if not (sigma > 0 and window > 0):
-            raise UserError(
-                f'LIPHeatmap: sigma is {sigma!r}, window is {window!r}; expected more than 0, '
-                'such as 1 and 4 heatmap px.'
-            )
+        check_positive('LIPHeatmap', sigma=sigma, window=window)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = sigma

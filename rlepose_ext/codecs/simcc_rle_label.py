@@ -16,6 +16,7 @@ import numpy as np
 from mmpose.codecs import RegressionLabel, SimCCLabel
 from mmpose.codecs.base import BaseKeypointCodec
 
+from rlepose_ext.codecs.checks import check_positive, check_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import KEYPOINT_CODECS
 
@@ -41,7 +42,8 @@ class SimCCRLELabel(BaseKeypointCodec):
         use_dark: refine the greatest bin by a Taylor expansion (DARK).
 
     Raises:
-        UserError: the crop is not a whole number of bins, or sigma is not positive.
+        UserError: sizes, sigma or bins per pixel are not positive, or the crop is not a whole
+            number of bins.
     """
 
     label_mapping_table = {
@@ -63,6 +65,8 @@ class SimCCRLELabel(BaseKeypointCodec):
         use_dark: bool = False,
     ) -> None:
         super().__init__()
+        check_size('SimCCRLELabel', 'input_size', input_size, such_as=(192, 256))
+        check_positive('SimCCRLELabel', simcc_split_ratio=simcc_split_ratio)
         for side in input_size:
             bins = side * simcc_split_ratio
             if bins < 1 or bins != int(bins):
@@ -71,12 +75,16 @@ class SimCCRLELabel(BaseKeypointCodec):
                     f'{bins:g} bins, expected a whole number. Change simcc_split_ratio or '
                     f'input_size {tuple(input_size)}.'
                 )
-        if not np.all(np.asarray(sigma) > 0):
-            raise UserError(f'SimCCRLELabel: sigma is {sigma}, expected positive, in bins.')
+        if not isinstance(sigma, Sequence):
+            check_positive('SimCCRLELabel', sigma=sigma)
+        elif isinstance(sigma, str) or len(sigma) != 2:
+            raise UserError(f'SimCCRLELabel: sigma is {sigma!r}, expected one number, or x and y.')
+        else:
+            check_positive('SimCCRLELabel', sigma_x=sigma[0], sigma_y=sigma[1])
         self.simcc = SimCCLabel(
             tuple(input_size),
             smoothing_type=smoothing_type,
-            sigma=sigma if isinstance(sigma, (int, float)) else tuple(sigma),
+            sigma=tuple(sigma) if isinstance(sigma, Sequence) else sigma,
             simcc_split_ratio=simcc_split_ratio,
             label_smooth_weight=label_smooth_weight,
             normalize=normalize,

@@ -27,7 +27,7 @@ from mmengine.logging import print_log
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
 
-from rlepose_ext.codecs.checks import check_one_person, check_sizes
+from rlepose_ext.codecs.checks import check_one_person, check_positive, check_sizes
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
@@ -136,8 +136,8 @@ class SKPSHeatmap(BaseKeypointCodec):
         sigma: standard deviation of the Gaussians, heatmap px.
 
     Raises:
-        UserError: sizes or sigma are not positive, or keypoints have a shape that cannot
-            be encoded.
+        UserError: sizes are not whole and positive, sigma is not positive, or keypoints have a
+            shape that cannot be encoded.
     """
 
     label_mapping_table = {'keypoint_weights': 'keypoint_weights'}
@@ -148,8 +148,7 @@ class SKPSHeatmap(BaseKeypointCodec):
     ) -> None:
         super().__init__()
         check_sizes('SKPSHeatmap', input_size, heatmap_size)
-        if not sigma > 0:
-            raise UserError(f'SKPSHeatmap: sigma is {sigma!r}, expected more than 0, such as 2.')
+        check_positive('SKPSHeatmap', sigma=sigma)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)
         self.sigma = sigma

@@ -68,7 +68,13 @@ def read_faces(path: str | Path) -> list[tuple[str, np.ndarray]]:
                 f'{ann["image_id"]} no file_name. Expected a face with landmarks in every '
                 "annotation, as in MMPose's face_landmarks_wflw_test_<subset>.json."
             )
-        landmarks = np.asarray(ann['keypoints'], dtype=float).reshape(-1, 3)
+        try:
+            landmarks = np.asarray(ann['keypoints'], dtype=float).reshape(-1, 3)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f'annotation {ann["id"]} in subset file {path} has keypoints that are no numbers '
+                f'({error}). Expected x, y and visibility of each landmark.'
+            ) from error
         faces.append((file_name(image['file_name']), landmarks))
     if not faces:
         raise UserError(

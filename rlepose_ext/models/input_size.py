@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.models.layers.checks import check_counts, check_size
 
 MAP_SIZES = ('heatmap_size', 'in_featuremap_size')
 
@@ -34,16 +35,19 @@ def at_input_size(
         A new config; the file that ``config`` was loaded from does not describe it.
 
     Raises:
-        UserError: the config has no codec with an input size, or a map would not have a
-            whole number of pixels.
+        UserError: the config has no codec with an input size, ``size`` is no width and height
+            above 0, ``num_joints`` no count, or a map would not have whole pixels.
     """
     config = copy.deepcopy(config)
     old = config.get('codec', {}).get('input_size')
-    if old is None or not isinstance(size, Sequence) or len(size) != 2:
+    if old is None:
         raise UserError(
-            f'at_input_size: expected a config with codec.input_size and a size (width, height), '
-            f'got input_size {old!r} and size {size!r}.'
+            'at_input_size: expected a config with codec.input_size, got one without. Take one of '
+            'configs/hrnet_lite.'
         )
+    check_size('at_input_size', size=size)
+    if num_joints is not None:
+        check_counts('at_input_size', num_joints=num_joints)
     for node in dicts(config._cfg_dict):
         if 'input_size' in node:
             node['input_size'] = tuple(size)

@@ -142,6 +142,16 @@ def test_bad_input_is_named():
         SimCCRLELabel((49, 64), simcc_split_ratio=1.5)
     with pytest.raises(UserError, match='sigma is 0'):
         SimCCRLELabel(SIZE, sigma=0)
+    with pytest.raises(UserError, match="sigma is '6'"):
+        SimCCRLELabel(SIZE, sigma='6')
+    with pytest.raises(UserError, match='sigma_y is -1'):
+        SimCCRLELabel(SIZE, sigma=(6, -1))
+    with pytest.raises(UserError, match=r'sigma is \[6\], expected one number, or x and y'):
+        SimCCRLELabel(SIZE, sigma=[6])
+    with pytest.raises(UserError, match='input_size is 192'):
+        SimCCRLELabel(192)
+    with pytest.raises(UserError, match="simcc_split_ratio is '2'"):
+        SimCCRLELabel(SIZE, simcc_split_ratio='2')
     with pytest.raises(TypeError):
         SimCCRLELabel(SIZE, split=2)
     codec = KEYPOINT_CODECS.build({'type': 'rlepose_ext.SimCCRLELabel', 'input_size': [48, 64]})

@@ -234,7 +234,13 @@ def test_mmpose_packs_the_targets():
 @pytest.mark.parametrize(('change', 'message'), [
     ({'input_size': 256}, r'input_size is 256, expected \(width, height\)'),
     ({'heatmap_size': (64, 0)}, r'heatmap_size is \(64, 0\)'),
-    ({'sigma': 0}, 'sigma is 0, expected more than 0'),
+    ({'heatmap_size': ('a', 'b')}, r"heatmap_size is \('a', 'b'\)"),
+    ({'heatmap_size': (32.5, 32)}, r'heatmap_size is \(32\.5, 32\), expected .* whole px'),
+    ({'heatmap_size': ((1, 2), 3)}, r'heatmap_size is \(\(1, 2\), 3\)'),
+    ({'sigma': 0}, 'sigma is 0, expected a number of more than 0'),
+    ({'sigma': '2'}, "sigma is '2', expected a number"),
+    ({'sigma': float('nan')}, 'sigma is nan'),
+    ({'sigma': float('inf')}, 'sigma is inf'),
 ])  # fmt: skip
 def test_bad_sizes_are_named(change, message):
     good = {'input_size': (256, 256), 'heatmap_size': (64, 64), 'sigma': 2}

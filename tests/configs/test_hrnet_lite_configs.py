@@ -176,8 +176,11 @@ def test_bad_sizes_are_named():
         at_input_size(config, (65, 64))
     with pytest.raises(UserError, match=r'expected a config with codec\.input_size'):
         at_input_size(Config({'model': {}}), (64, 64))
-    with pytest.raises(UserError, match='size 64'):
-        at_input_size(config, 64)
+    for size in (64, None, (64,), (0, 0), (-64, -64), (64.0, 64.0), ('a', 'b')):
+        with pytest.raises(UserError, match=rf'expected size to be .* got {re.escape(repr(size))}'):
+            at_input_size(config, size)
+    with pytest.raises(UserError, match=r"expected num_joints .* got '14'"):
+        at_input_size(config, (64, 64), '14')
     with pytest.raises(UserError, match=r'multiples of 16, got \(72, 64\)'):
         MODELS.build(at_input_size(config, (72, 64)).model)
     graph = load('gcn_hrnetlite-classifiers')

@@ -159,6 +159,16 @@ def test_missing_files_are_named_and_left_out(tmp_path, monkeypatch):
             ' "annotations": [{"id": 3, "image_id": 1, "keypoints": [1, 2, 3]}]}',
             'no file_name',
         ),
+        (
+            '{"images": [{"id": 1, "file_name": "a.jpg"}],'
+            ' "annotations": [{"id": 3, "image_id": 1, "keypoints": ["a", 2, 3]}]}',
+            'annotation 3 .* no numbers',
+        ),
+        (
+            '{"images": [{"id": 1, "file_name": "a.jpg"}],'
+            ' "annotations": [{"id": 3, "image_id": 1, "keypoints": [{}, 2, 3]}]}',
+            'annotation 3 .* no numbers',
+        ),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, text, message):

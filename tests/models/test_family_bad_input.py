@@ -78,6 +78,9 @@ def test_token_head(options, named):
 @pytest.mark.parametrize(
     ('options', 'named'),
     [
+        (dict(out_channels=0), 'out_channels'),
+        (dict(out_channels='17'), 'out_channels'),
+        (dict(in_channels=[8]), 'in_channels'),
         (dict(heatmap_size=(16, 16, 3)), 'heatmap_size'),
         (dict(heatmap_size=(0, 0)), 'heatmap_size'),
         (dict(heatmap_size=16), 'heatmap_size'),

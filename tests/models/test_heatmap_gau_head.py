@@ -101,3 +101,12 @@ def test_bad_input_is_named():
         make()((features()[0].transpose(2, 3),))
     with pytest.raises(TypeError):
         make(loss_weight=1)
+
+
+def test_another_joint_count_is_named():
+    head = HeatmapGAUHead(C, 4, MAP, gau=GAU, deconv_out_channels=None, decoder=CODEC).eval()
+    with pytest.raises(UserError, match='heatmaps of the labels has 5 joints, out_channels is 4'):
+        head.loss(features(), samples())
+    views = [features(), features()]
+    with pytest.raises(UserError, match='flip_indices of the metainfo has 5 joints'):
+        head.predict(views, samples(), {'flip_test': True})

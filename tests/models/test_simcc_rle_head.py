@@ -227,7 +227,7 @@ def test_old_state_dict_loads_whole():
 @pytest.mark.parametrize('layout', [{}, {'final_layer': None}, {'legacy_fc_coord': True}])
 def test_initialisation_leaves_the_flow_alone(layout):
     channels = 400
-    args = {**ARGS, 'in_featuremap_size': (20, 20)}
+    args = {**ARGS, 'input_size': (80, 80), 'in_featuremap_size': (20, 20)}
     head = SimCCRLEHead(channels, 17, **{**args, **layout})
     flow = {k: v.clone() for k, v in head.loss_rle.state_dict().items()}
     head.init_weights()

@@ -79,7 +79,7 @@ def test_bad_input_is_named():
         head.predict([features(), features()], data, {'flip_test': True})
     with pytest.raises(UserError, match="branch is 'regression'"):
         head.predict(features(), data, {'branch': 'regression'})
-    with pytest.raises(UserError, match=r'simcc_split_ratio is 3\.0, of the decoder 2\.0'):
+    with pytest.raises(UserError, match=r'simcc_split_ratio is 3\.0, that of the decoder is 2\.0'):
         make(simcc_split_ratio=3.0)
     with pytest.raises(UserError, match='input_size'):
         make(decoder={**CODEC, 'input_size': (64, 48)})
@@ -87,6 +87,35 @@ def test_bad_input_is_named():
         make(rle_weight=-1)
     with pytest.raises(TypeError):
         make(weights=(1, 1))
+
+
+@pytest.mark.parametrize(('options', 'named'), [
+    ({'in_featuremap_size': (0, 0)}, r'in_featuremap_size to be \(width, height\).* got \(0, 0\)'),
+    ({'in_featuremap_size': (8, 8)}, r'in_featuremap_size \(8, 8\) does not fit .*\(48, 64\)'),
+    ({'in_featuremap_size': 8}, 'in_featuremap_size'),
+    ({'input_size': ('a', 'b')}, "input_size .* got \\('a', 'b'\\)"),
+    ({'rle_weight': float('nan')}, 'rle_weight .* got nan'),
+    ({'rle_weight': float('inf')}, 'rle_weight .* got inf'),
+    ({'rle_weight': '0.01'}, "rle_weight .* got '0.01'"),
+    ({'simcc_weight': None}, 'simcc_weight .* got None'),
+    ({'simcc_split_ratio': '2'}, "simcc_split_ratio .* got '2'"),
+    ({'decoder': {'type': 'SimCCLabel', 'input_size': SIZE}}, 'a SimCCLabel, .*SimCCRLELabel'),
+    ({'decoder': {'type': 'RegressionLabel', 'input_size': SIZE}}, 'RegressionLabel, .* no simcc_'),
+])  # fmt: skip
+def test_bad_options_are_named_when_it_is_built(options, named):
+    with pytest.raises(UserError, match=named):
+        make(**options)
+
+
+@pytest.mark.parametrize(('channels', 'joints'), [(C, 0), (C, '17'), ('12', K), ([4, 1.5], K)])
+def test_counts_that_are_none(channels, joints):
+    with pytest.raises(UserError, match='_channels to be a whole number of at least 1'):
+        SimCCRLEHead(channels, joints, **ARGS)
+
+
+def test_a_map_of_a_crop_that_is_no_multiple_of_the_stride():
+    """Convolutions round up: 72 x 96 px at stride 32 are 3 x 3."""
+    SimCCRLEHead(C, K, input_size=(72, 96), in_featuremap_size=(3, 3), deconv_out_channels=None)
 
 
 def test_labels_with_another_joint_count():

@@ -311,6 +311,36 @@ def test_bad_input_is_named():
     make(decoder=CODEC | {'sigma': 4}, offside_loss=LOSS | {'alpha': 3.0})
     with pytest.raises(TypeError):
         SKPSHead(C, K, deconv_out_channels=(8,))
+    msra = {'type': 'MSRAHeatmap', 'input_size': INPUT, 'heatmap_size': MAP, 'sigma': 2}
+    with pytest.raises(UserError, match='a MSRAHeatmap, which takes no offset maps'):
+        make(decoder=msra)
+    for channels, joints in ((C, 0), (C, '68'), ('12', K), ([4, None], K)):
+        with pytest.raises(UserError, match='_channels to be a whole number of at least 1'):
+            SKPSHead(channels, joints)
+    with pytest.raises(UserError, match=r"conv_kernel_sizes .* got '3'"):
+        make(conv_kernel_sizes=('3',))
+
+
+@pytest.mark.parametrize('layer', [
+    {'kernel_size': 3},
+    {'kernel_size': (3, 1), 'padding': 1},
+    {'kernel_size': 2, 'padding': 1},
+    {'kernel_size': 3, 'padding': 1, 'stride': 2},
+    {'kernel_size': 3, 'padding': 1, 'dilation': 2},
+    {'kernel_size': 3, 'padding': 'valid'},
+])  # fmt: skip
+def test_a_last_layer_that_changes_the_size_of_the_maps(layer):
+    with pytest.raises(UserError, match=r'final_layer has kernel_size .* size of its input'):
+        make(final_layer=layer)
+
+
+@pytest.mark.parametrize('layer', [
+    {'padding': 'valid'},
+    {'kernel_size': 3, 'padding': 'same'},
+    {'kernel_size': (3, 1), 'padding': (2, 0), 'dilation': 2},
+])  # fmt: skip
+def test_a_last_layer_that_keeps_it(layer):
+    assert make(final_layer=layer)(features())[0].shape == (3, K, MAP[1], MAP[0])
     with pytest.raises(RuntimeError, match='decoder'):
         SKPSHead(C, K).predict(features(), samples())
 

@@ -17,11 +17,11 @@ sqrt(s))^2``. A wrong-side peak can so be suppressed by the maps of the neighbou
 from collections.abc import Sequence
 from typing import Any
 
-from mmpose.models.heads import HeatmapHead
 from mmpose.models.utils.rtmcc_block import RTMCCBlock
 from torch import Tensor
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.models.heads.counted_heatmap_head import CountedHeatmapHead
 from rlepose_ext.models.heads.graph_query import check_map
 from rlepose_ext.models.layers.build import check_options
 from rlepose_ext.models.layers.checks import check_choice, check_counts, check_size
@@ -31,7 +31,7 @@ GAU_OPTIONS = ('expansion_dim', 's', 'dropout_rate', 'drop_path', 'act_fn', 'use
 
 
 @MODELS.register_module()
-class HeatmapGAUHead(HeatmapHead):
+class HeatmapGAUHead(CountedHeatmapHead):
     """MMPose's ``HeatmapHead`` with a gated attention unit behind it.
 
     ``hw (2 e + s) + e hw`` weights in matrices, 2 s scales, 2 s offsets, hw residual factors
@@ -49,7 +49,8 @@ class HeatmapGAUHead(HeatmapHead):
             backbone of stride 4, ``loss``, ``decoder``, ...
 
     Raises:
-        UserError: an unknown option, or heatmaps of another size than the codec's.
+        UserError: an unknown option, heatmaps of another size than the codec's, labels or flip
+            pairs of another joint count.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class HeatmapGAUHead(HeatmapHead):
         gau: dict | None = None,
         **options: Any,
     ) -> None:
+        check_counts('HeatmapGAUHead', in_channels=in_channels, out_channels=out_channels)
         check_size('HeatmapGAUHead', heatmap_size=heatmap_size)
         super().__init__(in_channels, out_channels, **options)
         self.heatmap_size = tuple(heatmap_size)

@@ -20,6 +20,7 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.sigma_field import add_sigma
+from rlepose_ext.models.layers.checks import check_counts
 from rlepose_ext.models.losses.rle_functional import absurd_labels
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
@@ -101,7 +102,8 @@ class RLEHead(BaseHead):
             labels x / W and let the bias start at 0.5, the middle again.
 
     Raises:
-        UserError: features are not pooled, labels or flip pairs have another joint count.
+        UserError: in_channels or num_joints are no counts, features are not pooled, labels or
+            flip pairs have another joint count.
     """
 
     _version = 2
@@ -116,10 +118,12 @@ class RLEHead(BaseHead):
         split: bool = False,
         norm_linear: bool = False,
     ) -> None:
+        channels = in_channels[-1] if isinstance(in_channels, Sequence) else in_channels
+        check_counts('RLEHead', in_channels=channels, num_joints=num_joints)
         self.split = split or norm_linear
         self.norm_linear = norm_linear
         super().__init__(self.default_init_cfg if init_cfg is None else init_cfg)
-        self.in_channels = in_channels if isinstance(in_channels, int) else in_channels[-1]
+        self.in_channels = channels
         self.num_joints = num_joints
         self.loss_module = MODELS.build(
             loss or {'type': 'rlepose_ext.RLELoss', 'use_target_weight': True}

@@ -12,17 +12,14 @@ The squared error of a sigmoid has the gradient 2 (h - t) h (1 - h) with respect
 on both flat ends, and a head that starts at h = 1/2 first learns that maps are mostly empty.
 """
 
-from typing import Any
-
-from mmpose.models.heads import HeatmapHead
 from torch import Tensor
 
-from rlepose_ext.models.heads.joint_count import check_joint_count
+from rlepose_ext.models.heads.counted_heatmap_head import CountedHeatmapHead
 from rlepose_ext.registry import MODELS
 
 
 @MODELS.register_module()
-class SigmoidHeatmapHead(HeatmapHead):
+class SigmoidHeatmapHead(CountedHeatmapHead):
     """MMPose's ``HeatmapHead`` with activated maps; arguments, loss and log names are MMPose's.
 
     The loss, prediction and export all take :meth:`forward`, the one place with the sigmoid. So
@@ -39,23 +36,3 @@ class SigmoidHeatmapHead(HeatmapHead):
     def activate(self, outputs: Tensor) -> Tensor:
         """What the decoder and an exported model take: the maps as :meth:`forward` gives them."""
         return outputs
-
-    def predict(self, feats: Any, batch_data_samples: list, test_cfg: dict | None = None) -> Any:
-        """As MMPose's; the flip test averages the activated maps."""
-        test_cfg = test_cfg or {}
-        if test_cfg.get('flip_test', False):
-            pairs = batch_data_samples[0].metainfo['flip_indices']
-            check_joint_count(self, 'out_channels', 'flip_indices of the metainfo', len(pairs))
-        return super().predict(feats, batch_data_samples, test_cfg)
-
-    def loss(
-        self, feats: tuple[Tensor, ...], batch_data_samples: list, train_cfg: dict | None = None
-    ) -> dict[str, Tensor]:
-        """As MMPose's: ``loss_kpt`` between activated maps and labels, ``acc_pose``.
-
-        Raises:
-            UserError: the labels have another number of joints.
-        """
-        count = batch_data_samples[0].gt_fields.heatmaps.shape[0]
-        check_joint_count(self, 'out_channels', 'heatmaps of the labels', count)
-        return super().loss(feats, batch_data_samples, train_cfg or {})

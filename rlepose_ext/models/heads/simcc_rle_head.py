@@ -27,7 +27,6 @@ w_rle, 0.01, and prediction from the peak of p.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.structures import PixelData
 from mmpose.codecs.utils import get_simcc_normalized
@@ -37,11 +36,14 @@ from mmpose.models.utils.tta import flip_vectors
 from mmpose.utils.tensor_utils import to_numpy
 from torch import Tensor, nn
 
+from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.sigma_field import add_sigma
+from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
 from rlepose_ext.models.heads.simcc_rle_functional import drop_bad_rows, soft_argmax
+from rlepose_ext.models.layers.checks import check_counts, check_factors, check_positive
 from rlepose_ext.registry import MODELS
 
 BRANCHES = ('simcc', 'rle')
@@ -78,8 +80,8 @@ class SimCCRLEHead(SimCCHead):
         simcc: further arguments of ``SimCCHead`` (``deconv_out_channels``, ``decoder``, ...).
 
     Raises:
-        UserError: negative weights, a codec of another size, a feature map of another size,
-            labels of another codec, another joint count.
+        UserError: options that are no numbers of their kind, negative weights, another codec or
+            one of another size, a feature map of another size, another joint count.
     """
 
     def __init__(
@@ -97,12 +99,11 @@ class SimCCRLEHead(SimCCHead):
         init_cfg: dict | list[dict] | None = None,
         **simcc: Any,
     ) -> None:
-        if min(simcc_weight, rle_weight) < 0:
-            raise UserError(
-                'SimCCRLEHead: expected simcc_weight and rle_weight of 0 or more, got '
-                f'{simcc_weight} and {rle_weight}.'
-            )
-        channels = in_channels if isinstance(in_channels, int) else in_channels[-1]
+        channels = in_channels[-1] if isinstance(in_channels, Sequence) else in_channels
+        check_counts('SimCCRLEHead', in_channels=channels, out_channels=out_channels)
+        check_positive('SimCCRLEHead', simcc_split_ratio=simcc_split_ratio)
+        check_sizes('SimCCRLEHead', input_size, in_featuremap_size)
+        check_factors('SimCCRLEHead', simcc_weight=simcc_weight, rle_weight=rle_weight)
         super().__init__(
             channels,
             out_channels,
@@ -123,7 +124,12 @@ class SimCCRLEHead(SimCCHead):
             self.fc_coord = nn.Linear(channels, 2 * out_channels).requires_grad_(False)
         if init_cfg is None:
             self.init_cfg = self._init_by_name()
-        self._check_decoder()
+        check_codec(self)
+        if self.decoder is not None and not isinstance(self.decoder, SimCCRLELabel):
+            raise UserError(
+                f'SimCCRLEHead: the decoder is a {type(self.decoder).__name__}, which reads one of '
+                "the two branches. Expected decoder=dict(type='rlepose_ext.SimCCRLELabel', ...)."
+            )
 
     def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """Compute logits of bins and of sigma.
@@ -287,12 +293,3 @@ class SimCCRLEHead(SimCCHead):
         for pose, pose_x, pose_y in zip(poses, to_numpy(x), to_numpy(y), strict=True):
             pose.keypoint_x_labels, pose.keypoint_y_labels = pose_x[None], pose_y[None]
         return poses, [PixelData(heatmaps=maps) for maps in y[..., None] * x[..., None, :]]
-
-    def _check_decoder(self) -> None:
-        for name in ('input_size', 'simcc_split_ratio'):
-            ours, theirs = getattr(self, name), getattr(self.decoder, name, None)
-            if theirs is not None and not np.array_equal(ours, theirs):
-                raise UserError(
-                    f'SimCCRLEHead: {name} is {ours}, of the decoder {theirs}. Write '
-                    f"{name}=codec['{name}'] in the head and decoder=codec."
-                )

@@ -21,6 +21,7 @@ from rlepose_ext.codecs.skps_heatmap import read_peaks
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_points, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
+from rlepose_ext.models.layers.checks import check_counts
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # A joint is right, for the log, if it is this near its label, in sizes of the map.
@@ -67,23 +68,27 @@ class SKPSHead(BaseHead):
         decoder: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
+        channels = in_channels[-1] if isinstance(in_channels, Sequence) else in_channels
+        check_counts('SKPSHead', in_channels=channels, out_channels=out_channels)
         super().__init__(self.default_init_cfg if init_cfg is None else init_cfg)
-        self.in_channels = in_channels if isinstance(in_channels, int) else in_channels[-1]
+        self.in_channels = channels
         self.out_channels = out_channels
         loss = {'type': 'rlepose_ext.AdaptiveWingLoss', 'use_target_weight': True}
         self.heatmap_loss = MODELS.build(heatmap_loss or loss)
         self.offside_loss = MODELS.build(offside_loss or loss)
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
+        self._check_decoder()
         self._check_sigma()
 
         widths, kernels = list(conv_out_channels or ()), list(conv_kernel_sizes or ())
+        for width, kernel in zip(widths, kernels, strict=False):
+            check_counts('SKPSHead', conv_out_channels=width, conv_kernel_sizes=kernel)
         if len(widths) != len(kernels) or not all(kernel % 2 for kernel in kernels):
             raise UserError(
                 f'SKPSHead: conv_out_channels {widths} and conv_kernel_sizes {kernels} must have '
                 'the same length, and kernel sizes must be odd, so that maps keep their size.'
             )
         layers: list[nn.Module] = []
-        channels = self.in_channels
         for width, kernel in zip(widths, kernels, strict=True):
             layers += [
                 nn.Conv2d(channels, width, kernel, padding=kernel // 2),
@@ -95,6 +100,7 @@ class SKPSHead(BaseHead):
         self.final_layer = nn.Conv2d(
             channels, 3 * out_channels, **{'kernel_size': 1, **(final_layer or {})}
         )
+        self._check_final_layer()
 
     @property
     def default_init_cfg(self) -> list[dict]:
@@ -211,6 +217,27 @@ class SKPSHead(BaseHead):
             pred, label = (heatmap, offset), (heatmap_label, offset_label)
             losses['acc_pose'] = _accuracy(pred, label, weights)
         return losses
+
+    def _check_decoder(self) -> None:
+        """A codec of heatmaps alone trains, and fails at the first validation."""
+        fields = getattr(self.decoder, 'field_mapping_table', {})
+        if self.decoder is not None and 'displacements' not in fields:
+            raise UserError(
+                f'SKPSHead: the decoder is a {type(self.decoder).__name__}, which takes no offset '
+                "maps. Expected decoder=dict(type='rlepose_ext.SKPSHeatmap', ...)."
+            )
+
+    def _check_final_layer(self) -> None:
+        """The last convolution must give maps of the size of its input."""
+        conv = self.final_layer
+        padding = (0, 0) if conv.padding == 'valid' else conv.padding
+        axes = zip(conv.kernel_size, conv.stride, padding, conv.dilation, strict=False)
+        if padding != 'same' and any(s != 1 or 2 * p != d * (k - 1) for k, s, p, d in axes):
+            raise UserError(
+                f'SKPSHead: final_layer has kernel_size {conv.kernel_size}, stride {conv.stride}, '
+                f'padding {conv.padding}; expected maps of the size of its input: an odd '
+                'kernel_size, stride 1 and padding=kernel_size // 2.'
+            )
 
     def _check_sigma(self) -> None:
         """The largest weighted offset label must stay below alpha, see the loss."""

@@ -28,13 +28,13 @@ blocks and their equations.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from mmpose.models.heads import SimCCHead
 from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.graph_query import GraphQuery, check_map
 from rlepose_ext.models.heads.joint_count import check_joint_count
+from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
 from rlepose_ext.models.layers.build import (
     SKELETONS,
     build_embed,
@@ -43,12 +43,7 @@ from rlepose_ext.models.layers.build import (
     check_options,
     skeleton_graph,
 )
-from rlepose_ext.models.layers.checks import (
-    check_choice,
-    check_counts,
-    check_positive,
-    check_size,
-)
+from rlepose_ext.models.layers.checks import check_choice, check_counts, check_positive
 from rlepose_ext.models.layers.coord_attention import CoordAttention
 from rlepose_ext.registry import MODELS
 
@@ -109,7 +104,7 @@ class TokenSimCCHead(SimCCHead):
     ) -> None:
         check_counts('TokenSimCCHead', in_channels=in_channels, out_channels=out_channels)
         check_positive('TokenSimCCHead', simcc_split_ratio=simcc_split_ratio)
-        check_sizes(input_size, in_featuremap_size)
+        check_sizes('TokenSimCCHead', input_size, in_featuremap_size)
         if isinstance(skeleton, str):
             check_choice('TokenSimCCHead', 'skeleton', skeleton, SKELETONS)
         self._linear_classifiers = classifiers is None
@@ -124,7 +119,7 @@ class TokenSimCCHead(SimCCHead):
             decoder=decoder,
             init_cfg=init_cfg,
         )
-        self._check_decoder()
+        check_codec(self)
         joints, area = out_channels, in_featuremap_size[0] * in_featuremap_size[1]
         bins = self.mlp_head_x.out_features, self.mlp_head_y.out_features
         if gau is None and (query is not None or gcn_parallel is not None):
@@ -233,40 +228,3 @@ class TokenSimCCHead(SimCCHead):
         labels = batch_data_samples[0].gt_instance_labels.keypoint_x_labels
         check_joint_count(self, 'out_channels', 'keypoint_x_labels', labels.shape[1])
         return super().loss(feats, batch_data_samples, train_cfg or {})
-
-    def _check_decoder(self) -> None:
-        if self.decoder is None:
-            return
-        for name in ('input_size', 'simcc_split_ratio'):
-            ours, codecs = getattr(self, name), getattr(self.decoder, name, None)
-            if codecs is None:
-                raise UserError(
-                    f'TokenSimCCHead: the decoder is a {type(self.decoder).__name__}, which has no '
-                    f"{name}. Expected a codec of SimCC: dict(type='SimCCLabel', ...)."
-                )
-            if not np.array_equal(ours, codecs):
-                raise UserError(
-                    f'TokenSimCCHead: {name} is {ours}, that of the decoder is {codecs}. Type it '
-                    f"once, in codec = dict(...), and pass codec['{name}'] to the head."
-                )
-
-
-def check_sizes(input_size: Sequence[int], map_size: Sequence[int]) -> None:
-    """Refuse sizes that no backbone could have between its input and its output.
-
-    Args:
-        input_size: width and height, input px.
-        map_size: width and height, heatmap px.
-
-    Raises:
-        UserError: not a pair each, or the input is not the same whole number of times
-            larger than the map in both directions.
-    """
-    check_size('TokenSimCCHead', input_size=input_size, in_featuremap_size=map_size)
-    (w, h), (map_w, map_h) = input_size, map_size
-    if w % map_w or h % map_h or w // map_w != h // map_h:
-        raise UserError(
-            f'TokenSimCCHead: in_featuremap_size {tuple(map_size)} does not fit input_size '
-            f'{tuple(input_size)}. Expected (width, height) each, the input the same whole number '
-            'of times larger on both axes: (48, 64) for (192, 256) behind HRNet.'
-        )

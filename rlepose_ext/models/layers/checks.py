@@ -49,6 +49,14 @@ def check_positive(where: str, **values: Any) -> None:
             raise UserError(f'{where}: expected {name} to be a number above 0, got {value!r}.')
 
 
+def check_factors(where: str, **values: Any) -> None:
+    """Refuse what is no finite number of 0 or more. Arguments as above."""
+    for name, value in values.items():
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise UserError(f'{where}: expected {name} to be a number of 0 or more, got {value!r}.')
+
+
 def check_rates(where: str, **values: Any) -> None:
     """Refuse what is no probability, a number from 0 to 1. Arguments as above."""
     for name, value in values.items():
