@@ -132,17 +132,27 @@ class Bench:
         return load_file(path)['meta']['iter'] if path else 0
 
     def full_disk(self) -> dict[str, Any]:
-        """A disk that takes no more in half of the epochs."""
-        epochs = sorted(self.draws.sample(range(EPOCHS - 1), EPOCHS // 2))
-        self.finish('disk', full_epochs=epochs)
+        """A disk that takes no more in half of the epochs, among them the last one.
+
+        The training then fails at its end, and goes on once there is room.
+        """
+        earlier = self.draws.sample(range(EPOCHS - 1), EPOCHS // 2 - 1)
+        epochs = sorted([*earlier, EPOCHS - 1])
+        status = self.life('disk', full_epochs=epochs).end()
         output = (self.folder / 'disk' / 'output.txt').read_text()
+        if status == 0 or 'expected its last checkpoint on the disk' not in output:
+            raise RuntimeError(f'disk: exit status {status}\n{output[-3000:]}')
+        again = EPOCHS * BATCHES - self._kept('disk')
+        self.finish('disk')
         return self.result(
             ['disk'],
             'disk',
-            'no room for checkpoints and logs in an epoch',
+            'no room for checkpoints and logs in an epoch, the last one among them',
             len(epochs),
-            failed_saves=output.count('was NOT saved'),
+            failed_saves=output.count('The checkpoints before it are kept'),
             warnings_of_logs=output.count('cannot write'),
+            iterations=EPOCHS * BATCHES,
+            iterations_again=again,
         )
 
     def torn_files(self, times: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ boxes = 'data/coco/person_detection_results/COCO_val2017_detections_AP_H_56_pers
 val_dataloader = dict(dataset=dict(bbox_file=boxes))
 test_dataloader = val_dataloader
 custom_hooks = [
+    dict(type='SyncBuffersHook'),
     _base_.custom_hooks[0],
     dict(
         type='rlepose_ext.PipelineSwitchHook',

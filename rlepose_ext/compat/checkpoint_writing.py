@@ -8,7 +8,8 @@ the disk is full; and resumes from whatever ``last_checkpoint`` names, torn or n
 With it a file appears whole or not at all (:mod:`rlepose_ext.engine.checkpoint_files`),
 deletions wait until the new file has been read back, a failed save is an error in the log
 and the training goes on, and ``--resume`` takes the newest checkpoint whose checksums are
-right. Can go when mmengine does the same.
+right. What the last save could not write is tried again when the training is done; if that
+fails too, the run ends with an error. Can go when mmengine does the same.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ from rlepose_ext.engine.checkpoint_files import (
     seal,
     write_atomically,
 )
+from rlepose_ext.errors import UserError
+
+# Methods of CheckpointHook
+_REGULAR, _BEST = '_save_checkpoint_with_step', '_save_best_checkpoint'
 
 
 class _Later:
@@ -90,21 +95,30 @@ def _patch_checkpoint(module: ModuleType) -> None:
 
 def _patch_hook(module: ModuleType) -> None:
     hook = module.CheckpointHook
-    hook._save_checkpoint_with_step = _careful(hook._save_checkpoint_with_step)
-    hook._save_best_checkpoint = _careful(hook._save_best_checkpoint)
-    before_train = hook.before_train
+    for name in (_REGULAR, _BEST):
+        setattr(hook, name, _careful(getattr(hook, name)))
+    before_train, after_train = hook.before_train, hook.after_train
 
     @functools.wraps(before_train)
     def clean_then_begin(self, runner):
         before_train(self, runner)
+        # What failed when it was last tried: name of the method, file and reason, arguments.
+        self.unsaved = {}
         if runner.rank == 0 and os.path.isdir(self.out_dir):
             remove_leftovers(self.out_dir)
 
+    @functools.wraps(after_train)
+    def save_then_end(self, runner):
+        _save_again(self, runner)
+        after_train(self, runner)
+
     hook.before_train = clean_then_begin
+    hook.after_train = save_then_end
 
 
 def _careful(upstream: Callable) -> Callable:
     """Let a saving method delete at its end, and survive a disk that takes no more."""
+    name = upstream.__name__
 
     @functools.wraps(upstream)
     def save(self, runner, *args, **kwargs):
@@ -117,16 +131,48 @@ def _careful(upstream: Callable) -> Callable:
             upstream(self, runner, *args, **kwargs)
         except OSError as error:
             memory.restore()
+            file = error.filename or f'a file in {self.out_dir}'
+            problem = f'{file} was NOT saved: {error.strerror or error}.'
+            self.unsaved[name] = (problem, args)
             runner.logger.error(
-                f'{error.filename or self.out_dir} was NOT saved: {error.strerror or error}. '
-                'Training goes on, and the checkpoints before it are kept. Free space on that disk.'
+                f'{problem} The checkpoints before it are kept, and training goes on to its end. '
+                'Free space on that disk.'
             )
         else:
+            self.unsaved.pop(name, None)
             later.delete()
         finally:
             self.file_backend = backend
 
     return save
+
+
+def _save_again(hook: Any, runner: Any) -> None:
+    """Save what the last save before the end of a training could not.
+
+    Saving asks all processes for their state, but only the first one knows of a failure.
+
+    Raises:
+        UserError: the last regular checkpoint fails again. The best one, if it is of this
+            validation, has the same weights, so that it alone is no reason.
+    """
+    from mmengine.dist import broadcast_object_list
+
+    missing = [hook.unsaved]
+    broadcast_object_list(missing)
+    if _REGULAR in missing[0]:
+        # of now: with save_last=False the one that failed may have been of an earlier epoch
+        meta = {'epoch': runner.epoch, 'iter': runner.iter}
+        hook._save_checkpoint_with_step(runner, meta['epoch' if hook.by_epoch else 'iter'], meta)
+    if _BEST in missing[0]:
+        hook._save_best_checkpoint(runner, *missing[0][_BEST][1])
+    if _REGULAR in hook.unsaved:
+        last = latest_whole(runner.work_dir, warn=lambda text: None)
+        raise UserError(
+            'the training is done, but expected its last checkpoint on the disk: '
+            f'{hook.unsaved[_REGULAR][0]} Free space there and start again with --resume: '
+            f'it goes on from {last or "the start, as there is no checkpoint"}.'
+        )
 
 
 class _Memory:

@@ -67,8 +67,8 @@ def write_atomically(data: bytes | memoryview, path: str | os.PathLike) -> None:
         path: the file; its folder is made.
 
     Raises:
-        OSError: it cannot be written, as on a full disk, or read back as it was written.
-            What was half written is removed.
+        OSError: it cannot be written, as on a full disk, or read back as it was written;
+            its ``filename`` is ``path``. What was half written is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +81,15 @@ def write_atomically(data: bytes | memoryview, path: str | os.PathLike) -> None:
         with partial.open('rb') as stream:
             written = _sha256(stream, len(data) + 1)
         if written != hashlib.sha256(data).hexdigest():
-            raise OSError(errno.EIO, 'what was read back is not what was written', str(partial))
+            raise OSError(errno.EIO, 'what was read back is not what was written')
         os.replace(partial, path)
-    except BaseException:
+        _sync_folder(path.parent)
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            # write and fsync name no file, open and replace the temporary one
+            error.filename, error.filename2 = str(path), None
         raise
-    _sync_folder(path.parent)
 
 
 def damage(path: str | os.PathLike) -> str | None:

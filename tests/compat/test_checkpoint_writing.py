@@ -1,9 +1,10 @@
 """Saving through mmengine's Runner: nothing good is deleted early, a full disk stops nothing."""
 
-import errno
+import resource
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
@@ -11,7 +12,9 @@ from torch.utils.data import DataLoader
 
 from rlepose_ext.engine import checkpoint_files
 from rlepose_ext.engine.checkpoint_files import damage
+from rlepose_ext.errors import UserError
 
+ROOM = 500_000  # bytes of a file on a full disk
 SCORES = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.6}
 
 
@@ -19,6 +22,8 @@ class Model(nn.Module):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(2, 1)
+        # larger than any log
+        self.register_buffer('ballast', torch.zeros(2 * ROOM // 4))
 
     def train_step(self, data, optim_wrapper):
         loss = self.layer(data).mean()
@@ -60,19 +65,26 @@ def files(folder):
     return sorted(path.name for path in folder.glob('*.pth'))
 
 
+def at(moment, function):
+    """A hook that calls ``function(runner)`` at a moment, before all other hooks."""
+
+    class At(Hook):
+        priority = 'HIGHEST'
+
+    setattr(At, moment, lambda self, runner, **kwargs: function(runner))
+    return At()
+
+
 @pytest.fixture
-def full_disk(monkeypatch):
-    """A function that fills the disk: writing fails from then on, until it frees it."""
-    replace = checkpoint_files.os.replace
-    state = {'full': False}
+def full_disk():
+    """A function that fills the disk: no checkpoint fits from then on, until it frees it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def checked(source, target):
-        if state['full']:
-            raise OSError(errno.ENOSPC, 'No space left on device', str(target))
-        replace(source, target)
+    def fill(full):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM if full else soft, hard))
 
-    monkeypatch.setattr(checkpoint_files.os, 'replace', checked)
-    return lambda full: state.update(full=full)
+    yield fill
+    fill(False)
 
 
 def test_saved_files_are_sealed(tmp_path):
@@ -120,26 +132,58 @@ def test_the_same_best_twice_stays(tmp_path):
 def test_full_disk_fails_the_save_and_not_the_run(tmp_path, full_disk, capsys):
     run = runner(tmp_path, save_best='score', rule='greater', max_keep_ckpts=2)
 
-    def fill(epoch):
-        full_disk(epoch in (3, 4))
-
-    run.register_hook(_at_epoch(fill))
+    run.register_hook(at('before_train_epoch', lambda run: full_disk(run.epoch in (2, 3))))
     run.train()
     assert files(tmp_path) == ['best_score_epoch_5.pth', 'epoch_2.pth', 'epoch_5.pth']
     assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'epoch_5.pth')
     errors = [line for line in capsys.readouterr().out.splitlines() if 'ERROR' in line]
     assert len(errors) == 2
-    assert 'epoch_3.pth was NOT saved: No space left on device' in errors[0]
+    assert f'{tmp_path / "epoch_3.pth"} was NOT saved: File too large' in errors[0]
 
 
-def _at_epoch(function):
-    from mmengine.hooks import Hook
+def test_the_last_save_is_tried_again_at_the_end(tmp_path, full_disk, capsys):
+    """Regular and best one; there is room again once the training is done."""
+    run = runner(tmp_path, save_best='score', rule='greater', max_keep_ckpts=2)
+    run.register_hook(at('before_train_epoch', lambda run: full_disk(run.epoch == 4)))
+    run.register_hook(at('after_train', lambda run: full_disk(False)))
+    run.train()
+    assert files(tmp_path) == ['best_score_epoch_5.pth', 'epoch_4.pth', 'epoch_5.pth']
+    assert capsys.readouterr().out.count('was NOT saved') == 2
+    saved = torch.load(tmp_path / 'epoch_5.pth', weights_only=False)
+    assert (saved['meta']['epoch'], saved['meta']['iter']) == (5, 10)
+    assert saved['message_hub']['runtime_info']['best_score'] == SCORES[5]
 
-    class AtEpoch(Hook):
-        def before_train_epoch(self, runner):
-            function(runner.epoch + 1)
 
-    return AtEpoch()
+def test_by_iterations_too(tmp_path, full_disk):
+    run = runner(tmp_path, epochs=2, by_epoch=False)
+    run.register_hook(at('after_train_iter', lambda run: full_disk(run.iter == 3)))
+    run.register_hook(at('after_train', lambda run: full_disk(False)))
+    run.train()
+    assert files(tmp_path) == [f'iter_{n}.pth' for n in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ('full_from', 'goes_on'), [(4, 'epoch_3.pth.'), (1, 'the start, as there is no checkpoint.')]
+)
+def test_without_its_last_checkpoint_a_run_fails(tmp_path, full_disk, full_from, goes_on):
+    run = runner(tmp_path, save_best='score', rule='greater')
+    run.register_hook(at('before_train_epoch', lambda run: full_disk(run.epoch + 1 >= full_from)))
+    with pytest.raises(UserError) as error:
+        run.train()
+    assert run.epoch == 5, 'the training went on to its end'
+    expected = f'on the disk: {tmp_path / "epoch_5.pth"} was NOT saved: File too large. Free space'
+    assert expected in str(error.value)
+    assert str(error.value).endswith(goes_on)
+    full_disk(False)
+    runner(tmp_path, resume=True).train()
+    assert 'epoch_5.pth' in files(tmp_path)
+
+
+def test_a_best_one_with_the_weights_of_the_last_is_no_reason_to_fail(tmp_path, full_disk):
+    run = runner(tmp_path, save_best='score', rule='greater')
+    run.register_hook(at('before_val_epoch', lambda run: full_disk(run.epoch == 5)))
+    run.train()
+    assert files(tmp_path) == ['best_score_epoch_2.pth', *(f'epoch_{n}.pth' for n in range(1, 6))]
 
 
 def test_resume_skips_a_torn_checkpoint(tmp_path, capsys):

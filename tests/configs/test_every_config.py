@@ -147,6 +147,11 @@ def test_everything_in_it_can_be_found(path):
             assert METRICS.get(metric.type) is not None, metric.type
 
 
+@each(EVERY)
+def test_processes_agree_on_batch_norm_statistics(path):
+    assert 'SyncBuffersHook' in [hook.type for hook in Config.fromfile(path).custom_hooks]
+
+
 @each([path for path in EVERY if path.parent.name != 'quickstart'])
 def test_one_variable_moves_all_data(path, monkeypatch):
     monkeypatch.setenv('RLEPOSE_DATA', '/elsewhere/data')

@@ -93,6 +93,7 @@ CHANGES = {
         'test_dataloader.dataset.bbox_file',
         'custom_hooks',
     },
+    'yoloxpose/yoloxpose_cspdarknet-s_8xb32-300e_coco-640x640': {'custom_hooks'},
 }
 each = pytest.mark.parametrize('leaf', LEAVES)
 # Variables of a leaf: MMEngine reads none of them.
@@ -192,10 +193,18 @@ def test_quoted_figures_and_weights_are_mmposes():
         assert entry['Metadata']['Weights License'] == 'Apache-2.0'
 
 
+def test_yoloxpose_has_the_same_hooks_but_one():
+    name = 'yoloxpose/yoloxpose_cspdarknet-s_8xb32-300e_coco-640x640'
+    mine = plain(load(name).custom_hooks)
+    theirs = plain(Config.fromfile(STOCK / f'{LEAVES[name][0]}.py').custom_hooks)
+    assert theirs[1]['type'] == 'SyncNormHook'
+    assert mine == [theirs[0], {'type': 'SyncBuffersHook'}, theirs[2]]
+
+
 def test_rtmpose_has_the_same_augmentation_without_albumentations():
     config = load('rtmpose/rtmpose_cspnext-m_8xb256-420e_coco-256x192')
     first = config.train_dataloader.dataset.pipeline
-    ema, switch = config.custom_hooks
+    _, ema, switch = config.custom_hooks
     assert ema.type == 'EMAHook'
     assert (switch.type, switch.switch_epoch) == ('rlepose_ext.PipelineSwitchHook', 390)
     for pipeline, prob, rotation in ((first, 1.0, 80), (switch.switch_pipeline, 0.5, 60)):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 
 import pytest
 import torch
@@ -38,6 +39,23 @@ def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch, step):
     monkeypatch.setattr(checkpoint_files.os, step, full)
     with pytest.raises(OSError, match='No space'):
         write_atomically(b'new', path)
+    assert path.read_bytes() == b'old'
+    assert os.listdir(tmp_path) == ['a.pth']
+
+
+def test_a_file_too_large_for_the_disk_is_named(tmp_path):
+    """By a real limit: what writing raises knows no file."""
+    path = tmp_path / 'a.pth'
+    write_atomically(b'old', path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match='File too large') as error:
+            write_atomically(bytes(101), path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.errno == errno.EFBIG
+    assert error.value.filename == str(path)
     assert path.read_bytes() == b'old'
     assert os.listdir(tmp_path) == ['a.pth']
 

@@ -1,5 +1,6 @@
 """A training that depends on every random generator, for tests of stopping and resuming."""
 
+import errno
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseModel
 from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 from mmengine.runner import Runner
@@ -171,14 +172,29 @@ runner.count = 0
 Runner._log_env = lambda self, env_cfg: None
 
 
-def train(folder, stop_at=None, stop_rank=0, send=signal.SIGTERM, **arguments):
-    """A training in a process of its own, which may send itself a signal."""
+def train(folder, stop_at=None, stop_rank=0, send=signal.SIGTERM, full_from=None, **arguments):
+    """A training in a process of its own, which may send itself a signal.
+
+    From iteration ``full_from`` on nothing can be saved, until the training is done.
+    """
     run = runner(Path(folder), **arguments)
     if stop_at is not None and run.rank == stop_rank:
         run.register_hook(At(*stop_at, lambda: os.kill(os.getpid(), send)))
+    if full_from is not None:
+        replace = os.replace
+        run.register_hook(At('before_train_epoch', full_from, lambda: setattr(os, 'replace', full)))
+        run.register_hook(At('after_train', run.max_iters, lambda: setattr(os, 'replace', replace)))
     run.train()
     model = run.model.module if run.distributed else run.model
     (Path(folder) / f'seen_{run.rank}.json').write_text(json.dumps(model.seen))
+    average = next(hook for hook in run.hooks if isinstance(hook, EMAHook)).ema_model.module
+    buffers = {'model': dict(model.named_buffers()), 'average': dict(average.named_buffers())}
+    torch.save(buffers, Path(folder) / f'buffers_{run.rank}.pt')
+
+
+def full(source, target):
+    """Stands for ``os.replace`` on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def end_workers(run):

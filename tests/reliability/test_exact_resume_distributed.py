@@ -68,6 +68,16 @@ def undisturbed(nursery, tmp_path_factory):
     return folder
 
 
+@pytest.mark.parametrize('whose', ['model', 'average'])
+def test_buffers_are_equal_at_the_end(undisturbed, whose):
+    first, second = (torch.load(undisturbed / f'buffers_{rank}.pt')[whose] for rank in (0, 1))
+    assert 'layers.1.running_mean' in first
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    # the checkpoint's weights are those of the average
+    saved = load_file(undisturbed / 'epoch_3.pth')['state_dict']
+    assert whose == 'model' or all(torch.equal(saved[name], first[name]) for name in first)
+
+
 # A signal to one process, in an epoch and in a validation, of which rank 0 has one batch more.
 @pytest.mark.parametrize(('moment', 'iteration'), [('after_train_iter', 4), ('before_val_iter', 6)])
 def test_both_stop_and_go_on_exactly(nursery, tmp_path, undisturbed, moment, iteration):
@@ -81,6 +91,14 @@ def test_both_stop_and_go_on_exactly(nursery, tmp_path, undisturbed, moment, ite
         names = [{name.rpartition('.')[2] for name in one['buffers']} for one in processes]
         assert names == [set(), {'running_mean', 'running_var'}]
     assert train(nursery, tmp_path, epochs=3, resume=True) == [0, 0]
+    ours, theirs = final(tmp_path), final(undisturbed)
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_the_last_save_is_made_up_for(nursery, tmp_path, undisturbed):
+    """Only the first process saves, and both are asked for their state."""
+    assert train(nursery, tmp_path, epochs=3, full_from=6) == [0, 0]
+    assert 'epoch_3.pth was NOT saved: No space left' in (tmp_path / 'log_0.txt').read_text()
     ours, theirs = final(tmp_path), final(undisturbed)
     assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
 

@@ -19,6 +19,7 @@ from rlepose_ext.engine.bad_loss import (
     total_loss,
 )
 from rlepose_ext.engine.checkpoint_files import latest_whole
+from rlepose_ext.engine.hooks.interrupt_hook import accumulates
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import HOOKS
 
@@ -33,8 +34,13 @@ class BadLossHook(Hook):
     MMEngine's ``RuntimeInfoHook`` has by then waited for the device and read the same
     values for the log, so nothing waits twice. Weights that are not finite are not saved.
 
+    A loss may be finite and its gradient not, as that of a root or a logarithm at 0. That breaks
+    the weights, and shows in the next loss, which knows other samples. So the batches of the
+    optimizer's last step are kept, and named too where they may be at fault.
+
     The loss is that of this process. Among several, the one whose samples are at fault
-    stops first and the launcher ends the others.
+    stops first and the launcher ends the others; a gradient that is not finite has reached all
+    of them, and each names its own samples.
 
     Args:
         enabled: whether to look at all. ``RLEPOSE_BAD_LOSS=0`` in the environment switches
@@ -62,6 +68,9 @@ class BadLossHook(Hook):
             raise UserError(f'{SWITCH} must be 0 or 1, got {value!r}')
         self.enabled = enabled and value == '1'
         self.watch = LossWatch(factor, window, patience)
+        # Batches since the last step but one; whether the last of them brought a step.
+        self._before: list[Any] = []
+        self._stepped = False
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -76,7 +85,24 @@ class BadLossHook(Hook):
         loss = total_loss(outputs)
         problem = None if loss is None else self.watch.see(loss, _is_scaled(runner))
         if problem is not None:
-            raise UserError(_report(runner, batch_idx, problem, outputs, data_batch))
+            origins = sample_origins(data_batch)
+            before = self._suspects(runner, origins)
+            raise UserError(_report(runner, batch_idx, problem, outputs, origins, before))
+        if self._stepped:
+            self._before.clear()
+        self._before.append(data_batch)
+        self._stepped = not accumulates(runner)
+
+    def _suspects(self, runner: Runner, origins: list[dict]) -> list[dict]:
+        """Samples of the step before, if that may have broken the weights.
+
+        By now this batch has made a step too. So weights that are not finite may be its own work,
+        but those that are finite have been so all along.
+        """
+        at_fault = any('not_finite' in origin for origin in origins)
+        if at_fault or not self._stepped or all_finite(runner.model.parameters()):
+            return []
+        return _origins(self._before)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep broken weights from becoming the checkpoint that a run goes on from.
@@ -86,10 +112,14 @@ class BadLossHook(Hook):
         """
         if self.enabled and not all_finite(runner.model.parameters()):
             names = [n for n, p in runner.model.named_parameters() if not all_finite([p])]
+            origins, iterations = _origins(self._before), checkpoint['meta']['iter']
+            file = f'bad_weights_iter_{iterations}_rank_{runner.rank}.json'
+            listed = _write(runner, file, {'parameters': names, 'samples': origins})
             raise UserError(
                 f'{len(names)} parameters of the model are NaN or infinite, among them {names[0]}, '
-                f'after {checkpoint["meta"]["iter"]} iterations; they were not saved. '
-                + _remedy(runner)
+                f'after {iterations} iterations; they were not saved. The last loss was finite, '
+                f'its gradient may not be. Samples of the last step{_process(runner)}: '
+                f'{describe(origins)}.{listed} {_remedy(runner)}'
             )
 
 
@@ -98,26 +128,45 @@ def _is_scaled(runner: Runner) -> bool:
     return scaler is not None and scaler.is_enabled()
 
 
-def _report(runner: Runner, batch_idx: int, problem: str, outputs: dict, batch: Any) -> str:
+def _origins(batches: list[Any]) -> list[dict]:
+    return [origin for batch in batches for origin in sample_origins(batch)]
+
+
+def _report(
+    runner: Runner, batch_idx: int, problem: str, outputs: dict, origins: list, before: list
+) -> str:
     iteration = runner.iter + 1
     terms = {name: number(value) for name, value in outputs.items() if 'loss' in name}
-    origins = sample_origins(batch)
     place = f'iteration {iteration} (epoch {runner.epoch + 1}, batch {batch_idx + 1})'
-    if runner.world_size > 1:
-        place += f' in process {runner.rank} of {runner.world_size}'
-    name = f'bad_loss_iter_{iteration}_rank_{runner.rank}.json'
-    file = Path(runner.work_dir) / name
     content = {'problem': f'the loss {problem}', 'terms': terms, 'samples': origins}
-    try:
-        file.write_text(json.dumps(content, indent=1, default=str))
-        listed = f' All are in {file}.'
-    except OSError:
-        listed = ''
+    earlier = ''
+    if before:
+        content['samples_of_the_step_before'] = before
+        earlier = (
+            ' Or the gradient of the step before has broken the weights, which are not finite; '
+            f'its samples: {describe(before)}.'
+        )
+    listed = _write(runner, f'bad_loss_iter_{iteration}_rank_{runner.rank}.json', content)
     values = ', '.join(f'{key} {value:.6g}' for key, value in terms.items())
     return (
-        f'the loss {problem}, at {place}: {values}. Samples of that batch: {describe(origins)}.'
-        f'{listed} {_remedy(runner)}'
+        f'the loss {problem}, at {place}{_process(runner)}: {values}. '
+        f'Samples of that batch: {describe(origins)}.{earlier}{listed} {_remedy(runner)}'
     )
+
+
+def _process(runner: Runner) -> str:
+    several = runner.world_size > 1
+    return f' in process {runner.rank} of {runner.world_size}' if several else ''
+
+
+def _write(runner: Runner, name: str, content: dict) -> str:
+    """Put all that is known into the work directory; returns a sentence that says so."""
+    file = Path(runner.work_dir) / name
+    try:
+        file.write_text(json.dumps(content, indent=1, default=str))
+    except OSError:
+        return ''
+    return f' All are in {file}.'
 
 
 def _remedy(runner: Runner) -> str:

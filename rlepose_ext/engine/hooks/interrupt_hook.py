@@ -59,7 +59,7 @@ class InterruptHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        if self._agreement is None or _accumulates(runner):
+        if self._agreement is None or accumulates(runner):
             return
         received = self._agreement.ask(self.stop.received)
         if received is not None:
@@ -159,7 +159,7 @@ def _save(runner: Runner, path: Path, meta: dict[str, int]) -> str:
     return f'saved {path}'
 
 
-def _accumulates(runner: Runner) -> bool:
+def accumulates(runner: Runner) -> bool:
     """Whether gradients wait for more of their kind; they would be lost, no checkpoint has them."""
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
