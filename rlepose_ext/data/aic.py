@@ -52,6 +52,7 @@ _SKELETON = (
     (7, 6), (6, 9), (9, 10), (10, 11), (12, 13), (0, 6), (3, 9),
 )  # fmt: skip
 COCO_FLAG = {1: 2, 2: 1, 3: 0}
+_PERSONS = ('human_annotations', 'keypoint_annotations')  # objects: 'human1' to numbers
 _CATEGORY = {
     'name': 'person',
     'supercategory': 'person',
@@ -74,9 +75,9 @@ def convert_person(box: Sequence[float], numbers: Sequence[float]) -> dict[str, 
     Raises:
         ValueError: they are not as AIC has them; the message is a clause.
     """
-    if not (_is_numbers(box) and len(box) == 4):
-        raise ValueError(f'box {box!r}, expected x1, y1, x2, y2')
-    if not (_is_numbers(numbers) and len(numbers) == 3 * len(JOINTS)):
+    if not (_is_list(box, 4) and _are_finite(box)):
+        raise ValueError(f'box {box!r}, expected x1, y1, x2, y2, all finite')
+    if not _is_list(numbers, 3 * len(JOINTS)):
         count = len(numbers) if isinstance(numbers, list) else type(numbers).__name__
         raise ValueError(f'{count} numbers of joints, expected {3 * len(JOINTS)}')
     x1, y1, x2, y2 = box
@@ -84,7 +85,9 @@ def convert_person(box: Sequence[float], numbers: Sequence[float]) -> dict[str, 
         raise ValueError(f'box {list(box)} is empty, expected x1 < x2 and y1 < y2')
     keypoints: list[float] = []
     for k, name in enumerate(JOINTS):
-        x, y, flag = numbers[3 * k : 3 * k + 3]
+        joint = x, y, flag = numbers[3 * k : 3 * k + 3]
+        if not _are_finite(joint):
+            raise ValueError(f'{name} is {joint}, expected x, y, v, all finite')
         if flag not in COCO_FLAG:
             raise ValueError(
                 f'{name} has v = {flag!r}, expected 1 (visible), 2 (not visible) or 3 (not '
@@ -101,10 +104,12 @@ def convert_person(box: Sequence[float], numbers: Sequence[float]) -> dict[str, 
     }
 
 
-def _is_numbers(values: Any) -> bool:
-    return isinstance(values, (list, tuple)) and all(
-        isinstance(value, (int, float)) and abs(value) < float('inf') for value in values
-    )
+def _is_list(values: Any, count: int) -> bool:
+    return isinstance(values, (list, tuple)) and len(values) == count
+
+
+def _are_finite(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (int, float)) and abs(value) < float('inf') for value in values)
 
 
 def read_raw(path: str | Path) -> list[dict[str, Any]]:
@@ -120,7 +125,7 @@ def read_raw(path: str | Path) -> list[dict[str, Any]]:
             f"{path} cannot be read as JSON ({error}). Expected AI Challenger's original "
             'keypoint_train_annotations_20170909.json or its like.'
         ) from error
-    needed = {'image_id', 'human_annotations', 'keypoint_annotations'}
+    needed = {'image_id', *_PERSONS}
     for number, entry in enumerate(content if isinstance(content, list) else [None]):
         if not (isinstance(entry, dict) and needed <= set(entry)):
             raise UserError(
@@ -128,6 +133,12 @@ def read_raw(path: str | Path) -> list[dict[str, Any]]:
                 f'{", ".join(sorted(needed))}; entry {number} is not so. A COCO file needs no '
                 'conversion.'
             )
+        for key in _PERSONS:
+            if not isinstance(entry[key], dict):
+                raise UserError(
+                    f'{path}: {key} of entry {number} (image {entry["image_id"]}) is '
+                    f'{json.dumps(entry[key])[:40]}, expected an object of persons; {{}} for none.'
+                )
     return content
 
 
@@ -136,7 +147,7 @@ def persons(entry: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
 
     A person who has a box or joints only gets None for the other.
     """
-    boxes, joints = entry['human_annotations'], entry['keypoint_annotations']
+    boxes, joints = (entry[key] for key in _PERSONS)
     for name in sorted({*boxes, *joints}, key=_number):
         yield name, boxes.get(name), joints.get(name)
 
@@ -155,19 +166,23 @@ def convert(
         raw: AI Challenger's json.
         images: folder of its images, ``<image_id>.jpg``; their sizes are read from them.
         out: json to write.
-        skip_bad: leave out bad persons and images, instead of refusing the file.
+        skip_bad: leave out bad persons and images, and all but the first entry of an image,
+            instead of refusing the file.
 
     Raises:
         UserError: bad entries without ``skip_bad``, or nothing left to write.
     """
     entries = read_raw(raw)
-    names = {f'{entry["image_id"]}.jpg': number for number, entry in enumerate(entries, start=1)}
-    sizes, problems = image_sizes(images, list(names))
-    if len(names) < len(entries):
-        problems.append(f'{len(entries) - len(names)} image_ids come more than once')
-    annotations = []
+    firsts: dict[str, dict[str, Any]] = {}
+    repeated = []
     for entry in entries:
-        name = f'{entry["image_id"]}.jpg'
+        if firsts.setdefault(f'{entry["image_id"]}.jpg', entry) is not entry:
+            repeated.append(f'{entry["image_id"]}: one more entry of this image')
+    names = {name: number for number, name in enumerate(firsts, start=1)}
+    sizes, problems = image_sizes(images, list(names))
+    problems += repeated
+    annotations = []
+    for name, entry in firsts.items():
         for human, box, joints in persons(entry):
             try:
                 person = convert_person(box, joints)

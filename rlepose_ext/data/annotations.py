@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 
 from rlepose_ext.compat._data_errors import DataError
-from rlepose_ext.compat.annotation_errors import check_coco
-from rlepose_ext.errors import UserError
-
-# MPII's scale is the person's height in units of this many px.
-_MPII_PIXELS = 200.0
+from rlepose_ext.data.coco_shape import check_shape, is_finite
+from rlepose_ext.data.mpii import as_coco, is_mpii
 
 
 @dataclass
@@ -37,6 +34,7 @@ class PoseFile:
         other_counts: id and number of joints of annotations with another number of joints.
         image_ids: M ids, for finding duplicates.
         joint_names: names that the file itself gives.
+        images_only: whether it has no annotations, as the files of test sets.
         warnings: what reading it warned of.
     """
 
@@ -52,6 +50,7 @@ class PoseFile:
     other_counts: list[tuple[Any, int]] = field(default_factory=list)
     image_ids: list[Any] = field(default_factory=list)
     joint_names: tuple[str, ...] = ()
+    images_only: bool = False
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -81,11 +80,11 @@ def read_pose_file(path: str | Path, num_joints: int | None = None) -> PoseFile:
         raise DataError(
             f'annotation file {path} cannot be read, {reason}. Download it again, or unpack it.'
         ) from error
-    if isinstance(content, list) and content and _is_mpii(content[0]):
-        return _from_mpii(path, content)
+    if isinstance(content, list) and content and is_mpii(content[0]):
+        return _from_coco(path, as_coco(content, path), num_joints)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        check_coco(content, str(path))
+        check_shape(content, str(path))
     pose_file = _from_coco(path, content, num_joints)
     pose_file.warnings += [str(warning.message) for warning in caught]
     return pose_file
@@ -111,21 +110,24 @@ def _from_coco(path: Path, content: dict, num_joints: int | None) -> PoseFile:
         if len(numbers) != 3 * num_joints
     ]
     kept = [posed[index] for index in right]
-    keypoints = _numbers([joints[i] for i in right], [a['id'] for a in kept], 'keypoints', path)
+    ids, width = [ann['id'] for ann in kept], 3 * num_joints
+    keypoints = _numbers([joints[index] for index in right], width, ids, 'keypoints', path)
     categories = content.get('categories') or [{}]
+    joint_names = categories[0].get('keypoints')
     return PoseFile(
         path=path,
         names=[str(image['file_name']) for image in images],
-        sizes=[_size(image) for image in images],
+        sizes=[_size(image, path) for image in images],
         image_of=np.array([index_of.get(ann['image_id'], -1) for ann in kept], int),
-        ids=[ann['id'] for ann in kept],
+        ids=ids,
         keypoints=keypoints.reshape(len(kept), num_joints, 3),
         boxes=_boxes(kept, path),
-        said=np.array([ann.get('num_keypoints', -1) for ann in kept], int),
+        said=np.array([_said(ann, path) for ann in kept], float),
         total=len(annotations),
         other_counts=others,
         image_ids=[image['id'] for image in images],
-        joint_names=tuple(map(str, categories[0].get('keypoints') or ())),
+        joint_names=tuple(map(str, joint_names)) if isinstance(joint_names, list) else (),
+        images_only=not annotations,
     )
 
 
@@ -134,14 +136,17 @@ def _flat(keypoints: list) -> list:
     return [number for joint in keypoints for number in joint] if nested else keypoints
 
 
-def _numbers(rows: Sequence[Sequence], ids: Sequence[Any], what: str, path: Path) -> np.ndarray:
+def _numbers(
+    rows: Sequence[Sequence], width: int, ids: Sequence[Any], what: str, path: Path
+) -> np.ndarray:
+    """(N, width) of N rows of so many numbers; null becomes nan."""
     try:
-        return np.array(rows, dtype=float)
-    except (TypeError, ValueError):
+        return np.array(rows, dtype=float).reshape(len(rows), width)
+    except (TypeError, ValueError, OverflowError):
         for row, annotation in zip(rows, ids, strict=True):
             try:
-                np.array(row, dtype=float)
-            except (TypeError, ValueError) as error:
+                list(map(float, row))
+            except (TypeError, ValueError, OverflowError) as error:
                 raise DataError(
                     f'{what} of annotation {annotation} in {path} are not all numbers ({error}).'
                 ) from error
@@ -157,44 +162,26 @@ def _boxes(annotations: Sequence[dict], path: Path) -> np.ndarray:
                 'height.'
             )
     ids = [ann['id'] for ann in annotations]
-    return _numbers(rows, ids, 'the four numbers of bbox', path).reshape(len(rows), 4)
+    return _numbers(rows, 4, ids, 'the four numbers of bbox', path)
 
 
-def _size(image: dict) -> tuple[int, int] | None:
+def _said(ann: dict, path: Path) -> float:
+    value = ann.get('num_keypoints', -1)
+    if not is_finite(value):
+        raise DataError(
+            f'num_keypoints of annotation {ann["id"]} in {path} is {value!r:.60}; expected the '
+            'number of its labelled joints.'
+        )
+    return value
+
+
+def _size(image: dict, path: Path) -> tuple[int, int] | None:
     width, height = image.get('width'), image.get('height')
-    return (int(width), int(height)) if width and height else None
-
-
-def _is_mpii(entry: Any) -> bool:
-    return isinstance(entry, dict) and {'image', 'center', 'scale'} <= set(entry)
-
-
-def _from_mpii(path: Path, content: list[dict]) -> PoseFile:
-    """MPII: ``image``, ``center``, ``scale``, and 16 ``joints`` with ``joints_vis`` 0 or 1."""
-    posed = [entry for entry in content if 'joints' in entry]  # the test set has none
-    names = list(dict.fromkeys(str(entry['image']) for entry in content))
-    index_of = {name: index for index, name in enumerate(names)}
-    try:
-        xy = np.array([entry['joints'] for entry in posed], float).reshape(len(posed), -1, 2)
-        flags = np.array([entry['joints_vis'] for entry in posed], float)
-        sides = np.array([[float(entry['scale'])] * 2 for entry in posed]).reshape(-1, 2)
-        centres = np.array([entry['center'] for entry in posed], float).reshape(-1, 2)
-        v = 2.0 * (flags.reshape(xy.shape[:2]) > 0)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f'{path} is not as MMPose publishes MPII ({type(error).__name__}: {error}). Expected a '
-            'list of image, center, scale, joints and joints_vis.'
-        ) from error
-    sides = sides * _MPII_PIXELS
-    return PoseFile(
-        path=path,
-        names=names,
-        sizes=[None] * len(names),
-        image_of=np.array([index_of[str(entry['image'])] for entry in posed], int),
-        ids=list(range(len(posed))),
-        keypoints=np.concatenate([xy, v[..., None]], axis=-1),
-        boxes=np.concatenate([centres - sides / 2, sides], axis=-1),
-        said=np.full(len(posed), -1),
-        total=len(content),
-        image_ids=names,
-    )
+    if not (width and height):
+        return None
+    if not (is_finite(width) and is_finite(height)):
+        raise DataError(
+            f'image {image["id"]} in {path} has the size {width!r:.60}, {height!r:.60}; expected '
+            'width and height in px.'
+        )
+    return int(width), int(height)

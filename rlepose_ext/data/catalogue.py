@@ -22,6 +22,7 @@ class Split:
         num_images: of the public file, None where it is not certain.
         num_annotations: the same for its annotations.
         needed: whether a config of this project or MMPose's standard ones fail without it.
+        images_only: whether the public file has images and no annotations.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Split:
     num_images: int | None = None
     num_annotations: int | None = None
     needed: bool = True
+    images_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ WFLW_SUBSETS = {
     'blur': 773,
 }
 _OPENMMLAB = 'https://download.openmmlab.com/mmpose/datasets'
+_HRNET = 'linked in https://github.com/HRNet/HRNet-Human-Pose-Estimation'
 _WFLW = 'wflw/annotations/face_landmarks_wflw'
 _AIC_TRAIN = 'aic/ai_challenger_keypoint_train_20170902/keypoint_train_images_20170902'
 _AIC_VAL = 'aic/ai_challenger_keypoint_validation_20170911/keypoint_validation_images_20170911'
@@ -100,17 +103,26 @@ CATALOGUE = {
                     5_000,
                     11_004,
                 ),
+                Split(
+                    'test-dev',
+                    'coco/annotations/image_info_test-dev2017.json',
+                    'coco/test2017',
+                    20_288,
+                    needed=False,
+                    images_only=True,
+                ),
             ),
-            'https://cocodataset.org/#download: 2017 train and val images, train/val annotations',
+            'https://cocodataset.org/#download: 2017 train and val images, train/val annotations; '
+            'for submissions to test-dev also 2017 test images and testing image info',
             (
                 ExtraFile(
                     'coco/person_detection_results/COCO_val2017_detections_AP_H_56_person.json',
-                    'detected boxes (person AP 56.4) for validation and test; linked in '
-                    'https://github.com/HRNet/HRNet-Human-Pose-Estimation',
+                    f'detected boxes (person AP 56.4) for validation and test; {_HRNET}',
                 ),
                 ExtraFile(
-                    'coco/annotations/person_keypoints_test-dev-2017.json',
-                    f'test-dev submissions; {_OPENMMLAB}/person_keypoints_test-dev-2017.json',
+                    'coco/person_detection_results/'
+                    'COCO_test-dev2017_detections_AP_H_609_person.json',
+                    f'detected boxes (person AP 60.9) for submissions to test-dev; {_HRNET}',
                     needed=False,
                 ),
             ),

@@ -67,6 +67,7 @@ def check_part(
     limit: int | None = None,
     num_images: int | None = None,
     num_annotations: int | None = None,
+    images_only: bool = False,
 ) -> PartReport:
     """Check one annotation file with its images.
 
@@ -78,6 +79,7 @@ def check_part(
         limit: look at so many image files, spread evenly; all by default.
         num_images: how many the file should have.
         num_annotations: the same for annotations.
+        images_only: whether a list of images will do, as the tests of COCO's test-dev read it.
     """
     report = PartReport(title, str(annotations), str(images))
     findings = Findings()
@@ -93,11 +95,7 @@ def check_part(
     _check_counts(pose_file, meta, num_images, num_annotations, findings)
     checked = _check_images(pose_file, Path(images), limit, findings)
     _check_ids(pose_file, findings)
-    sizes = _sizes(pose_file, checked.sizes)
-    outside = out_of_image(pose_file.keypoints, sizes)
     labelled = pose_file.labelled
-    _check_joints(pose_file, labelled, outside, findings)
-    _check_boxes(pose_file, labelled, sizes, findings)
     report.counts = {
         'images': len(pose_file.names),
         'annotations': pose_file.total,
@@ -105,17 +103,30 @@ def check_part(
         'labelled_joints': int(labelled.sum()),
         'images_checked': checked.checked,
     }
+    for problem in meta.problems if meta else ():
+        findings.problem(f'metainfo {meta.source}: {problem}')
+    if images_only and pose_file.images_only:
+        findings.note('it lists images, without annotations, which is all that a test reads')
+    else:
+        _check_poses(report, checked.sizes, findings)
+    report.findings = list(findings)
+    return report
+
+
+def _check_poses(report: PartReport, found: dict[str, tuple[int, int]], findings: Findings) -> None:
+    """Joints, boxes and flip pairs; fills ``joints`` and ``flips`` of the report."""
+    pose_file, meta = report.pose_file, report.meta
+    labelled, sizes = pose_file.labelled, _sizes(pose_file, found)
+    outside = out_of_image(pose_file.keypoints, sizes)
+    _check_joints(pose_file, labelled, outside, findings)
+    _check_boxes(pose_file, labelled, sizes, findings)
     names = meta.joints if meta else [str(k) for k in range(labelled.shape[1])]
     report.joints = joint_statistics(pose_file.keypoints, labelled, pose_file.boxes, outside, names)
     never = [joint.name for joint in report.joints if not joint.labelled]
     findings.note('joints are never labelled', never if labelled.any() else [])
     if meta:
-        for problem in meta.problems:
-            findings.problem(f'metainfo {meta.source}: {problem}')
         report.flips = check_flips(pose_file.keypoints, labelled, pose_file.boxes, meta)
         _judge_flips(report.flips, meta, findings)
-    report.findings = list(findings)
-    return report
 
 
 def _check_counts(
@@ -138,7 +149,7 @@ def _check_counts(
         f'annotations have another number of joints than the {number} of {source}',
         [f'{annotation} ({count})' for annotation, count in pose_file.other_counts],
     )
-    if meta and set(map(_plain, pose_file.joint_names)) == set(map(_plain, meta.joints)):
+    if meta and sorted(map(_plain, pose_file.joint_names)) == sorted(map(_plain, meta.joints)):
         findings.problem(
             'joints have another order in the file than in the metainfo',
             [

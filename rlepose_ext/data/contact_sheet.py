@@ -14,6 +14,7 @@ from rlepose_ext.engine.checkpoint_files import write_atomically
 from rlepose_ext.errors import UserError
 
 _AROUND = 0.15  # of the box's longer side
+_FAR = 10_000  # px of the sheet: OpenCV cannot draw to just anywhere
 _BACKGROUND, _BOX = 32, (90, 220, 90)
 
 
@@ -88,7 +89,8 @@ def _tile(
     picture = cv2.warpAffine(image, matrix, (tile, tile), borderValue=(_BACKGROUND,) * 3)
 
     def place(point: np.ndarray) -> tuple[int, int]:
-        x, y = np.rint((point - start) * scale)
+        with np.errstate(over='ignore'):
+            x, y = np.clip(np.rint((point - start) * scale), -_FAR, _FAR)
         return int(x), int(y)
 
     cv2.rectangle(picture, place(box[:2]), place(box[:2] + box[2:]), _BOX, 1)

@@ -156,7 +156,8 @@ def check_flips(
     if not len(chosen):
         return report
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST)).astype(int)]
-    all_costs = costs(keypoints[chosen], labelled[chosen], boxes[chosen], meta.partners)
+    with np.errstate(over='ignore', invalid='ignore'):  # coordinates may be absurd
+        all_costs = costs(keypoints[chosen], labelled[chosen], boxes[chosen], meta.partners)
     report.joints = [_judge(a, meta, all_costs) for a in range(len(meta.joints))]
     report.facing = _facing(meta, all_costs) if sided else None
     return report
@@ -178,8 +179,8 @@ def _judge(a: int, meta: PoseMeta, c: Costs) -> JointFlip:
     return JointFlip(
         joint=meta.joints[a],
         partner=meta.joints[b],
-        x=float(c.mean_x[a, b]),
-        partner_x=float(c.mean_x[b, a]),
+        x=_finite(c.mean_x[a, b]),
+        partner_x=_finite(c.mean_x[b, a]),
         cost=_finite(cost[b]),
         best=meta.joints[best],
         best_cost=_finite(cost[best]),

@@ -53,7 +53,7 @@ def _part(report: PartReport) -> list[str]:
         width = max(5, *(len(joint.name) for joint in report.joints))
         lines.append(f'  {"joint":<{width}}  labelled  visible  outside  mean x, y in the box')
         for joint in report.joints:
-            place = '-' if joint.x is None else f'{joint.x:5.2f} {joint.y:5.2f}'
+            place = '-' if None in (joint.x, joint.y) else f'{joint.x:5.2f} {joint.y:5.2f}'
             lines.append(
                 f'  {joint.name:<{width}}  {joint.labelled:8.1%}  {joint.visible:7.1%}  '
                 f'{joint.outside:7.1%}  {place}'

@@ -48,6 +48,7 @@ def check_known(known: KnownSet, root: Path, limit: int | None = None) -> list[P
                 limit,
                 split.num_images,
                 split.num_annotations,
+                split.images_only,
             )
         )
     for extra in known.extras:
@@ -106,8 +107,12 @@ def check_config(
             seen.add((path, images))
             meta = _metainfo_of(dataset)
             title = f'{phase} of {Path(config).name}'
+            # With detected boxes, a test reads nothing but the images.
+            images_only = phase == 'test' and bool(dataset.get('bbox_file'))
             if path.is_file():
-                reports.append(check_part(title, path, images, meta, limit))
+                reports.append(
+                    check_part(title, path, images, meta, limit, images_only=images_only)
+                )
             else:
                 reports.append(_absent(title, path, images, needed=True))
             for key, what in _BESIDES.items():

@@ -20,8 +20,8 @@ class JointStatistics:
         visible: share of the labelled ones with v = 2.
         outside: share of the labelled ones that lie out of the image.
         x, y: mean position in the person's box, 0 to 1 from its upper left corner; None if it
-            is never labelled.
-        sd_x, sd_y: their standard deviations.
+            is never labelled, or too far off to be summed.
+        sd_x, sd_y: their standard deviations, or None.
     """
 
     name: str
@@ -54,9 +54,10 @@ def joint_statistics(
         here = labelled[:, k]
         count = int(here.sum())
         known = here & usable
-        place = (keypoints[known, k, :2] - boxes[known, :2]) / boxes[known, 2:]
-        mean = place.mean(axis=0) if len(place) else [None, None]
-        spread = place.std(axis=0) if len(place) else [None, None]
+        with np.errstate(over='ignore', invalid='ignore'):
+            place = (keypoints[known, k, :2] - boxes[known, :2]) / boxes[known, 2:]
+            mean = place.mean(axis=0) if len(place) else [np.nan, np.nan]
+            spread = place.std(axis=0) if len(place) else [np.nan, np.nan]
         result.append(
             JointStatistics(
                 name=str(name),
@@ -72,8 +73,8 @@ def joint_statistics(
     return result
 
 
-def _float(value) -> float | None:
-    return None if value is None else float(value)
+def _float(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def out_of_image(keypoints: np.ndarray, sizes: np.ndarray) -> np.ndarray:

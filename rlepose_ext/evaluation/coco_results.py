@@ -20,9 +20,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from rlepose_ext.compat.annotation_errors import check_coco
+from rlepose_ext.data.coco_shape import check_shape, is_finite
 from rlepose_ext.errors import UserError
 
 _KEYS = ('image_id', 'category_id', 'keypoints', 'score')
@@ -81,61 +79,13 @@ def read_pair(results: str | Path, annotations: str | Path) -> tuple[list[dict],
             'annotations (an object with images, annotations and categories). The order is '
             'RESULTS ANNOTATIONS.'
         )
-    check_coco(truth, str(annotations))
+    check_shape(truth, str(annotations))
     if not truth.get('annotations'):
         raise UserError(
             f'{annotations} has no annotation to compare with. The annotations of test sets are '
             "not public: COCO's server evaluates them (configs/coco_testdev/README.md)."
         )
     return found, truth
-
-
-def check_annotations(
-    truth: dict, joints: int, source: str, use_area: bool = True, crowd: bool = False
-) -> None:
-    """Raise unless the annotations have what an evaluation reads.
-
-    Args:
-        truth: content of the file.
-        joints: K, the number of sigmas.
-        source: the file, for messages.
-        use_area: whether ``area`` is read, else ``bbox``.
-        crowd: whether CrowdPose's ``crowdIndex`` and ``num_keypoints`` are read.
-
-    Raises:
-        UserError: naming the first entry that lacks something.
-    """
-    if not truth.get('categories'):
-        raise UserError(f"{source} has no 'categories'; add them, [{{'id': 1, 'name': 'person'}}].")
-    for ann in truth['annotations']:
-        where = f'annotation {ann["id"]} in {source}'
-        count = len(ann.get('keypoints', ()))
-        if count == 0:
-            raise UserError(
-                f'{where} has no keypoints. Expected keypoint annotations, such as '
-                'person_keypoints_val2017.json; instances_val2017.json has boxes only.'
-            )
-        if count != 3 * joints:
-            raise UserError(
-                f'{where} has {count} numbers in its keypoints, expected {3 * joints} for '
-                f'{joints} sigmas. Name the sigmas of its data set with --sigmas.'
-            )
-        if use_area and 'area' not in ann:
-            raise UserError(
-                f"{where} has no 'area'. Give --area bbox to take 0.53 of the box instead, as is "
-                'usual for CrowdPose and AI Challenger.'
-            )
-        if not use_area and 'bbox' not in ann:
-            raise UserError(f"{where} has no 'bbox', which --area bbox reads.")
-        if crowd and 'num_keypoints' not in ann:
-            raise UserError(f"{where} has no 'num_keypoints', which --crowd reads.")
-    if crowd:
-        for image in truth['images']:
-            if 'crowdIndex' not in image:
-                raise UserError(
-                    f"image {image['id']} in {source} has no 'crowdIndex', which --crowd reads. "
-                    "Use CrowdPose's annotations, or leave --crowd out."
-                )
 
 
 def check_results(
@@ -168,12 +118,6 @@ def check_results(
         _check_entry(entry, f'entry {number} of {source}', joints)
     _check_known('image_id', results, set(image_ids), source)
     _check_known('category_id', results, set(category_ids), source)
-    for number, values in enumerate(_numbers(results)):
-        if not np.isfinite(values).all():
-            raise UserError(
-                f'entry {number} of {source} has a coordinate or score that is not finite. '
-                'Expected numbers; a model that predicts NaN did not train.'
-            )
 
 
 def _check_entry(entry: Any, where: str, joints: int) -> None:
@@ -190,12 +134,33 @@ def _check_entry(entry: Any, where: str, joints: int) -> None:
             f'{3 * joints} (x, y, score of {joints} joints). Evaluate it on the data set that the '
             'model was trained for, and with its --sigmas.'
         )
-    if not all(_is_number(value) for value in (*keypoints, entry['score'])):
+    numbers = [*keypoints, entry['score']]
+    if not all(map(_is_number, numbers)):
         raise UserError(f'{where} has keypoints or a score that are no numbers; {_LIST}.')
+    if not all(map(is_finite, numbers)):
+        raise UserError(
+            f'{where} has a coordinate or score that is not finite. Expected numbers; a model that '
+            'predicts NaN did not train.'
+        )
+    if has_box(entry) and not is_box(entry['bbox']):
+        raise UserError(
+            f'{where} has the bbox {entry["bbox"]!r:.60}; expected x, y, width, height in px, or '
+            'no bbox.'
+        )
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def has_box(entry: dict) -> bool:
+    """Whether a detection has a box; null and an empty list stand for none."""
+    return entry.get('bbox') not in (None, [])
+
+
+def is_box(box: Any) -> bool:
+    """Whether it is a list of x, y, width, height."""
+    return isinstance(box, list) and len(box) == 4 and all(map(is_finite, box))
 
 
 def _check_known(key: str, results: Sequence[dict], known: set, source: str) -> None:
@@ -210,8 +175,3 @@ def _check_known(key: str, results: Sequence[dict], known: set, source: str) -> 
             f'{source} has {len(unknown)} {key}s that the annotations do not have, such as {first} '
             f'(known is {example}). Expected results on the images of that annotation file.'
         )
-
-
-def _numbers(results: Sequence[dict]) -> np.ndarray:
-    """Keypoints and score of each entry, shape (N, 3K + 1)."""
-    return np.array([[*entry['keypoints'], entry['score']] for entry in results], dtype=float)

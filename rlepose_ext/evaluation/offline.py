@@ -17,19 +17,17 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from pycocotools.cocoeval import Params
 
+from rlepose_ext.data.coco_shape import is_finite
+from rlepose_ext.data.metainfo import read_config
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.coco_results import (
-    check_annotations,
-    check_results,
-    read_json,
-    read_pair,
-)
+from rlepose_ext.evaluation.coco_results import check_results, has_box, read_json, read_pair
+from rlepose_ext.evaluation.coco_truth import check_annotations
 
 NAMES = (
     'AP',
@@ -60,7 +58,7 @@ def find_sigmas(name: str) -> tuple[float, ...]:
             metainfo of a data set, a ``.py`` with ``dataset_info``.
 
     Raises:
-        UserError: neither, or the file holds no positive numbers.
+        UserError: neither, or the file cannot be read or holds no positive numbers.
     """
     if name in SIGMAS:
         return SIGMAS[name]
@@ -71,18 +69,15 @@ def find_sigmas(name: str) -> tuple[float, ...]:
             "JSON list with one number for each joint, or MMPose's metainfo .py of the data set."
         )
     if path.suffix == '.py':
-        from mmengine.config import Config
-
-        values = Config.fromfile(path).get('dataset_info', {}).get('sigmas')
+        info = read_config(path).get('dataset_info')
+        values = info.get('sigmas') if isinstance(info, Mapping) else None
     else:
         values = read_json(path, 'file of sigmas')
     numbers = values if isinstance(values, (list, tuple)) else ()
-    if not numbers or not all(
-        isinstance(number, (int, float)) and 0 < number < np.inf for number in numbers
-    ):
+    if not numbers or not all(is_finite(number) and number > 0 for number in numbers):
         raise UserError(
-            f'{path} has no list of sigmas, it gives {values!r}. Expected one positive number for '
-            'each joint, such as [0.026, 0.025, ...].'
+            f'{path} has no list of sigmas, it gives {values!r:.60}. Expected one '
+            'positive number for each joint, such as [0.026, 0.025, ...].'
         )
     return tuple(map(float, numbers))
 
@@ -138,7 +133,7 @@ def _as_read(results: Sequence[dict]) -> list[dict]:
     its size, for the AP of medium and large persons.
     """
     keys = ['image_id', 'category_id', 'keypoints', 'score']
-    if all(len(entry.get('bbox') or ()) == 4 for entry in results):
+    if all(map(has_box, results)):
         keys.append('bbox')
     return [{key: entry[key] for key in keys} for entry in results]
 
@@ -167,8 +162,8 @@ def evaluate_files(
     """
     values = find_sigmas(sigmas)
     found, truth = read_pair(results, annotations)
-    images = {image['id'] for image in truth['images']}
     check_annotations(truth, len(values), str(annotations), use_area, crowd)
+    images = {image['id'] for image in truth['images']}
     categories = {category['id'] for category in truth['categories']}
     check_results(found, str(results), len(values), images, categories)
     remarks = [f'{len(found)} detections on {_seen(found)} of {len(images)} images']

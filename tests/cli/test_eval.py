@@ -77,6 +77,25 @@ def test_crowdpose(files, capsys):
 
 
 @pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda t: t['images'][0].pop('id'), "entry 0 of 'images' in a.json has no id"),
+        (lambda t: t['categories'][0].pop('id'), "entry 0 of 'categories' in a.json has no id"),
+        (lambda t: t['annotations'][1].update(id=1), 'annotation 1 in a.json comes more than once'),
+        (lambda t: t['annotations'][1].update(keypoints=None), 'keypoints of annotation 2'),
+    ],
+)
+def test_annotations_that_cannot_be_evaluated(files, capsys, change, message):
+    truth = json.loads((files / 'a.json').read_text())
+    change(truth)
+    write('a.json', truth)
+    assert main(['eval', 'r.json', 'a.json']) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ''
+
+
+@pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['a.json', 'r.json'], 'swapped'),

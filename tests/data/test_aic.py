@@ -89,10 +89,18 @@ def test_the_joints_are_those_of_mmpose():
         (lambda c: c[1]['keypoint_annotations'].update(human1=[1, 2, 0] * 14), 'v = 0'),
         (
             lambda c: c[1]['keypoint_annotations'].update(human1=[float('nan'), 2, 1] * 14),
-            '42 numbers of joints',
+            'right_shoulder is [nan, 2, 1], expected x, y, v, all finite',
+        ),
+        (
+            lambda c: c[1]['keypoint_annotations'].update(human1=[*JOINTS[:3], '9', *JOINTS[4:]]),
+            "right_elbow is ['9', 80, 2], expected",
+        ),
+        (
+            lambda c: c[1]['human_annotations'].update(human1=[1, 2, 3, float('inf')]),
+            'box [1, 2, 3, inf], expected x1, y1, x2, y2, all finite',
         ),
         (lambda c: c[1].update(image_id='cc'), 'cc.jpg is missing'),
-        (lambda c: c.append(c[1]), '1 image_ids come more than once'),
+        (lambda c: c.append(c[1]), 'bb: one more entry of this image'),
     ],
 )
 def test_bad_entries_are_named_and_nothing_is_written(raw, change, said):
@@ -105,6 +113,30 @@ def test_bad_entries_are_named_and_nothing_is_written(raw, change, said):
     result, _ = convert(path, skip_bad=True)
     assert any(said in problem for problem in result.left_out)
     assert read_pose_file(out, 14).keypoints.shape[1:] == (14, 3)
+
+
+def test_the_first_entry_of_an_image_counts(raw):
+    def repeat(content):
+        again = {**content[0], 'human_annotations': {'human1': [1, 1, 9, 9]}}
+        again['keypoint_annotations'] = {'human1': JOINTS}
+        content[1:1] = [again, again]
+
+    result, out = convert(raw(repeat), skip_bad=True)
+    assert result.files == {out: (2, 3)}
+    assert result.left_out == ['aa: one more entry of this image'] * 2
+    again = out.read_bytes()
+    assert convert(raw())[0].files == {out: (2, 3)}
+    assert out.read_bytes() == again
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'came'),
+    [('human_annotations', None, 'null'), ('keypoint_annotations', [1, 2], r'\[1, 2\]')],
+)
+def test_persons_are_objects(raw, key, value, came):
+    path = raw(lambda c: c[1].update({key: value}))
+    with pytest.raises(UserError, match=rf'{key} of entry 1 \(image bb\) is {came}, expected an'):
+        convert(path, skip_bad=True)
 
 
 @pytest.mark.parametrize('text', ['', '{"images": []}', '[{"image_id": 1}]', '[1]'])

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from rlepose_ext.data.annotations import read_pose_file
 from rlepose_ext.data.check import check_part
+from rlepose_ext.data.contact_sheet import write_sheet
 from rlepose_ext.data.findings import Finding, Findings
 from rlepose_ext.data.report import as_json, as_text
 
@@ -167,6 +169,57 @@ EDITS = {
         '1',
     ),
     'box of three': (lambda c: first(c, bbox=[1, 2, 3]), 'expected x, y, width', '[1, 2, 3]'),
+    'no list of joints': (
+        lambda c: first(c, keypoints=5),
+        'annotation 1',
+        'are 5; expected a list',
+    ),
+    'joints are null': (lambda c: first(c, keypoints=None), 'annotation 1', 'are None'),
+    'joints half nested': (
+        lambda c: first(c, keypoints=[[50, 20, 2], *KEYPOINTS[3:]]),
+        'annotation 1',
+        'expected a list with x, y, visibility of each joint',
+    ),
+    'joints nested twice': (
+        lambda c: first(c, keypoints=[[[n, n, n]] * 3 for n in KEYPOINTS[:5]]),
+        'keypoints of annotation 1',
+        'are not all numbers',
+    ),
+    'null num_keypoints': (
+        lambda c: first(c, num_keypoints=None),
+        'num_keypoints of annotation 1',
+        'is None; expected the number of its labelled joints',
+    ),
+    'text num_keypoints': (
+        lambda c: first(c, num_keypoints='5'),
+        'num_keypoints of annotation 1',
+        "is '5'; expected",
+    ),
+    'text width': (
+        lambda c: c['images'][0].update(width='abc'),
+        'image 1 in',
+        "has the size 'abc', ",
+    ),
+    'list as image id': (
+        lambda c: c['images'][2].update(id=[3]),
+        "id of entry 2 of 'images'",
+        'is [3]; expected a number or a text',
+    ),
+    'list as annotation id': (
+        lambda c: first(c, id=[1]),
+        "id of entry 0 of 'annotations'",
+        'is [1]; expected',
+    ),
+    'object as id of the image': (
+        lambda c: first(c, image_id={}),
+        "image_id of entry 0 of 'annotations'",
+        'is {}; expected',
+    ),
+    'null category': (
+        lambda c: first(c, category_id=None),
+        "category_id of entry 0 of 'annotations'",
+        'is None; expected',
+    ),
     'words': (lambda c: first(c, keypoints=['a'] * 15), 'are not all numbers', 'annotation 1'),
 }
 
@@ -247,6 +300,85 @@ def test_order_of_joints(check, edit):
 
     edit(exchange)
     assert '2 joints have another order in the file' in only_problem(check())
+
+
+@pytest.mark.parametrize(
+    'names', [5, ['head', 'left_hand', 'right_hand', 'left_foot', 'right_foot', 'head']]
+)
+def test_other_names_of_joints_in_the_file(check, edit, names, meta):
+    edit(lambda c: c['categories'][0].update(keypoints=names))
+    assert check().findings == []
+
+
+def test_absurd_joints_are_reported_in_numbers(check, edit, meta, tmp_path):
+    def far(content):
+        for ann in content['annotations'][:2]:
+            ann['keypoints'][1] = 1e308
+            ann['bbox'][2:] = [0.5, 0.5]
+
+    edit(far)
+    report = check()
+    assert '2 annotations have labelled joints more than 1 px out' in '\n'.join(notes(report))
+    json.dumps(as_json([report]), allow_nan=False)
+    assert report.joints[0].y is None
+    assert 'head' in as_text([report])
+    sheet = write_sheet(report.pose_file, report.images, meta, tmp_path / 'sheet.png')
+    assert sheet.is_file()
+
+
+MPII = {
+    'image': 'a.jpg', 'center': [300, 200], 'scale': 1.5,
+    'joints': [[300 + k, 150 + 4 * k] for k in range(16)], 'joints_vis': [1] * 15 + [0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('entry', 'said'),
+    [
+        (5, 'TypeError'),
+        ('text', 'TypeError'),
+        ({**MPII, 'scale': None}, 'TypeError'),
+        ({**MPII, 'center': [1]}, 'ValueError'),
+        ({**MPII, 'joints': 7}, 'ValueError'),
+        ({**MPII, 'joints_vis': [1]}, 'ValueError'),
+        ({key: MPII[key] for key in ('center', 'scale')}, "KeyError: 'image'"),
+    ],
+)
+def test_lists_that_are_not_all_mpii(tmp_path, entry, said):
+    path = tmp_path / 'mpii.json'
+    path.write_text(json.dumps([MPII, entry]))
+    report = check_part('mpii', path, tmp_path, None)
+    assert f'entry 1 of {path} is not as MMPose publishes MPII ({said}' in only_problem(report)
+
+
+def test_mpii_by_hand(tmp_path):
+    path = tmp_path / 'mpii.json'
+    untold = {key: MPII[key] for key in ('image', 'center', 'scale')}  # as in its test set
+    fewer = {**MPII, 'image': 'b.jpg', 'joints': [[1, 2]], 'joints_vis': [1]}
+    path.write_text(json.dumps([untold, MPII, fewer]))
+    pose_file = read_pose_file(path, 16)
+    assert pose_file.names == ['a.jpg', 'b.jpg']
+    assert pose_file.total == 3
+    assert pose_file.ids == [1]
+    assert pose_file.keypoints[0, 15].tolist() == [315, 210, 0]
+    assert pose_file.keypoints[0, 3].tolist() == [303, 162, 2]
+    assert pose_file.boxes.tolist() == [[150, 50, 300, 300]]
+    assert pose_file.other_counts == [(2, 1)]
+
+
+def test_a_list_of_images(check, edit):
+    edit(lambda c: c.pop('annotations'))
+    assert only_problem(check()) == 'problem: no joint is labelled'
+    report = check(images_only=True, num_images=24)
+    assert problems(report) == []
+    assert notes(report) == [
+        'note: it lists images, without annotations, which is all that a test reads'
+    ]
+    assert (report.counts['images_checked'], report.counts['annotations']) == (24, 0)
+    assert (report.joints, report.flips) == ([], None)
+    assert '24 images (24 files looked at), 0 annotations' in as_text([report])
+    assert as_json([report])['ok']
+    assert 'listed, the public file has 25' in only_problem(check(images_only=True, num_images=25))
 
 
 def test_wrong_flip_pairs_are_named_by_both(check, meta):

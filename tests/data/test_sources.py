@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from mmengine.config import Config
@@ -11,24 +12,24 @@ from rlepose_ext.data import sources
 from rlepose_ext.data.catalogue import CATALOGUE, WFLW_SUBSETS, Split, known_set
 from rlepose_ext.errors import UserError
 
-CONFIGS = {
-    'coco': 'coco_topdown',
-    'wflw': 'wflw_topdown',
-    'cofw': 'skps_cofw_256x256',
-    'lip': 'lip_topdown',
-    'lsp': 'lsp_topdown',
-    'faces68': 'faces68_topdown',
-}
-STOCK = {
-    'crowdpose': 'crowdpose/td-hm_hrnet-w32_8xb64-210e_crowdpose-256x192',
-    'mpii': 'mpii/td-hm_hrnet-w32_8xb64-210e_mpii-256x256',
-    'aic': 'aic/td-hm_hrnet-w32_8xb64-210e_aic-256x192',
-}
+TEST_DEV = 'coco_testdev/submission_hrnet-w32_8xb64-210e_coco-256x192'
+CONFIGS = (
+    ('coco', '_base_/coco_topdown'),
+    ('coco', TEST_DEV),
+    ('wflw', '_base_/wflw_topdown'),
+    ('cofw', '_base_/skps_cofw_256x256'),
+    ('lip', '_base_/lip_topdown'),
+    ('lsp', '_base_/lsp_topdown'),
+    ('faces68', '_base_/faces68_topdown'),
+    ('crowdpose', 'mmpose:crowdpose/td-hm_hrnet-w32_8xb64-210e_crowdpose-256x192'),
+    ('mpii', 'mmpose:mpii/td-hm_hrnet-w32_8xb64-210e_mpii-256x256'),
+    ('aic', 'mmpose:aic/td-hm_hrnet-w32_8xb64-210e_aic-256x192'),
+)
 
 
 def files_of(config):
     """Annotation files, image folders and boxes that a config reads, below data/."""
-    for phase in ('train', 'val'):
+    for phase in ('train', 'val', 'test'):
         dataset = config[f'{phase}_dataloader'].dataset
         yield dataset.data_root + dataset.ann_file
         yield (dataset.data_root + dataset.data_prefix.img).rstrip('/')
@@ -36,22 +37,34 @@ def files_of(config):
             yield dataset.bbox_file
 
 
-@pytest.mark.parametrize('name', [*CONFIGS, *STOCK])
-def test_the_catalogue_has_what_configs_read(root, name, monkeypatch):
+def listed(known):
+    files = {split.annotations for split in known.splits}
+    return files | {split.images for split in known.splits} | {extra.path for extra in known.extras}
+
+
+@pytest.mark.parametrize(('name', 'config'), CONFIGS)
+def test_the_catalogue_has_what_configs_read(root, name, config, monkeypatch):
     import mmpose
 
     monkeypatch.delenv('RLEPOSE_DATA', raising=False)
-    if name in CONFIGS:
-        path = root / 'configs/_base_' / f'{CONFIGS[name]}.py'
-    else:
-        path = f'{mmpose.__path__[0]}/.mim/configs/body_2d_keypoint/topdown_heatmap/'
-        path += f'{STOCK[name]}.py'
-    known = known_set(name)
-    listed = {split.annotations for split in known.splits}
-    listed |= {split.images for split in known.splits} | {extra.path for extra in known.extras}
+    kind, _, stock = config.rpartition(':')
+    path = root / f'configs/{config}.py'
+    if kind == 'mmpose':
+        path = f'{mmpose.__path__[0]}/.mim/configs/body_2d_keypoint/topdown_heatmap/{stock}.py'
     for file in files_of(Config.fromfile(path)):
         assert file.startswith('data/')
-        assert file[len('data/') :].rstrip('/') in listed
+        assert file[len('data/') :].rstrip('/') in listed(known_set(name))
+
+
+def test_configs_read_what_the_catalogue_has_of_coco(root, monkeypatch):
+    monkeypatch.delenv('RLEPOSE_DATA', raising=False)
+    read = {
+        file.removeprefix('data/').rstrip('/')
+        for name, config in CONFIGS
+        if name == 'coco'
+        for file in files_of(Config.fromfile(root / f'configs/{config}.py'))
+    }
+    assert listed(known_set('coco')) == read
 
 
 def test_the_subsets_of_wflw_are_those_of_the_metric(root):
@@ -124,6 +137,40 @@ def test_a_config_with_nested_data_sets(puppets, config):
     assert reports[0].counts['annotations'] == 24
     (puppets.parent / 'boxes.json').write_text('[]')
     assert len(sources.check_config(config, puppets.parent)) == 2
+
+
+def test_the_files_of_test_dev(root, puppets):
+    config, data = root / f'configs/{TEST_DEV}.py', puppets.parent
+    coco = data / 'coco'
+    (coco / 'annotations').mkdir(parents=True)
+    (puppets / 'images').rename(coco / 'test2017')
+    content = json.loads((puppets / 'val.json').read_text())
+    del content['annotations']
+    info = coco / 'annotations/image_info_test-dev2017.json'
+    info.write_text(json.dumps(content))
+    boxes = coco / 'person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json'
+
+    def reported():
+        return {Path(report.annotations): report for report in sources.check_config(config, data)}
+
+    assert len(reported()[boxes].problems) == 1
+    boxes.parent.mkdir()
+    boxes.write_text('[]')
+    found = reported()
+    assert boxes not in found
+    assert found[info].problems == []
+    assert found[info].counts['images_checked'] == 8
+    # the same by name, where the public file has more images
+    (report,) = [
+        r for r in sources.check_known(known_set('coco'), data) if r.annotations == str(info)
+    ]
+    assert [str(p) for p in report.problems] == [
+        'problem: 8 images are listed, the public file has 20,288'
+    ]
+    # for training, a list of images is not enough
+    (coco / 'annotations/person_keypoints_train2017.json').write_text(info.read_text())
+    train = reported()[coco / 'annotations/person_keypoints_train2017.json']
+    assert 'no joint is labelled' in str(train.problems)
 
 
 def test_the_variable_moves_the_first_folder(puppets, config, monkeypatch):

@@ -125,6 +125,18 @@ def test_sigmas_from_files(tmp_path):
     meta.write_text("dataset_info = dict(dataset_name='mine')")
     with pytest.raises(UserError, match='it gives None'):
         offline.find_sigmas(str(meta))
+    for text in ('x = (', 'raise ValueError(1)', '1 / 0'):
+        meta.write_text(text)
+        with pytest.raises(UserError, match=r'mine\.py cannot be read as a config'):
+            offline.find_sigmas(str(meta))
+    meta.write_text('dataset_info = 5')
+    with pytest.raises(UserError, match='it gives None'):
+        offline.find_sigmas(str(meta))
+    path.write_text(json.dumps({'annotations': [{'id': number} for number in range(999)]}))
+    with pytest.raises(UserError) as error:
+        offline.find_sigmas(str(path))
+    assert "it gives {'annotations': [{'id': 0}" in str(error.value)
+    assert len(str(error.value)) < len(str(path)) + 200
     with pytest.raises(UserError, match=r'cocoo: neither a data set \(coco, crowdpose\) nor'):
         offline.find_sigmas('cocoo')
 
