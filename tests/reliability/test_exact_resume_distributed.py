@@ -115,3 +115,18 @@ def test_from_two_processes_to_one(nursery, tmp_path, undisturbed):
     alone = json.loads((tmp_path / 'seen_0.json').read_text())
     dealt = [number for pair in zip(both[0][4], both[1][4], strict=True) for number in pair]
     assert alone[0] + alone[1] == dealt
+
+
+def test_from_one_process_to_two(nursery, tmp_path):
+    whole, broken = tmp_path / 'whole', tmp_path / 'broken'
+    assert train(nursery, whole, processes=1, epochs=3) == [0]
+    train(nursery, broken, processes=1, epochs=3, stop_at=['after_train_iter', 9])
+    assert train(nursery, broken, epochs=3, resume=True) == [0, 0]
+    text = (broken / 'log_0.txt').read_text()
+    assert '1 process then, 2 now' in text
+    assert 'an iteration has 8 samples in all, not 4' in text
+    assert 'at iteration 3 of 3, after 4 of 6: 0 samples are seen again' in text
+    alone = json.loads((whole / 'seen_0.json').read_text())
+    both = [json.loads((broken / f'seen_{rank}.json').read_text()) for rank in (0, 1)]
+    dealt = [number for pair in zip(both[0][0], both[1][0], strict=True) for number in pair]
+    assert dealt == alone[10] + alone[11]
