@@ -6,8 +6,6 @@ x1, y1, x2, y2 in image px, and their scores (N,).
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +15,8 @@ import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.boxes import overlaps
+from rlepose_ext.inference.loading import building
+from rlepose_ext.zoo.counting import load_config
 
 Found = tuple[np.ndarray, np.ndarray]
 
@@ -100,7 +100,8 @@ class MMDetDetector:
         nms_thr: of two boxes that overlap by more than this IoU, the worse is dropped.
 
     Raises:
-        UserError: files that do not exist, a checkpoint of another model, or no class person.
+        UserError: files that do not exist or cannot be used, a config of something else, a
+            checkpoint of another model, or no class person.
     """
 
     def __init__(
@@ -113,28 +114,32 @@ class MMDetDetector:
         nms_thr: float = 0.3,
     ) -> None:
         from mmdet.apis import init_detector
-        from mmengine.config import Config
+        from mmdet.models.detectors import BaseDetector
         from mmengine.dataset import Compose
         from mmengine.registry import DefaultScope
 
         for file in (config, checkpoint):
             if file is not None and '://' not in str(file) and not Path(file).is_file():
                 raise UserError(f'{file} does not exist (of the detector)')
-        cfg = Config.fromfile(str(config))
-        if 'model' not in cfg or 'test_dataloader' not in cfg:
-            raise UserError(f'{config} is no detector: it has no model or no test_dataloader')
-        if 'backbone' in cfg.model:
-            cfg.model.backbone.pop('init_cfg', None)
+        cfg = load_config(str(config))
+        if 'test_dataloader' not in cfg:
+            raise UserError(f'{config} is no detector: it has no test_dataloader')
         _skip_dropped_boxes(cfg.model.get('test_cfg'), bbox_thr)
         self.bbox_thr, self.nms_thr = bbox_thr, nms_thr
         checkpoint = None if checkpoint is None else str(checkpoint)
         # The models of detection and pose live in the scopes of their packages.
-        # MMEngine prints every key that does not fit before the error that sums them up.
         with (
+            building(f'{config} with {checkpoint}'),
             DefaultScope.overwrite_default_scope('mmdet'),
-            contextlib.redirect_stdout(io.StringIO()),
         ):
+            if 'backbone' in cfg.model:
+                cfg.model.backbone.pop('init_cfg', None)
             self.model = init_detector(cfg, checkpoint, device=str(device))
+            if not isinstance(self.model, BaseDetector):
+                raise UserError(
+                    f'{config} is no detector of mmdet: it builds {type(self.model).__name__}. '
+                    'Give CONFIG CHECKPOINT of the detector first, then those of the pose model.'
+                )
             steps = _test_pipeline(self.model.cfg)
             self._pipeline = Compose([{'type': 'mmdet.LoadImageFromNDArray'}, *steps[1:]])
         self.category = _person(self.model.dataset_meta, category, config)

@@ -25,6 +25,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from rlepose_ext.compat.cpu_training import wanted
 from rlepose_ext.engine.cpu_speed import keep_freed_memory
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, input_to_image, normalise
@@ -32,6 +33,7 @@ from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.loading import (
     build_model,
+    building,
     choose_device,
     config_and_checkpoint,
     crop_pipeline,
@@ -44,7 +46,7 @@ from rlepose_ext.inference.network import (
     predict,
     with_mirrored,
 )
-from rlepose_ext.inference.types import PoseResult, as_boxes
+from rlepose_ext.inference.types import PoseResult, as_boxes, as_scores
 from rlepose_ext.models.losses import RLELoss
 
 DTYPES = {'float32': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -71,9 +73,8 @@ class PoseEstimator:
     Calls from several threads are served one after the other.
 
     Args:
-        model: config file, ``Config``, or the name of a config of the zoo
-            (``rlepose zoo``), whose weights are downloaded once if no checkpoint is given.
-        checkpoint: file or URL.
+        model: config file, ``Config``, or the name of a config of the zoo (``rlepose zoo``).
+        checkpoint: file or URL; by default the zoo's, which is downloaded once.
         device: ``'auto'`` is the first GPU if there is one, else the CPU.
         batch_size: most crops that go through the network at once.
         flip_test: average with the mirrored crop; by default as the config has it.
@@ -83,8 +84,8 @@ class PoseEstimator:
         cfg_options: overrides of the config.
 
     Raises:
-        UserError: a model that is not top-down, a checkpoint of another model, an unknown
-            device, type or name.
+        UserError: a model that is not top-down or cannot be built, no checkpoint or one of
+            another model, an unknown device, type or name.
     """
 
     def __init__(
@@ -114,14 +115,18 @@ class PoseEstimator:
         self.flip_test = (
             bool(self.model.test_cfg.get('flip_test', False)) if flip_test is None else flip_test
         )
-        with DefaultScope.overwrite_default_scope('mmpose'):
+        with (
+            building(f'test pipeline of {config.filename}'),
+            DefaultScope.overwrite_default_scope('mmpose'),
+        ):
             self._transform = crop_pipeline(config)
-        self.input_size = self._input_size()
+            probe = self.crop(np.zeros((8, 8, 3), np.uint8), as_boxes([0, 0, 8, 8])).pixels[0]
+        self.input_size = (probe.shape[1], probe.shape[0])
         self.done: list[str] = []
-        if self.device.type == 'cpu':
+        if self.device.type == 'cpu' and wanted()[0]:
             keep_freed_memory()
         if fast:
-            self.model, self.done = optimise(self.model, self.input_size)
+            self.model, self.done = optimise(self.model, probe.shape)
         if self.dtype is not None:
             give_float32(self.model.head)
 
@@ -174,20 +179,14 @@ class PoseEstimator:
             np.array([[0, 0, p.shape[1], p.shape[0]]], np.float32) if b is None else as_boxes(b)
             for p, b in zip(pictures, boxes, strict=True)
         ]
-        scores = [
-            np.ones(len(b), np.float32) if s is None else np.asarray(s, np.float32).reshape(-1)
-            for b, s in zip(found, box_scores, strict=True)
-        ]
-        for b, s in zip(found, scores, strict=True):
-            if len(b) != len(s):
-                raise UserError(f'expected a score for each of {len(b)} boxes, got {len(s)}')
+        scores = [as_scores(s, len(b)) for b, s in zip(found, box_scores, strict=True)]
         clock = clock or Clock()
         with clock('crop'):
             crops = [self.crop(p, b) for p, b in zip(pictures, found, strict=True)]
         keypoints, joint_scores, sigma = self.predict_crops(crops, clock)
-        ends = np.cumsum([len(b) for b in found])[:-1]
-        parts = [np.split(values, ends) for values in (keypoints, joint_scores)]
-        sigmas = [None] * len(found) if sigma is None else np.split(sigma, ends)
+        ends = np.cumsum([len(b) for b in found], dtype=int)  # nothing comes after the last
+        parts = [np.split(values, ends)[:-1] for values in (keypoints, joint_scores)]
+        sigmas = [None] * len(found) if sigma is None else np.split(sigma, ends)[:-1]
         return [
             PoseResult(b, s, k, j, sigma=e, meta=self.meta, image=p)
             for b, s, k, j, e, p in zip(found, scores, *parts, sigmas, pictures, strict=True)
@@ -253,21 +252,6 @@ class PoseEstimator:
                 sigma = np.concatenate([pose.sigma for pose in poses])
                 sigma = denormalise(normalise(sigma, self.input_size), scales).astype(np.float32)
         return keypoints.astype(np.float32), scores.astype(np.float32), sigma
-
-    def _input_size(self) -> tuple[int, int]:
-        """Width and height of the crops, as the pipeline gives them."""
-        probe = self._transform(
-            {
-                'img': np.zeros((8, 8, 3), np.uint8),
-                'img_shape': (8, 8),
-                'ori_shape': (8, 8),
-                'bbox': np.array([[0, 0, 8, 8]], np.float32),
-                'bbox_score': np.ones(1, np.float32),
-                **self.meta,
-            }
-        )
-        width, height = probe['input_size']
-        return int(width), int(height)
 
     def _autocast(self) -> Any:
         if self.dtype is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,26 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmpose.apis import init_model
+from mmpose.datasets.transforms import KeypointConverter, LoadImage, PackPoseInputs
 from mmpose.models.pose_estimators import TopdownPoseEstimator
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
 from rlepose_ext.models.losses.rle_spread import learned_spread
+from rlepose_ext.zoo import Entry, find, read_zoo
+from rlepose_ext.zoo.counting import load_config
+from rlepose_ext.zoo.weights import fetch
 
-# Transforms of a test pipeline that read what is in memory already, or pack what we batch.
-LOADING, PACKING = 'LoadImage', 'PackPoseInputs'
+# Transforms of a test pipeline that read what is in memory already, convert annotations,
+# which there are none of, or pack what we batch.
+NOT_CROPPING = (LoadImage, KeypointConverter, PackPoseInputs)
 
 
 def choose_device(device: str) -> torch.device:
     """``'auto'``: the first GPU if there is one, else the CPU; anything else as torch has it.
 
     Raises:
-        UserError: unknown, or a GPU where there is none.
+        UserError: unknown, or not there.
     """
     if device == 'auto':
         return torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')
@@ -39,36 +46,76 @@ def choose_device(device: str) -> torch.device:
             f'device {device!r}: this machine has {torch.cuda.device_count()} CUDA devices. '
             "Take 'cpu' or 'auto'."
         )
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, ImportError) as error:  # each kind has its own
+        said, *_ = str(error).partition('\n')[0].split('. ')
+        raise UserError(
+            f"device {device!r} cannot be used: {said}. Take 'cpu' or 'auto'."
+        ) from error
     return chosen
+
+
+@contextlib.contextmanager
+def building(what: str) -> Iterator[None]:
+    """Build a model, in silence; what goes wrong is a mistake in its files.
+
+    Args:
+        what: the files, for the error.
+
+    Raises:
+        UserError: anything was raised; its text is in the message.
+    """
+    try:
+        # MMEngine prints every key that does not fit before the error that sums them up.
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except UserError:
+        raise
+    except Exception as error:  # a config names any class with any arguments
+        raise UserError(f'{what}: {type(error).__name__}: {error}') from error
 
 
 def config_and_checkpoint(
     model: str | Path | Config, checkpoint: str | Path | None
-) -> tuple[Config, str | None]:
-    """Find both, by path or by a name of the zoo.
+) -> tuple[Config, str]:
+    """Find both, by path or by a name of the zoo; without a checkpoint, that of the zoo.
 
     Raises:
-        UserError: an unknown name, or a file that does not exist.
+        UserError: an unknown name, a file that does not exist, a config that cannot be read, or
+            no checkpoint is given and none is published.
     """
     if isinstance(model, Config):
-        return Config(model._cfg_dict.to_dict()), None if checkpoint is None else str(checkpoint)
-    if not str(model).endswith('.py'):
-        from rlepose_ext.zoo import find
-        from rlepose_ext.zoo.weights import fetch
-
-        entry = find(str(model))
-        model = entry.path
-        checkpoint = checkpoint or fetch(entry)
-    if not Path(model).is_file():
-        raise UserError(f'config {model} does not exist')
-    if checkpoint is not None and '://' not in str(checkpoint) and not Path(checkpoint).is_file():
+        config = copy.deepcopy(model)
+    else:
+        path = Path(model) if str(model).endswith('.py') else find(str(model)).path
+        if not path.is_file():
+            raise UserError(f'config {path} does not exist')
+        config = load_config(str(path))
+    if checkpoint is None:
+        checkpoint = fetch(_entry_of(config))
+    if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
         raise UserError(f'checkpoint {checkpoint} does not exist')
-    return Config.fromfile(str(model)), None if checkpoint is None else str(checkpoint)
+    return config, str(checkpoint)
 
 
-def build_model(
-    config: Config, checkpoint: str | None, device: torch.device
-) -> TopdownPoseEstimator:
+def _entry_of(config: Config) -> Entry:
+    """What the zoo knows of exactly this file, not of another one by the same name.
+
+    Raises:
+        UserError: it is not in the zoo.
+    """
+    path = Path(config.filename or '').absolute()
+    for entry in read_zoo():
+        if entry.name == path.stem and path.exists() and entry.path.samefile(path):
+            return entry
+    raise UserError(
+        f'{config.filename or "this config"}: expected a checkpoint beside it, got none. Weights '
+        'are downloaded for configs of the zoo only: `rlepose weights` lists them.'
+    )
+
+
+def build_model(config: Config, checkpoint: str, device: torch.device) -> TopdownPoseEstimator:
     """Build a top-down model and load its weights.
 
     Raises:
@@ -79,8 +126,7 @@ def build_model(
         raise UserError(f'{config.filename}: there is no model with a backbone in this config')
     model.backbone.pop('init_cfg', None)  # the checkpoint has all weights
     model.pop('init_cfg', None)
-    # MMEngine prints every key that does not fit before the error that sums them up.
-    with contextlib.redirect_stdout(io.StringIO()):
+    with building(f'{config.filename} with {checkpoint}'):
         built = init_model(config, checkpoint, device=str(device))
     if not isinstance(built, TopdownPoseEstimator):
         raise UserError(
@@ -91,13 +137,11 @@ def build_model(
 
 
 def crop_pipeline(config: Config) -> Compose:
-    """The transforms between loading and packing of the test pipeline."""
-    steps = [
-        step
-        for step in config.test_dataloader.dataset.pipeline
-        if step['type'] not in (LOADING, PACKING)
-    ]
-    return Compose(steps)
+    """The transforms of the test pipeline that make a crop of an image and a box."""
+    pipeline = Compose(config.test_dataloader.dataset.pipeline)
+    steps = pipeline.transforms
+    pipeline.transforms = [step for step in steps if not isinstance(step, NOT_CROPPING)]
+    return pipeline
 
 
 def spread_of(model: Any) -> np.ndarray | None:

@@ -26,21 +26,21 @@ from rlepose_ext.engine.cpu_speed import SLOWER_IN_NHWC
 TOLERANCE = 1e-3
 
 
-def optimise(model: nn.Module, input_size: Sequence[int]) -> tuple[nn.Module, list[str]]:
+def optimise(model: nn.Module, shape: Sequence[int]) -> tuple[nn.Module, list[str]]:
     """Fold batch norm and store weights channels-last, where the outputs stay the same.
 
     Args:
         model: a top-down pose estimator in eval mode.
-        input_size: width and height of its crops.
+        shape: height, width and channels of its crops.
 
     Returns:
         The model to use, and what was done: some of ``'fused'``, ``'channels_last'``.
     """
     given = model
-    width, height = input_size
+    height, width, channels = shape
     parameter = next(model.parameters())
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, 3, height, width, generator=generator).to(parameter)
+    x = torch.randn(2, channels, height, width, generator=generator).to(parameter)
     with torch.inference_mode():
         expected = _outputs(model, x)
     done = []

@@ -6,6 +6,7 @@ needs nothing but this module.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -144,10 +145,14 @@ class PoseResult:
             raise UserError(
                 'to_supervision() needs the package supervision: pip install supervision'
             ) from error
+        # Called so from 0.29 on, `confidence` before.
+        scores = 'keypoint_confidence'
+        if scores not in inspect.signature(supervision.KeyPoints).parameters:
+            scores = 'confidence'
         return supervision.KeyPoints(
             xy=self.keypoints.astype(np.float32),
-            confidence=self.scores.astype(np.float32),
             class_id=np.zeros(len(self), dtype=int),
+            **{scores: self.scores.astype(np.float32)},
         )
 
 
@@ -181,6 +186,27 @@ def as_boxes(boxes: Any, what: str = 'boxes') -> np.ndarray:
             f'{MAX_COORDINATE:g}), got '
             f'{array[index].tolist()} (number {index})'
         )
+    return array
+
+
+def as_scores(scores: Any, count: int) -> np.ndarray:
+    """Check the scores of boxes and make them (N,) float32.
+
+    Args:
+        scores: N numbers; ``None`` is 1 for each.
+        count: N, of the boxes.
+
+    Raises:
+        UserError: no numbers, or another count.
+    """
+    if scores is None:
+        return np.ones(count, np.float32)
+    try:
+        array = np.asarray(scores, np.float32).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'box_scores: expected numbers, got {scores!r}') from error
+    if len(array) != count:
+        raise UserError(f'expected a score for each of {count} boxes, got {len(array)}')
     return array
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from random_weights import random_checkpoint
 
 from rlepose_ext.datasets.synthetic.scene import draw_image
 from rlepose_ext.errors import UserError
@@ -26,17 +27,18 @@ SIDE = 96
 
 
 @pytest.fixture(scope='module')
+def pose(tmp_path_factory):
+    """Config and checkpoint of a pose model."""
+    return POSE, random_checkpoint(POSE, tmp_path_factory.mktemp('pose') / 'pose.pth')
+
+
+@pytest.fixture(scope='module')
 def rtmdet(tmp_path_factory):
     """mmdet's own config of RTMDet-tiny for small images, and random weights that find things."""
     from mmdet.apis import init_detector
 
     folder = tmp_path_factory.mktemp('rtmdet')
-    wheel = Path(find_spec('mmdet').origin).parent / '.mim/configs'
-    config = Config.fromfile(wheel / 'rtmdet/rtmdet_tiny_8xb32-300e_coco.py')
-    for step in config.test_dataloader.dataset.pipeline:
-        for name in {'scale', 'size'} & set(step):
-            step[name] = (SIDE, SIDE)
-    config.dump(folder / 'rtmdet.py')
+    dump_small('rtmdet/rtmdet_tiny_8xb32-300e_coco.py', folder / 'rtmdet.py')
     model = init_detector(folder / 'rtmdet.py', device='cpu')
     torch.manual_seed(0)
     for part in model.bbox_head.rtm_reg:
@@ -60,8 +62,18 @@ def rtmdet(tmp_path_factory):
     return folder / 'rtmdet.py', folder / 'rtmdet.pth'
 
 
-def save(model, path, **meta):
-    meta = {'dataset_meta': {'classes': model.dataset_meta['classes'], **meta}}
+def dump_small(name, path):
+    """Write a config of mmdet's wheel for images of ``SIDE`` px."""
+    wheel = Path(find_spec('mmdet').origin).parent / '.mim/configs'
+    config = Config.fromfile(wheel / name)
+    for step in config.test_dataloader.dataset.pipeline:
+        for key in {'scale', 'size'} & set(step):
+            step[key] = (SIDE, SIDE)
+    config.dump(path)
+
+
+def save(model, path):
+    meta = {'dataset_meta': {'classes': model.dataset_meta['classes']}}
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, path)
 
 
@@ -99,17 +111,54 @@ def test_equal_to_mmposes_demo(rtmdet, frames, bbox_thr, nms_thr):
         assert (scores > bbox_thr).all()
 
 
+def yolox_sees_persons(model):
+    head = model.bbox_head
+    for part in (*head.multi_level_conv_obj, *head.multi_level_conv_cls):
+        part.bias.data[0] = 2.0
+    for part in head.multi_level_conv_reg:
+        torch.nn.init.normal_(part.weight, 0, 1e-4)
+        part.bias.data[2:] = 1.0  # e strides wide and high
+
+
+def faster_rcnn_sees_persons(model):
+    model.roi_head.bbox_head.fc_cls.bias.data[0] = 5.0  # beside 79 classes and the background
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('name', 'see_persons'), [
+    ('yolox/yolox_tiny_8xb8-300e_coco', yolox_sees_persons),
+    ('faster_rcnn/faster-rcnn_r50_fpn_1x_coco', faster_rcnn_sees_persons),
+])  # fmt: skip
+def test_other_detectors_of_mmdet(name, see_persons, frames, tmp_path):
+    from mmdet.apis import init_detector
+
+    config, checkpoint = tmp_path / 'config.py', tmp_path / 'random.pth'
+    dump_small(f'{name}.py', config)
+    model = init_detector(config, device='cpu')
+    see_persons(model)
+    save(model, checkpoint)
+    detect = MMDetDetector(config, checkpoint)
+    for frame, (boxes, scores) in zip(frames, detect(frames, ['a', 'b']), strict=True):
+        expected = stock_boxes(config, checkpoint, frame, 0.3, 0.3)
+        assert len(expected) > 1
+        np.testing.assert_allclose(boxes, expected[:, :4], atol=1e-3)
+        np.testing.assert_allclose(scores, expected[:, 4], atol=1e-5)
+        assert boxes.dtype == scores.dtype == np.float32
+        assert boxes.shape == (len(scores), 4)
+        assert (boxes[:, 2:] > boxes[:, :2]).all()
+
+
 def test_thresholds_go_where_the_work_is(rtmdet):
     assert MMDetDetector(*rtmdet, bbox_thr=0.3).model.bbox_head.test_cfg.score_thr == 0.3
     assert MMDetDetector(*rtmdet, bbox_thr=0.0).model.bbox_head.test_cfg.score_thr == 0.001
 
 
-def test_a_pose_model_beside_it(rtmdet, frames):
+def test_a_pose_model_beside_it(rtmdet, pose, frames):
     """Each lives in the scope of its package, whatever was built or called before."""
     from rlepose_ext.inference import PoseEstimator
 
     detect = MMDetDetector(*rtmdet, 'cpu', nms_thr=0.1)
-    estimate = PoseEstimator(POSE, device='cpu')
+    estimate = PoseEstimator(*pose, device='cpu')
     assert type(estimate.model.head).__module__.startswith('rlepose_ext.')
     found = []
     for _ in range(2):
@@ -122,7 +171,7 @@ def test_a_pose_model_beside_it(rtmdet, frames):
     for (old, _), (new, _) in zip(detect(frames, 'ab'), again(frames, 'ab'), strict=True):
         np.testing.assert_array_equal(old, new)
     torch.manual_seed(0)
-    PoseEstimator(POSE, device='cpu')(frames, boxes)
+    PoseEstimator(*pose, device='cpu')(frames, boxes)
 
 
 def test_a_detector_without_persons(rtmdet, tmp_path):
@@ -151,9 +200,28 @@ def test_files_that_do_not_fit(rtmdet, tmp_path):
     for files in (('absent.py', checkpoint), (config, 'absent.pth')):
         with pytest.raises(UserError, match=r'absent\.\w+ does not exist'):
             MMDetDetector(*files)
-    (tmp_path / 'data.py').write_text('data = 3')
-    with pytest.raises(UserError, match='is no detector'):
-        MMDetDetector(tmp_path / 'data.py', checkpoint)
+    for text, message in (
+        ('data = 3', "there is no 'model'"),
+        ("model = dict(type='RTMDet')", 'is no detector: it has no test_dataloader'),
+        ('model = dict(', 'SyntaxError'),
+        ("_base_ = './gone.py'", r'gone\.py'),
+        (f"_base_ = '{config}'\nmodel = dict(neck=dict(type='Absent'))", 'Absent'),
+        (f"_base_ = '{config}'\nmodel = dict(neck=dict(no_such_argument=3))", 'no_such_argument'),
+        (f"_base_ = '{config}'\nmodel = dict(backbone=None)", r'wrong\.py with .*rtmdet\.pth: '),
+    ):
+        (tmp_path / 'wrong.py').write_text(text)
+        with pytest.raises(UserError, match=message) as raised:
+            MMDetDetector(tmp_path / 'wrong.py', checkpoint)
+        assert 'wrong.py' in str(raised.value)
+
+
+def test_swapped_pairs(rtmdet, pose):
+    from rlepose_ext.inference import PoseEstimator
+
+    with pytest.raises(UserError, match='is no detector of mmdet: it builds TopdownPoseEstimator'):
+        MMDetDetector(*pose)
+    with pytest.raises(UserError, match='RTMDet is not top-down'):
+        PoseEstimator(*rtmdet, device='cpu')
 
 
 def test_a_box_inside_a_better_one_is_dropped():

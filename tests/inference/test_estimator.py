@@ -16,7 +16,6 @@ from PIL import Image
 from rlepose_ext.convert import files, mmpose_clean
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import PoseEstimator
-from rlepose_ext.inference.loading import choose_device
 from rlepose_ext.inference.network import normalise_crops, optimise, with_mirrored
 from rlepose_ext.resources import resource
 
@@ -114,6 +113,7 @@ def test_no_boxes_is_the_whole_image_and_empty_boxes_are_nobody(checkpoints, ima
     assert len(nobody) == 0
     assert nobody.keypoints.shape == (0, 17, 2)
     np.testing.assert_array_equal(nobody.draw(), image)
+    assert estimate([]) == estimate([], boxes=[]) == []
 
 
 def test_several_threads(checkpoints, image):
@@ -172,7 +172,7 @@ def test_a_wrong_fusion_is_not_taken(checkpoints, monkeypatch):
 
     monkeypatch.setattr(network, 'fuse_conv_bn', wrong)
     model = init_model(str(resource(RLE)), str(checkpoints['rle']), device='cpu')
-    changed, done = optimise(model, (192, 192))
+    changed, done = optimise(model, (192, 192, 3))
     assert done == ['channels_last']
     assert changed is not model
 
@@ -205,15 +205,11 @@ def test_bad_input(checkpoints, image, tmp_path):
         estimate(image, [[0, 0, np.nan, 4]])
     with pytest.raises(UserError, match='score for each of 3 boxes, got 2'):
         estimate(image, BOXES, [0.5, 0.5])
+    for scores in (['high'], [[0.5], [0.5, 0.5]]):
+        with pytest.raises(UserError, match='box_scores: expected numbers'):
+            estimate(image, BOXES[:1], scores)
     with pytest.raises(UserError, match='each of 2 images, got 1'):
         estimate([image, image], [BOXES])
-
-
-def test_devices():
-    assert choose_device('cpu').type == 'cpu'
-    for name in ('toaster', 'cuda:99'):
-        with pytest.raises(UserError, match=name):
-            choose_device(name)
 
 
 def test_the_figures_of_the_documentation(shared, tmp_path):
@@ -232,3 +228,8 @@ def test_the_figures_of_the_documentation(shared, tmp_path):
     np.testing.assert_allclose(found.scores[0, some], [0.93, 0.87, 0.48], atol=0.01)
     deviation = [[11.9, 11.3], [21.9, 19.5], [97.0, 69.4]]
     np.testing.assert_allclose(found.standard_deviation[0, some], deviation, atol=0.2)
+    assert found.draw(draw_sigma=True).shape == (600, 512, 3)
+    (entry,) = found.to_coco(image_id=785)
+    assert entry['score'] == pytest.approx(0.609, abs=0.005)
+    assert entry['bbox'] == [-40.0, 20.0, 592.0, 1180.0]
+    assert [len(result) for result in estimate([photograph] * 2, boxes=[None, []])] == [1, 0]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from random_weights import random_checkpoint
 
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.detectors import MMDetDetector
@@ -35,6 +36,12 @@ def checkpoint(tmp_path_factory):
     meta = {'dataset_meta': {'classes': ('person',)}}
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, path)
     return path
+
+
+@pytest.fixture(scope='module')
+def pose(tmp_path_factory):
+    """Config and checkpoint of a pose model."""
+    return POSE, random_checkpoint(POSE, tmp_path_factory.mktemp('pose') / 'pose.pth')
 
 
 def noise(height, width, seed=0):
@@ -72,12 +79,12 @@ def test_its_persons_in_px_of_the_image(checkpoint):
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmpose'])
 @pytest.mark.parametrize('order', [('detector', 'pose'), ('pose', 'detector')])
-def test_a_pose_model_in_the_same_process(checkpoint, order, scope):
+def test_a_pose_model_in_the_same_process(checkpoint, pose, order, scope):
     """Each finds its own classes, whichever comes first and whatever scope the caller is in."""
     frame, models = noise(288, 480), {}
     make = {
         'detector': lambda: MMDetDetector(CONFIG, checkpoint, nms_thr=0.1),
-        'pose': lambda: PoseEstimator(POSE, device='cpu'),
+        'pose': lambda: PoseEstimator(*pose, device='cpu'),
     }
     for name in order:
         with DefaultScope.overwrite_default_scope(scope):
@@ -97,7 +104,7 @@ def test_a_pose_model_in_the_same_process(checkpoint, order, scope):
 
 
 @pytest.mark.slow
-def test_trained_and_in_the_chain(tmp_path, checkpoint):
+def test_trained_and_in_the_chain(tmp_path, checkpoint, pose):
     """An epoch by the command line, then every step on a drawn video with its truth.
 
     From weights that find something: whether two iterations from random ones do is chance.
@@ -125,7 +132,7 @@ def test_trained_and_in_the_chain(tmp_path, checkpoint):
     video, truth = write_video(tmp_path, 0, 10, 2)
     out = tmp_path / 'drawn'
     options = Options(output_root=out, save_predictions=True, tracking='iou')
-    chain = Engine(detector, PoseEstimator(POSE, device='cpu'), options)
+    chain = Engine(detector, PoseEstimator(*pose, device='cpu'), options)
     assert chain.run(Source('video', video)) == 10
     frames = json.loads((out / 'results_2-persons-0.json').read_text())['instance_info']
     assert [frame['frame_id'] for frame in frames] == list(range(1, 11))

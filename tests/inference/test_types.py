@@ -99,9 +99,28 @@ def test_supervision_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, 'supervision', None)
     with pytest.raises(UserError, match='pip install supervision'):
         persons([[0, 0]]).to_supervision()
+
+
+def until_0_28(xy, class_id=None, confidence=None, data=None):
+    return xy, class_id, confidence
+
+
+def from_0_29(xy, class_id=None, keypoint_confidence=None, detection_confidence=None, data=None):
+    return xy, class_id, keypoint_confidence
+
+
+def in_between(xy, class_id=None, keypoint_confidence=None, confidence=None):
+    assert confidence is None, 'deprecated: warns'
+    return xy, class_id, keypoint_confidence
+
+
+@pytest.mark.parametrize('version', [until_0_28, from_0_29, in_between])
+def test_supervision_of_any_version(monkeypatch, version):
     stub = types.ModuleType('supervision')
-    stub.KeyPoints = dict
+    stub.KeyPoints = version
     monkeypatch.setitem(sys.modules, 'supervision', stub)
-    found = persons([[0, 0]]).to_supervision()
-    assert found['xy'].shape == (1, 3, 2)
-    assert found['confidence'].shape == (1, 3)
+    poses = persons([[0, 0]])
+    xy, class_id, scores = poses.to_supervision()
+    np.testing.assert_array_equal(xy, poses.keypoints)
+    np.testing.assert_array_equal(scores, poses.scores)
+    assert class_id.tolist() == [0]
