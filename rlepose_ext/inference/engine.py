@@ -49,6 +49,7 @@ class Options:
             person's box is that around its last joints.
         frames_at_once: frames of a video whose persons share a batch.
         show: called with each drawn frame; false ends the run.
+        stop: asked after each frame of a video; true ends the run.
         progress: called with (frames done, frames in all or 0).
     """
 
@@ -60,6 +61,7 @@ class Options:
     det_interval: int = 1
     frames_at_once: int = 8
     show: Callable[[np.ndarray], bool] | None = None
+    stop: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +84,7 @@ class Engine:
     Attributes:
         clock: seconds by stage, of all that was run.
         poses: number of poses found, of all that was run.
+        notes: what the user should know of files that are written all the same.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Engine:
         self.draw = draw or (lambda frame, poses: draw_poses(frame, poses, options.style))
         self.clock = Clock()
         self.poses = 0
+        self.notes: list[str] = []
 
     def run(self, source: Source) -> int:
         """Run one input and write what the options ask for.
@@ -139,21 +143,24 @@ class Engine:
         """Poses of a video or camera; see :meth:`run`."""
         reader = VideoReader(source.camera if source.kind == 'webcam' else source.path, self.clock)
         sink = _Sink(self, source, reader)
-        stopped = False
+        stop = self.options.stop or (lambda: False)
+        whole = False
         try:
             for frame, poses in self._stream(reader, source.name):
-                if not sink.put(frame, poses):
-                    stopped = True
+                if not sink.put(frame, poses) or stop():
                     break
+            else:
+                self.note(reader.check_end())
+                whole = True
         finally:
             reader.close()
-            sink.close()
-        if reader.is_truncated and not stopped:
-            raise UserError(
-                f'video {source.path} ends early: {len(reader.times)} of {reader.frame_count} '
-                'frames could be decoded. Those are done; copy the file again for the rest.'
-            )
+            sink.close(whole)
         return sink.count
+
+    def note(self, text: str) -> None:
+        """Keep a text for the user, if there is one."""
+        if text:
+            self.notes.append(text)
 
     def _stream(self, reader: VideoReader, name: str) -> Iterator[tuple[np.ndarray, PoseResult]]:
         """Frames with their persons, in order."""
@@ -236,8 +243,11 @@ class _Sink:
                 continue
         return False
 
-    def close(self) -> None:
+    def close(self, whole: bool = True) -> None:
         """Wait for the last frame, finish the files.
+
+        Args:
+            whole: all frames of the source are there, so its sound may be too.
 
         Raises:
             UserError: something could not be written.
@@ -251,20 +261,21 @@ class _Sink:
                     continue
             self._thread.join()
         try:
-            self._finish_files()
+            self._finish_files(whole and self._error is None)
         finally:
             # The first error is the cause of those that finishing meets.
             if self._error is not None:
                 raise self._error
 
-    def _finish_files(self) -> None:
+    def _finish_files(self, whole: bool) -> None:
         try:
             if self._files is not None:
                 self._files.close()
         finally:
             if self._writer is not None:
-                camera = self._reader.is_camera
-                self._writer.close(None if camera else self._source.path, self._reader.average_fps)
+                sound = None if self._reader.is_camera else self._source.path
+                fps = self._reader.average_fps(self._writer.count)
+                self._engine.note(self._writer.close(sound, fps, whole))
 
     def _run(self) -> None:
         try:

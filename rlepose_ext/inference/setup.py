@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rlepose_ext.inference.engine import Draw, Engine, Options
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.loading import choose_device
 from rlepose_ext.inference.sources import Source
+from rlepose_ext.inference.stop import StopRun
 from rlepose_ext.resources import resource
 
 CLEAN_MODEL = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192.pth'
@@ -52,7 +53,9 @@ def choose_detector(
         return FullImage()
     if first.endswith('.json'):
         boxes = BoxFile(first, bbox_thr)
-        boxes.check([source.name for source in sources])
+        note = boxes.check([source.name for source in sources])
+        if note:
+            print(note, file=sys.stderr)
         return boxes
     raise UserError(
         f"--det {first}: expected 'hog', 'full', a .json file of boxes, or CONFIG CHECKPOINT"
@@ -104,7 +107,8 @@ def run_all(
         program: name of the command in messages.
 
     Returns:
-        0, or 2 if an input failed; the others are done all the same.
+        0; 2 if an input failed, the others are done all the same; 130 after Ctrl-C and 143 after
+        SIGTERM, which end the run between two frames.
     """
     track = None if args.track == 'none' else args.track
     if args.draw_sigma and not estimator.has_sigma:
@@ -121,32 +125,42 @@ def run_all(
     )
     pause = getattr(args, 'show_interval', 0.0)
     failed = 0
-    for source in sources:
-        engine = Engine(detector, estimator, options, draw)
-        bar = Progress(source.output_name, quiet=args.quiet or not sys.stderr.isatty())
-        options.progress = bar
-        if args.show:
-            # A single picture stays until a key is pressed, as in MMPose's demo.
-            wait = None if source.kind == 'image' else pause
-            options.show = partial(show_frame, seconds=wait)
-        try:
-            frames = engine.run(source)
-        except UserError as error:
-            bar.clear()
-            print(f'{program}: error: {error}', file=sys.stderr)
-            failed += 1
-            continue
-        finally:
-            bar.clear()
-        where = '' if args.output_root is None else f' -> {args.output_root / source.output_name}'
-        print(f'{source.path}{where}: {summary(source, frames, engine.poses, bar.seconds)}')
-        if not engine.poses and isinstance(detector, HogDetector):
-            print(
-                f'{program}: nobody was found in {source.name}. The pedestrian detector sees '
-                'people who stand, at some distance; try --det full, or --det CONFIG CHECKPOINT '
-                'of mmdet',
-                file=sys.stderr,
-            )
+    with StopRun() as stop:
+        options.stop = stop
+        for source in sources:
+            if stop():
+                break
+            engine = Engine(detector, estimator, options, draw)
+            bar = Progress(source.output_name, quiet=args.quiet or not sys.stderr.isatty())
+            options.progress = bar
+            if args.show:
+                # A single picture stays until a key is pressed, as in MMPose's demo.
+                wait = None if source.kind == 'image' else pause
+                options.show = partial(show_frame, seconds=wait, stop=stop)
+            try:
+                frames = engine.run(source)
+            except UserError as error:
+                bar.clear()
+                print(f'{program}: error: {error}', file=sys.stderr)
+                failed += 1
+                continue
+            finally:
+                bar.clear()
+                for note in engine.notes:
+                    print(f'{program}: {note}', file=sys.stderr)
+            root = args.output_root
+            where = '' if root is None else f' -> {root / source.output_name}'
+            print(f'{source.path}{where}: {summary(source, frames, engine.poses, bar.seconds)}')
+            if not engine.poses and isinstance(detector, HogDetector):
+                print(
+                    f'{program}: nobody was found in {source.name}. The pedestrian detector sees '
+                    'people who stand, at some distance; try --det full, or --det CONFIG '
+                    'CHECKPOINT of mmdet',
+                    file=sys.stderr,
+                )
+    if stop.received is not None:
+        print(f'{program}: interrupted; what is written is complete', file=sys.stderr)
+        return 128 + stop.received
     if failed and len(sources) > 1:
         print(f'{program}: {failed} of {len(sources)} inputs failed', file=sys.stderr)
     return 2 if failed else 0
@@ -187,13 +201,16 @@ def check_display() -> None:
         )
 
 
-def show_frame(frame: Any, seconds: float | None = 0.0) -> bool:
+def show_frame(
+    frame: Any, seconds: float | None = 0.0, stop: Callable[[], bool] = lambda: False
+) -> bool:
     """Show a frame in a window.
 
     Args:
         frame: (H, W, 3) uint8 BGR.
         seconds: how long before the next one; ``None`` waits for a key or for the window to be
             closed.
+        stop: ends that waiting when true.
 
     Returns:
         False once Esc was pressed.
@@ -208,7 +225,9 @@ def show_frame(frame: Any, seconds: float | None = 0.0) -> bool:
         if seconds is not None:
             return cv2.waitKey(max(1, round(1000 * seconds))) & 0xFF != 27
         key = -1
-        while key < 0 and cv2.getWindowProperty('rlepose', cv2.WND_PROP_VISIBLE) >= 1:
+        while (
+            key < 0 and not stop() and cv2.getWindowProperty('rlepose', cv2.WND_PROP_VISIBLE) >= 1
+        ):
             key = cv2.waitKey(100)
         return key & 0xFF != 27
     except cv2.error as error:

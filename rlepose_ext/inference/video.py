@@ -3,16 +3,17 @@
 OpenCV decodes and encodes. What it does not do is added here: frames are read ahead and
 written behind in threads with bounded queues, so memory does not grow with the video; a file
 that ends early is told from one that ends; the sound is copied over and the average frame
-rate mended by ffmpeg, where it is installed.
+rate mended by ffmpeg, where it is installed (:mod:`.ffmpeg`). Written frames are evenly spaced.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import queue
 import shutil
-import subprocess
+import statistics
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.clock import Clock
+from rlepose_ext.inference.ffmpeg import announced_frames, remux
 
 # Damaged files end in our messages; without this the decoder adds dozens of its own. OpenCV
 # reads it when it opens the first video.
@@ -48,7 +50,7 @@ class VideoReader:
 
     Attributes:
         fps: frames per second as the file says, 25 if it says nothing sensible.
-        frame_count: as the file says, 0 if it does not know.
+        frame_count: as the file says, an estimate in some formats; 0 if it does not know.
         times: seconds of each frame read so far; irregular with a variable frame rate.
 
     Raises:
@@ -58,10 +60,12 @@ class VideoReader:
     def __init__(self, source: Path | int, clock: Clock | None = None) -> None:
         self.name = f'webcam {source}' if isinstance(source, int) else f'video {source}'
         self.is_camera = isinstance(source, int)
-        if isinstance(source, Path):
+        self._path = source.absolute() if isinstance(source, Path) else None
+        if self._path is not None:
             _check_file(source)
         with _quiet():
-            self._capture = cv2.VideoCapture(source if self.is_camera else str(source))
+            # Absolute: in `12:30.mp4` FFmpeg would read the name of a protocol.
+            self._capture = cv2.VideoCapture(source if self.is_camera else str(self._path))
         self._clock = clock or Clock()
         first = self._read() if self._capture.isOpened() else None
         if first is None:
@@ -103,20 +107,49 @@ class VideoReader:
             self._thread.join()
         self._capture.release()
 
-    @property
-    def is_truncated(self) -> bool:
-        """Whether the file announced more frames than came.
+    def check_end(self) -> str:
+        """See, after the last frame, whether all came that the file announced.
 
-        Counts in headers are estimates in some formats, so a few missing ones are no sign.
+        Its count alone does not tell: with a variable frame rate it may be duration times
+        nominal rate, and it includes frames that an edit list hides.
+
+        Returns:
+            What cannot be told, else nothing.
+
+        Raises:
+            UserError: frames are missing.
         """
-        return not self.is_camera and len(self.times) < 0.98 * self.frame_count - 2
+        count, announced = len(self.times), self.frame_count
+        if self._path is None or not _fewer(count, announced):
+            return ''
+        counted = announced_frames(self._path)
+        if counted is None:
+            length, end = announced / self.fps, max(self.times) + 1 / self.fps
+            if not _fewer(round(end * self.fps), announced):
+                return ''
+            return (
+                f'{self.name}: {count} frames, {end:.1f} of {length:.1f} s, were decoded. Its end '
+                'is missing, or it was trimmed, or its sound is longer: ffprobe, which comes with '
+                'ffmpeg, would tell'
+            )
+        if _fewer(count, counted):
+            raise UserError(
+                f'{self.name} ends early: {count} of {counted} frames could be decoded. Those '
+                'are done; copy the file again for the rest.'
+            )
+        return ''
 
-    @property
-    def average_fps(self) -> float:
-        """Frames per second by the times of the frames."""
-        if len(self.times) < 2 or self.times[-1] <= self.times[0]:
+    def average_fps(self, count: int | None = None) -> float:
+        """Frames per second by the times of the frames; the last one lasts as long as most.
+
+        Args:
+            count: of the first so many frames; by default of those read so far.
+        """
+        times = self.times[:count]
+        if len(times) < 2 or times[-1] <= times[0]:
             return self.fps
-        return (len(self.times) - 1) / (self.times[-1] - self.times[0])
+        last = statistics.median(b - a for a, b in itertools.pairwise(times))
+        return len(times) / (times[-1] - times[0] + last)
 
     def _run(self) -> None:
         try:
@@ -161,7 +194,8 @@ class VideoWriter:
 
     def __init__(self, path: Path, fps: float, clock: Clock | None = None) -> None:
         self.path, self.fps = path, fps
-        self.part = path.with_name(f'.{path.stem}.part{path.suffix}')
+        # Absolute, as what VideoReader opens.
+        self.part = path.absolute().with_name(f'.{path.stem}.part{path.suffix}')
         self.count = 0
         self._writer: cv2.VideoWriter | None = None
         self._size: tuple[int, int] | None = None
@@ -185,18 +219,24 @@ class VideoWriter:
             self._writer.write(frame)
         self.count += 1
 
-    def close(self, sound: Path | None = None, average_fps: float | None = None) -> None:
+    def close(
+        self, sound: Path | None = None, average_fps: float | None = None, whole: bool = True
+    ) -> str:
         """Finish the file.
 
         Args:
             sound: video of which the sound is copied, where ffmpeg is installed.
             average_fps: what the frame rate turned out to be.
+            whole: copy all of the sound, else as much as there are frames.
+
+        Returns:
+            What ffmpeg could not do, else nothing.
 
         Raises:
             UserError: fewer frames are in the file than were written: no space is left.
         """
         if self._writer is None:
-            return
+            return ''
         self._writer.release()
         self._writer = None
         check = cv2.VideoCapture(str(self.part))
@@ -209,16 +249,23 @@ class VideoWriter:
                 raise UserError(
                     f'{self.path}: none of {self.count} frames can be read back. {self._free()}'
                 )
-            return
-        stretch = self.fps / average_fps if average_fps else 1.0
+            return ''
+        fps = average_fps or self.fps
+        stretch, failed = self.fps / fps, ''
         if sound is not None or abs(stretch - 1) > 0.01:
-            _remux(self.part, sound, stretch)
+            failed = remux(self.part, sound, stretch, None if whole else there / fps)
         self.part.replace(self.path)
         if there < self.count:
             raise UserError(
                 f'{self.path}: {self.count} frames were written and {there} can be read back. '
                 f'{self._free()}'
             )
+        if failed:
+            return (
+                f'{self.path}: ffmpeg could not copy the sound or set the frame rate, so it is '
+                f'silent and has {self.fps:.4g} frames a second ({failed})'
+            )
+        return ''
 
     def _check_space(self) -> None:
         if shutil.disk_usage(self.path.parent).free < RESERVE:
@@ -266,18 +313,6 @@ def _check_file(path: Path) -> None:
         raise UserError(f'video {path} is empty: copy it again')
 
 
-def _remux(video: Path, sound: Path | None, stretch: float) -> None:
-    """Copy the sound in and set the duration; the file stays as it is if that fails."""
-    ffmpeg = shutil.which('ffmpeg')
-    if ffmpeg is None:
-        return
-    target = video.with_name(f'{video.stem}.sound{video.suffix}')
-    command = [ffmpeg, '-y', '-v', 'error', '-itsscale', f'{stretch:.6f}', '-i', str(video)]
-    if sound is not None:
-        command += ['-i', str(sound), '-map', '0:v', '-map', '1:a?']
-    command += ['-c', 'copy', str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode == 0 and target.is_file() and target.stat().st_size:
-        target.replace(video)
-    else:
-        target.unlink(missing_ok=True)
+def _fewer(count: int, expected: int) -> bool:
+    """Counts in headers are estimates in some formats, so a few missing ones are no sign."""
+    return count < 0.98 * expected - 2

@@ -53,3 +53,11 @@ def read_clip(path):
 def ffmpeg(*arguments):
     """Run ffmpeg quietly."""
     subprocess.run([FFMPEG, '-y', '-v', 'error', *map(str, arguments)], check=True)
+
+
+def seconds_of(path):
+    """Kind of stream to its duration."""
+    entries = ('-show_entries', 'stream=codec_type,duration', '-of', 'csv=p=0')
+    command = ['ffprobe', '-v', 'error', *entries, str(path.absolute())]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return {kind: float(text) for kind, text in (row.split(',') for row in done.stdout.split())}

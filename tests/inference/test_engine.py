@@ -2,17 +2,21 @@
 
 import json
 import os
+import signal
+import threading
 
 import cv2
 import numpy as np
 import pytest
-from clips import number_of, numbered, read_clip, write_clip
+from clips import ffmpeg, needs_ffmpeg, number_of, numbered, read_clip, seconds_of, write_clip
 from people import META, persons
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.drawing import Style
 from rlepose_ext.inference.engine import Engine, Options, write_image
 from rlepose_ext.inference.sources import Source
+from rlepose_ext.inference.stop import StopRun
+from rlepose_ext.inference.video import VideoReader
 
 
 class Walker:
@@ -135,19 +139,104 @@ def test_showing_may_end_the_run(tmp_path):
     assert chain.run(source) == 4
 
 
-def test_a_truncated_video_is_done_as_far_as_it_goes(tmp_path, monkeypatch):
-    from rlepose_ext.inference import engine as module
+@pytest.fixture
+def with_sound(tmp_path):
+    """100 frames and 10 s of sound, the index before them."""
+    path = tmp_path / 'walk.mp4'
+    tone = ('-f', 'lavfi', '-i', 'sine=duration=10', '-c:v', 'copy', '-c:a', 'aac')
+    ffmpeg('-i', write_clip(tmp_path / 'a.mp4', 100), *tone, '-movflags', '+faststart', path)
+    return path
 
-    class Short(module.VideoReader):
-        def __init__(self, *args):
-            super().__init__(*args)
-            self.frame_count = 50
 
-    monkeypatch.setattr(module, 'VideoReader', Short)
+@needs_ffmpeg
+def test_a_truncated_video_is_done_as_far_as_it_goes(tmp_path, with_sound):
+    content = with_sound.read_bytes()
+    with_sound.write_bytes(content[: len(content) // 2])
     chain, _ = engine(output_root=tmp_path / 'out')
-    with pytest.raises(UserError, match='ends early: 10 of 50 frames'):
-        chain.run(Source('video', write_clip(tmp_path / 'walk.mp4', 10)))
-    assert len(read_clip(tmp_path / 'out' / 'walk.mp4')[0]) == 10
+    with pytest.raises(UserError, match=r'ends early: \d\d of 100 frames'):
+        chain.run(Source('video', with_sound))
+    assert 20 < len(read_clip(tmp_path / 'out' / 'walk.mp4')[0]) < 80
+    assert chain.notes == []
+
+
+@needs_ffmpeg
+def test_doubts_are_kept_as_notes(tmp_path, with_sound, monkeypatch):
+    content = with_sound.read_bytes()
+    with_sound.write_bytes(content[: len(content) // 2])
+    monkeypatch.setattr('shutil.which', lambda program: None)
+    chain, _ = engine()
+    assert 20 < chain.run(Source('video', with_sound)) < 80
+    (note,) = chain.notes
+    assert 'ffprobe' in note
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize('how', ['whole', 'stop', 'early error', 'late error'])
+def test_there_is_sound_as_long_as_there_are_frames(tmp_path, with_sound, how, monkeypatch):
+    chain, _ = engine(output_root=tmp_path / 'out', frames_at_once=2)
+    last = {'early error': 11, 'late error': 96}.get(how, 1000)
+    seen, all_read = [], threading.Event()
+    check_end = VideoReader.check_end
+    monkeypatch.setattr(VideoReader, 'check_end', lambda me: all_read.set() or check_end(me))
+
+    def draw(frame, poses):
+        seen.append(frame)
+        if len(seen) == last:
+            # the late one comes when the last frames have been handed over
+            assert how == 'early error' or all_read.wait(30)
+            raise UserError('no colour left')
+        return frame
+
+    chain.draw = draw
+    if how == 'stop':
+        chain.options.stop = lambda: len(seen) >= 10
+    if how.endswith('error'):
+        with pytest.raises(UserError, match='no colour left'):
+            chain.run(Source('video', with_sound))
+    else:
+        chain.run(Source('video', with_sound))
+    seconds = seconds_of(tmp_path / 'out' / 'walk.mp4')
+    assert seconds['audio'] == pytest.approx(seconds['video'], abs=0.05)
+    expected = {'whole': 10, 'stop': seconds['video'], 'early error': 1, 'late error': 9.5}
+    assert seconds['video'] == pytest.approx(expected[how])
+    assert how != 'stop' or 1 <= seconds['video'] < 4
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_run_between_two_frames(tmp_path, number):
+    source = Source('video', write_clip(tmp_path / 'walk.mp4', 100))
+    chain, _ = engine(output_root=tmp_path / 'out', save_predictions=True, frames_at_once=2)
+
+    def draw(frame, poses):
+        # again and again, also while the files are being finished
+        os.kill(os.getpid(), number)
+        return frame
+
+    chain.draw = draw
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with StopRun() as stop:
+        chain.options.stop = stop
+        count = chain.run(source)
+    assert stop.received == number
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert 0 < count < 50
+    assert len(read_clip(tmp_path / 'out' / 'walk.mp4')[0]) == count
+    info = json.loads((tmp_path / 'out' / 'results_walk.json').read_text())['instance_info']
+    assert len(info) == count
+    assert len(list((tmp_path / 'out').iterdir())) == 3
+
+
+def test_further_signals_do_nothing_however_late(monkeypatch):
+    killed = []
+    monkeypatch.setattr(os, 'kill', lambda *args: killed.append(args))
+    with StopRun() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGTERM)
+        monkeypatch.setattr('time.monotonic', lambda: 1e9)
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        assert stop.received == signal.SIGTERM
+    assert killed == []
 
 
 def test_images_are_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -96,12 +96,63 @@ def test_three_forms_of_box_files(tmp_path):
     assert boxes_of(tmp_path, plain, 'v.mp4:4') == ([], [])
 
 
-def test_names_that_are_not_in_it(tmp_path):
+def box_file(tmp_path, content):
     path = tmp_path / 'boxes.json'
-    path.write_text(json.dumps({'v.mp4:3': [[1, 2, 4, 6]]}))
-    BoxFile(path).check(['v.mp4', 'other.jpg'])
+    path.write_text(json.dumps(content))
+    return BoxFile(path)
+
+
+def test_names_that_are_not_in_it(tmp_path):
+    boxes = box_file(tmp_path, {'v.mp4:3': [[1, 2, 4, 6]], 'u/a.jpg': [], 'w.mp4': [[1, 2, 4, 6]]})
+    assert boxes.check(['v.mp4', 'a.jpg']) == ''
+    note = boxes.check(['v.mp4', 'b.jpg', 'a.jpg', 'w.mp4'])
+    assert 'no entry for 2 of 4 inputs' in note
+    assert note.endswith(': b.jpg, w.mp4')
+    assert boxes.check(['v.mp4', *'bcdef']).endswith(': b, c, d, ...')
     with pytest.raises(UserError, match=r'no boxes of x\.jpg or of the 1 other'):
-        BoxFile(path).check(['x.jpg', 'y.jpg'])
+        boxes.check(['x.jpg', 'y.jpg'])
+    # boxes of a video are those of its frames
+    with pytest.raises(UserError, match=r'no boxes of w\.mp4; .* such as clip\.mp4:0'):
+        boxes.check(['w.mp4'])
+
+
+def test_an_image_without_persons_is_in_annotations(tmp_path):
+    annotations = {
+        'images': [{'id': 3, 'file_name': 'a.jpg'}, {'id': 4, 'file_name': 'b.jpg'}],
+        'annotations': [{'image_id': 3, 'bbox': [1, 2, 3, 4]}],
+    }
+    boxes = box_file(tmp_path, annotations)
+    assert boxes.check(['b.jpg', 'a.jpg']) == ''
+    assert [len(found) for found, _ in boxes(FRAME * 2, ['a.jpg', 'b.jpg'])] == [1, 0]
+
+
+def test_frames_of_a_video_are_no_images_of_coco(tmp_path):
+    boxes = box_file(tmp_path, [{'image_id': 785, 'bbox': [1, 2, 3, 4]}])
+    names = ['000000000785.jpg', '785.mp4:0', '785.mp4:785']
+    assert [len(found) for found, _ in boxes(FRAME * 3, names)] == [1, 0, 0]
+    assert boxes.check(['785.jpg', '785.mp4']).endswith(': 785.mp4')
+    with pytest.raises(UserError, match=r'no boxes of 785\.mp4'):
+        boxes.check(['785.mp4'])
+
+
+@pytest.mark.parametrize('form', ['plain', 'annotations'])
+def test_one_name_in_two_folders(tmp_path, form):
+    files = ('x/a.jpg', 'y/a.jpg', 'x/v.mp4:0', 'y/v.mp4:0', 'x/b.jpg')
+    content = {name: [[1, 2, 4, 6]] for name in files}
+    if form == 'annotations':
+        content = {
+            'images': [{'id': n, 'file_name': name} for n, name in enumerate(files)],
+            'annotations': [{'image_id': n, 'bbox': [1, 2, 3, 4]} for n in range(len(files))],
+        }
+    boxes = box_file(tmp_path, content)
+    # nobody asks for the others
+    assert boxes.check(['b.jpg']) == ''
+    for name, frame in (('a.jpg', 'a.jpg'), ('v.mp4', 'v.mp4:0')):
+        both = f'x/{frame} and y/{frame} have the same base name'
+        with pytest.raises(UserError, match=both):
+            boxes.check(['b.jpg', name])
+        with pytest.raises(UserError, match=both):
+            boxes(FRAME, [frame])
 
 
 @pytest.mark.parametrize(('text', 'message'), [

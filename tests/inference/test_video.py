@@ -1,14 +1,28 @@
 """Videos keep their frames, rate, sound and orientation; broken ones are named."""
 
+import os
+import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from clips import ffmpeg, needs_ffmpeg, number_of, numbered, read_clip, write_clip
+from clips import (
+    FFMPEG,
+    ffmpeg,
+    needs_ffmpeg,
+    number_of,
+    numbered,
+    read_clip,
+    seconds_of,
+    write_clip,
+)
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import video
+from rlepose_ext.inference.ffmpeg import remux
 from rlepose_ext.inference.video import VideoReader, VideoWriter
 
 
@@ -19,7 +33,7 @@ def copy_clip(source, target):
     for frame in reader:
         writer.write(frame)
     reader.close()
-    writer.close(source, reader.average_fps)
+    assert writer.close(source, reader.average_fps()) == ''
     return reader
 
 
@@ -31,7 +45,8 @@ def test_every_frame_once_at_the_rate_of_the_source(tmp_path, frames, fps):
     assert [number_of(frame) for frame in found] == list(range(frames))
     assert found_fps == pytest.approx(fps, rel=1e-3)
     assert reader.frame_count == frames
-    assert not reader.is_truncated
+    assert reader.check_end() == ''
+    assert reader.average_fps() == pytest.approx(fps, rel=1e-3)
     np.testing.assert_allclose(reader.times, np.arange(frames) / fps, atol=2e-3)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['out.mp4', 'ä 図.mp4']
 
@@ -73,26 +88,62 @@ def test_a_camera_that_is_not_there():
         VideoReader(77)
 
 
-def test_a_file_that_ends_early(tmp_path):
-    source = tmp_path / 'a.avi'
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter_fourcc(*'MJPG'), 10, (96, 64))
-    for number in range(30):
-        writer.write(numbered(number))
-    writer.release()
-    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
-    reader = VideoReader(source)
-    found = [number_of(frame) for frame in reader]
-    assert found == list(range(len(found)))
-    assert 5 < len(found) < 25
-    # an index that is gone announces nothing; where it does, the reader says so
-    assert reader.is_truncated == (reader.frame_count > len(found))
+def cut(path):
+    """Leave half of the bytes."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
 
 
-def test_missing_frames_are_told(tmp_path):
-    reader = VideoReader(write_clip(tmp_path / 'a.mp4', 10))
-    reader.frame_count = 100
-    list(reader)
-    assert reader.is_truncated
+def whole_clips(folder):
+    """Intact videos of whose frames a header says something else, with their number of frames."""
+    clip = write_clip(folder / 'a.mp4', 30)
+    # frames 0, 1, 11, 12, 22, 23: the headers count tenths of a second
+    vfr = ('-vf', "select='lt(mod(n,11),2)'", '-fps_mode', 'vfr')
+    ffmpeg('-i', clip, *vfr, folder / 'vfr.mkv')
+    ffmpeg('-i', clip, *vfr, folder / 'vfr.webm')
+    # from frame 21 on; the file has those from 12, where decoding can begin
+    ffmpeg('-ss', '2.1', '-i', clip, '-c', 'copy', folder / 'trimmed.mp4')
+    tone = ('-f', 'lavfi', '-i', 'sine=duration=9', '-c:v', 'copy', '-c:a', 'aac')
+    ffmpeg('-i', clip, *tone, folder / 'sound.mkv')
+    return {'vfr.mkv': 6, 'vfr.webm': 6, 'trimmed.mp4': 9, 'sound.mkv': 30}
+
+
+@needs_ffmpeg
+def test_intact_files_of_which_headers_count_more(tmp_path, monkeypatch):
+    expected, doubts = whole_clips(tmp_path), {}
+    for name, count in expected.items():
+        reader = VideoReader(tmp_path / name)
+        assert len(list(reader)) == count
+        assert count < 0.9 * reader.frame_count - 2
+        assert reader.check_end() == ''
+        with monkeypatch.context() as without:
+            without.setattr(shutil, 'which', lambda program: None)
+            doubts[name] = reader.check_end()
+    # where the last frame is at the end of the file, nothing else is needed to know
+    assert doubts.pop('vfr.mkv') == doubts.pop('vfr.webm') == ''
+    assert all('ffprobe' in doubt for doubt in doubts.values())
+    assert '9 frames, 0.9 of 1.8 s, were decoded' in doubts['trimmed.mp4']
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize('name', ['a.mp4', 'b.avi', 'c.mkv', 'd.webm', 'vfr.mkv'])
+def test_files_that_end_early(tmp_path, name, monkeypatch):
+    clip, source = write_clip(tmp_path / 'clip.mp4', 100), tmp_path / name
+    ffmpeg('-i', clip, '-c:v', 'copy', '-movflags', '+faststart', tmp_path / 'a.mp4')
+    if name != 'a.mp4':
+        vfr = ('-vf', "select='not(mod(n,5))'", '-g', '2') if name == 'vfr.mkv' else ()
+        ffmpeg('-i', clip, *vfr, '-fps_mode', 'vfr', source)
+    announced = 20 if name == 'vfr.mkv' else 100
+    reader = VideoReader(cut(source))
+    count = len(list(reader))
+    assert 0.1 * announced < count < 0.8 * announced
+    with pytest.raises(UserError, match=rf'ends early: {count} of (\d+) frames') as error:
+        reader.check_end()
+    found = int(str(error.value).split(' of ')[1].split()[0])
+    # without a count in the file it is an estimate by the time that is missing
+    assert found == pytest.approx(announced, rel=0.25 if name == 'vfr.mkv' else 0.02)
+    monkeypatch.setattr(shutil, 'which', lambda program: None)
+    assert 'Its end is missing, or' in reader.check_end()
 
 
 def test_a_writer_says_when_frames_are_lost(tmp_path, monkeypatch):
@@ -116,11 +167,63 @@ def test_sound_is_kept(tmp_path):
     tone = ('-f', 'lavfi', '-i', 'sine=frequency=440:duration=2')
     ffmpeg('-i', silent, *tone, '-c:v', 'copy', '-c:a', 'aac', '-shortest', source)
     copy_clip(source, tmp_path / 'out.mp4')
-    streams = subprocess.run(['ffmpeg', '-i', tmp_path / 'out.mp4'], capture_output=True, text=True)
-    assert 'Audio: aac' in streams.stderr
+    assert seconds_of(tmp_path / 'out.mp4')['audio'] == pytest.approx(2, abs=0.05)
     assert len(read_clip(tmp_path / 'out.mp4')[0]) == 20
     copy_clip(silent, tmp_path / 'quiet.mp4')
     assert len(read_clip(tmp_path / 'quiet.mp4')[0]) == 20
+    # of a run that was ended after 8 frames
+    writer = VideoWriter(tmp_path / 'short.mp4', 10)
+    for number in range(8):
+        writer.write(numbered(number))
+    assert writer.close(source, 10, whole=False) == ''
+    seconds = seconds_of(tmp_path / 'short.mp4')
+    assert seconds == pytest.approx({'video': 0.8, 'audio': 0.8}, abs=0.05)
+
+
+@needs_ffmpeg
+def test_a_sound_that_cannot_be_copied_is_told(tmp_path):
+    clip, source = write_clip(tmp_path / 'a.mp4', 10), tmp_path / 'a.flv'
+    tone = ('-f', 'lavfi', '-i', 'sine=duration=1', '-ar', '16000', '-ac', '1')
+    # of a codec that MP4 does not have
+    ffmpeg('-i', clip, *tone, '-c:v', 'flv', '-c:a', 'nellymoser', source)
+    writer = VideoWriter(tmp_path / 'out.mp4', 10)
+    for number in range(10):
+        writer.write(numbered(number))
+    note = writer.close(source, 10)
+    assert 'could not copy the sound' in note
+    assert 'nellymoser' in note
+    assert list(seconds_of(tmp_path / 'out.mp4')) == ['video']
+    assert len(read_clip(tmp_path / 'out.mp4')[0]) == 10
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a.flv', 'a.mp4', 'out.mp4']
+
+
+@pytest.mark.skipif(not hasattr(os, 'getsid'), reason='no sessions')
+def test_ctrl_c_does_not_reach_ffmpeg(tmp_path, monkeypatch):
+    program, found = tmp_path / 'ffmpeg', tmp_path / 'session'
+    program.write_text(
+        f'#!{sys.executable}\nimport os\nopen({str(found)!r}, "w").write(str(os.getsid(0)))\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(shutil, 'which', lambda name: str(program))
+    assert 'exit status 0' in remux(write_clip(tmp_path / 'a.mp4'), None, 1.0)
+    # a terminal sends it to its whole session
+    assert int(found.read_text()) != os.getsid(0)
+
+
+def test_names_that_look_like_protocols(tmp_path, monkeypatch):
+    (tmp_path / 'out').mkdir()
+    monkeypatch.chdir(tmp_path / 'out')
+    source, target = Path('2024-05-01T12:30:00.mp4'), Path('12:30.mp4')
+    write_clip(tmp_path / 'a.mp4').rename(source)
+    if FFMPEG is not None:
+        tone = ('-f', 'lavfi', '-i', 'sine=duration=1', '-c:v', 'copy', '-c:a', 'aac')
+        ffmpeg('-i', source.absolute(), *tone, tmp_path / 'b.mp4')
+        (tmp_path / 'b.mp4').replace(source)
+    copy_clip(source, target)
+    assert [number_of(frame) for frame in read_clip(target.absolute())[0]] == list(range(10))
+    assert sorted(p.name for p in Path().iterdir()) == [target.name, source.name]
+    if FFMPEG is not None:
+        assert 'audio' in seconds_of(target)
 
 
 @needs_ffmpeg
@@ -148,6 +251,8 @@ def test_variable_frame_rate_keeps_all_frames_and_the_duration(tmp_path):
     reader = copy_clip(source, tmp_path / 'out.mp4')
     found, fps = read_clip(tmp_path / 'out.mp4')
     assert [number_of(frame) for frame in found] == list(range(20))
-    duration = reader.times[-1] - reader.times[0]
-    assert duration == pytest.approx(4.6, abs=0.2)
-    assert 19 / fps == pytest.approx(duration, rel=0.1)
+    assert reader.check_end() == ''
+    # frames are evenly spaced, over 4.6 s and what the last frame lasts, as most do 0.1 s
+    assert reader.times[-1] == pytest.approx(4.6, abs=0.01)
+    assert 20 / reader.average_fps() == pytest.approx(4.7, abs=0.01)
+    assert 20 / fps == pytest.approx(4.7, rel=0.07)

@@ -47,11 +47,19 @@ def inference_stages(content: dict[str, Any]) -> str:
 
 
 def inference_memory(content: dict[str, Any]) -> str:
-    """Peak memory along a long video."""
-    shown = [row for row in content['rows'] if row['frame'] % 500 == 0 or row['frame'] == 300]
-    rows = [(f'{row["frame"]:,}', f'{row["peak_mb"]:.1f}') for row in shown]
-    grown = (f'from {content["from_frame"]}', f'{content["peak_grew_mb"]:+.1f}')
-    return table(('frame:', 'peak memory, MB:'), [*rows, grown])
+    """Peak memory along a long video, with a stand-in for the network and with one."""
+    columns = {'with stand-ins for detector and network': 'rows'}
+    if 'network' in content:
+        columns[f'with {content["network"]}'] = 'network_rows'
+    first, start = content['rows'], content['from_frame']
+    rows = [
+        (f'{row["frame"]:,}', *(f'{content[key][at]["peak_mb"]:.1f}' for key in columns.values()))
+        for at, row in enumerate(first)
+        if row['frame'] % 500 == 0 or row['frame'] == start
+    ]
+    grown = [content[name] for name in ('peak_grew_mb', 'network_peak_grew_mb') if name in content]
+    rows.append((f'from {start}', *(f'{value:+.1f}' for value in grown)))
+    return table(('frame:', *(f'peak memory, MB, {name}:' for name in columns)), rows)
 
 
 def drawn_chain(content: dict[str, Any]) -> str:

@@ -99,6 +99,19 @@ def test_boxes_from_a_file(tmp_path, demo):
     assert changed == [False, True, False, True]
 
 
+def test_inputs_that_a_box_file_does_not_have_are_named(tmp_path, demo, capsys):
+    for name in ('a.png', 'b.png'):
+        cv2.imwrite(name, picture())
+    (tmp_path / 'boxes.json').write_text('{"a.png": [[4, 5, 40, 55]], "B.png": [[4, 5, 40, 55]]}')
+    assert demo('a.png', 'b.png', det='boxes.json') == 0
+    said = capsys.readouterr()
+    assert 'a.png: 1 pose in ' in said.out
+    assert 'b.png: 0 poses in ' in said.out
+    assert said.err == (
+        'box file boxes.json has no entry for 1 of 2 inputs, which count as empty: b.png\n'
+    )
+
+
 def test_nobody_found_leaves_the_image_as_it_is(demo, capsys):
     cv2.imwrite('flat.png', np.full((60, 80, 3), 90, np.uint8))
     assert demo('flat.png', '--save-predictions', det='hog') == 0
