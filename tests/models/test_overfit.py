@@ -6,6 +6,7 @@ channels, so 17 heatmaps need more than 17 of them.
 """
 
 import importlib
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,14 @@ def test_every_system_is_there_once(harness, root):
     assert {name for name, _ in BLOCKS.values()} <= set(systems)
     leaves = {path.name for path in (root / 'configs' / 'hrnet_lite').glob('*.py')}
     assert leaves <= {path.name for path in systems.values()}
+
+
+def test_the_recorded_run_has_every_system_below_the_target(harness):
+    rows = json.loads(harness.RESULT.read_text())['rows']
+    assert [row['name'] for row in rows] == list(harness.systems(harness.SAME))
+    for row in rows:
+        assert row['steps_to_limit'] <= harness.STEPS, row['name']
+        assert row['error'] <= harness.TARGET, row['name']  # rounded
 
 
 def test_plain_heatmaps_could_not_reach_the_target(harness, people):
