@@ -34,6 +34,17 @@ def _no_default_scope():
 
 
 @pytest.fixture(autouse=True)
+def _no_closed_logs():
+    """Each test starts without loggers that write to what ``capsys`` of another one has closed."""
+    from mmengine.logging import MMLogger
+
+    for name, logger in list(MMLogger._instance_dict.items()):
+        streams = [getattr(handler, 'stream', None) for handler in logger.handlers]
+        if any(getattr(stream, 'closed', False) for stream in streams):
+            del MMLogger._instance_dict[name]
+
+
+@pytest.fixture(autouse=True)
 def _deterministic():
     """Same seed for every test; one thread, because the tests run in parallel."""
     import numpy as np
