@@ -12,6 +12,7 @@ import warnings
 from types import ModuleType
 from typing import Any
 
+from rlepose_ext.compat._coco_types import check_types
 from rlepose_ext.compat._data_errors import DataError, missing
 from rlepose_ext.compat._imports import Patch, when_imported
 
@@ -42,6 +43,7 @@ def check_coco(content: Any, path: str) -> None:
             raise DataError(f'{path} has no {key!r}, it has {sorted(content)}; {_EXPECTED}.')
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise DataError(f'{key!r} in {path} is no list of objects; {_EXPECTED}.')
+    check_types(content, path)
     known = {image.get('id') for image in content['images']}
     required = {'id', 'image_id'} | ({'category_id'} if 'categories' in content else set())
     orphans = []
@@ -51,8 +53,7 @@ def check_coco(content: Any, path: str) -> None:
             raise DataError(f'annotation number {number} in {path} has no {sorted(absent)}.')
         if ann['image_id'] not in known:
             orphans.append(ann)
-        keypoints = ann.get('keypoints')
-        count = _count_numbers(keypoints) if isinstance(keypoints, list) else 0
+        count = _count_numbers(ann.get('keypoints', []))
         if count % 3:
             raise DataError(
                 f'annotation {ann["id"]} in {path} has {count} numbers in its keypoints; '

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rlepose_ext.compat._coco_types import is_finite
 from rlepose_ext.compat._data_errors import DataError
-from rlepose_ext.data.coco_shape import check_shape, is_finite
+from rlepose_ext.compat.annotation_errors import check_coco
 from rlepose_ext.data.mpii import as_coco, is_mpii
 
 
@@ -84,7 +85,7 @@ def read_pose_file(path: str | Path, num_joints: int | None = None) -> PoseFile:
         return _from_coco(path, as_coco(content, path), num_joints)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter('always')
-        check_shape(content, str(path))
+        check_coco(content, str(path))
     pose_file = _from_coco(path, content, num_joints)
     pose_file.warnings += [str(warning.message) for warning in caught]
     return pose_file

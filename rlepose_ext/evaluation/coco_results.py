@@ -20,7 +20,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlepose_ext.data.coco_shape import check_shape, is_finite
+from rlepose_ext.compat._coco_types import is_finite
+from rlepose_ext.compat.annotation_errors import check_coco
 from rlepose_ext.errors import UserError
 
 _KEYS = ('image_id', 'category_id', 'keypoints', 'score')
@@ -79,7 +80,7 @@ def read_pair(results: str | Path, annotations: str | Path) -> tuple[list[dict],
             'annotations (an object with images, annotations and categories). The order is '
             'RESULTS ANNOTATIONS.'
         )
-    check_shape(truth, str(annotations))
+    check_coco(truth, str(annotations))
     if not truth.get('annotations'):
         raise UserError(
             f'{annotations} has no annotation to compare with. The annotations of test sets are '
