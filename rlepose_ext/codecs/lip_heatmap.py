@@ -21,7 +21,8 @@ import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.codecs.utils import get_heatmap_maximum
 
-from rlepose_ext.codecs.checks import check_one_person, check_positive, check_sizes
+from rlepose_ext.checks import check_positive, check_size
+from rlepose_ext.codecs.checks import check_one_person
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
 
@@ -78,7 +79,7 @@ class LIPHeatmap(BaseKeypointCodec):
         legacy_edge: bool = False,
     ) -> None:
         super().__init__()
-        check_sizes('LIPHeatmap', input_size, heatmap_size)
+        check_size('LIPHeatmap', input_size=input_size, heatmap_size=heatmap_size)
         check_positive('LIPHeatmap', sigma=sigma, window=window)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)

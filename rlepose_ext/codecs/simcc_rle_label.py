@@ -16,7 +16,7 @@ import numpy as np
 from mmpose.codecs import RegressionLabel, SimCCLabel
 from mmpose.codecs.base import BaseKeypointCodec
 
-from rlepose_ext.codecs.checks import check_positive, check_size
+from rlepose_ext.checks import check_positive, check_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import KEYPOINT_CODECS
 
@@ -65,7 +65,7 @@ class SimCCRLELabel(BaseKeypointCodec):
         use_dark: bool = False,
     ) -> None:
         super().__init__()
-        check_size('SimCCRLELabel', 'input_size', input_size, such_as=(192, 256))
+        check_size('SimCCRLELabel', input_size=input_size)
         check_positive('SimCCRLELabel', simcc_split_ratio=simcc_split_ratio)
         for side in input_size:
             bins = side * simcc_split_ratio

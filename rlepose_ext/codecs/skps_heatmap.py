@@ -27,7 +27,8 @@ from mmengine.logging import print_log
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
 
-from rlepose_ext.codecs.checks import check_one_person, check_positive, check_sizes
+from rlepose_ext.checks import check_positive, check_size
+from rlepose_ext.codecs.checks import check_one_person
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
@@ -147,7 +148,7 @@ class SKPSHeatmap(BaseKeypointCodec):
         self, input_size: Sequence[int], heatmap_size: Sequence[int], sigma: float
     ) -> None:
         super().__init__()
-        check_sizes('SKPSHeatmap', input_size, heatmap_size)
+        check_size('SKPSHeatmap', input_size=input_size, heatmap_size=heatmap_size)
         check_positive('SKPSHeatmap', sigma=sigma)
         self.input_size = tuple(input_size)
         self.heatmap_size = tuple(heatmap_size)

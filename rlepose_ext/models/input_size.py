@@ -6,8 +6,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from rlepose_ext.checks import check_counts, check_size
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts, check_size
 
 MAP_SIZES = ('heatmap_size', 'in_featuremap_size')
 

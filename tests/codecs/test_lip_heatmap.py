@@ -136,10 +136,10 @@ def test_what_predicting_nothing_costs(shared):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'input_size': 256}, 'input_size is 256'),
-        ({'heatmap_size': (64, 0)}, 'heatmap_size is'),
-        ({'sigma': 0}, 'sigma is 0'),
-        ({'window': -1}, 'window is -1'),
+        ({'input_size': 256}, 'input_size to be .*, got 256'),
+        ({'heatmap_size': (64, 0)}, r'heatmap_size to be .*, got \(64, 0\)'),
+        ({'sigma': 0}, 'sigma to be a number above 0, got 0'),
+        ({'window': -1}, 'window to be a number above 0, got -1'),
     ],
 )
 def test_bad_arguments(changes, message):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from rlepose_ext.data.check import check_part
 from rlepose_ext.data.metainfo import load_metainfo
 
 
@@ -43,3 +44,17 @@ def edit(puppets):
 @pytest.fixture(scope='session')
 def meta(root):
     return load_metainfo(root / 'demo/own_dataset/puppets_metainfo.py')
+
+
+@pytest.fixture
+def check(puppets, meta):
+    def run(**changed):
+        arguments = {
+            'title': 'train',
+            'annotations': puppets / 'train.json',
+            'images': puppets / 'images',
+            'meta': meta,
+        }
+        return check_part(**{**arguments, **changed})
+
+    return run

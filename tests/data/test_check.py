@@ -1,42 +1,13 @@
 """The check: clean data are clean, and each thing that is broken is named."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from reports import notes, only_problem, problems
 
-from rlepose_ext.data.annotations import read_pose_file
 from rlepose_ext.data.check import check_part
-from rlepose_ext.data.contact_sheet import write_sheet
 from rlepose_ext.data.findings import Finding, Findings
 from rlepose_ext.data.report import as_json, as_text
-
-
-@pytest.fixture
-def check(puppets, meta):
-    def run(**changed):
-        arguments = {
-            'title': 'train',
-            'annotations': puppets / 'train.json',
-            'images': puppets / 'images',
-            'meta': meta,
-        }
-        return check_part(**{**arguments, **changed})
-
-    return run
-
-
-def problems(report):
-    return [str(finding) for finding in report.problems]
-
-
-def notes(report):
-    return [str(finding) for finding in report.findings if finding.severity == 'note']
-
-
-def only_problem(report):
-    (problem,) = problems(report)
-    return problem
 
 
 def test_clean_data_have_no_findings(check):
@@ -293,79 +264,6 @@ def test_notes_do_not_count(check, edit):
     assert 'right_foot' in as_text([report])
 
 
-def test_order_of_joints(check, edit):
-    def exchange(content):
-        names = content['categories'][0]['keypoints']
-        names[1], names[2] = 'Right Hand', 'Left Hand'
-
-    edit(exchange)
-    assert '2 joints have another order in the file' in only_problem(check())
-
-
-@pytest.mark.parametrize(
-    'names', [5, ['head', 'left_hand', 'right_hand', 'left_foot', 'right_foot', 'head']]
-)
-def test_other_names_of_joints_in_the_file(check, edit, names, meta):
-    edit(lambda c: c['categories'][0].update(keypoints=names))
-    assert check().findings == []
-
-
-def test_absurd_joints_are_reported_in_numbers(check, edit, meta, tmp_path):
-    def far(content):
-        for ann in content['annotations'][:2]:
-            ann['keypoints'][1] = 1e308
-            ann['bbox'][2:] = [0.5, 0.5]
-
-    edit(far)
-    report = check()
-    assert '2 annotations have labelled joints more than 1 px out' in '\n'.join(notes(report))
-    json.dumps(as_json([report]), allow_nan=False)
-    assert report.joints[0].y is None
-    assert 'head' in as_text([report])
-    sheet = write_sheet(report.pose_file, report.images, meta, tmp_path / 'sheet.png')
-    assert sheet.is_file()
-
-
-MPII = {
-    'image': 'a.jpg', 'center': [300, 200], 'scale': 1.5,
-    'joints': [[300 + k, 150 + 4 * k] for k in range(16)], 'joints_vis': [1] * 15 + [0],
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ('entry', 'said'),
-    [
-        (5, 'TypeError'),
-        ('text', 'TypeError'),
-        ({**MPII, 'scale': None}, 'TypeError'),
-        ({**MPII, 'center': [1]}, 'ValueError'),
-        ({**MPII, 'joints': 7}, 'ValueError'),
-        ({**MPII, 'joints_vis': [1]}, 'ValueError'),
-        ({key: MPII[key] for key in ('center', 'scale')}, "KeyError: 'image'"),
-    ],
-)
-def test_lists_that_are_not_all_mpii(tmp_path, entry, said):
-    path = tmp_path / 'mpii.json'
-    path.write_text(json.dumps([MPII, entry]))
-    report = check_part('mpii', path, tmp_path, None)
-    assert f'entry 1 of {path} is not as MMPose publishes MPII ({said}' in only_problem(report)
-
-
-def test_mpii_by_hand(tmp_path):
-    path = tmp_path / 'mpii.json'
-    untold = {key: MPII[key] for key in ('image', 'center', 'scale')}  # as in its test set
-    fewer = {**MPII, 'image': 'b.jpg', 'joints': [[1, 2]], 'joints_vis': [1]}
-    path.write_text(json.dumps([untold, MPII, fewer]))
-    pose_file = read_pose_file(path, 16)
-    assert pose_file.names == ['a.jpg', 'b.jpg']
-    assert pose_file.total == 3
-    assert pose_file.ids == [1]
-    assert pose_file.keypoints[0, 15].tolist() == [315, 210, 0]
-    assert pose_file.keypoints[0, 3].tolist() == [303, 162, 2]
-    assert pose_file.boxes.tolist() == [[150, 50, 300, 300]]
-    assert pose_file.other_counts == [(2, 1)]
-
-
 def test_a_list_of_images(check, edit):
     edit(lambda c: c.pop('annotations'))
     assert only_problem(check()) == 'problem: no joint is labelled'
@@ -379,28 +277,6 @@ def test_a_list_of_images(check, edit):
     assert '24 images (24 files looked at), 0 annotations' in as_text([report])
     assert as_json([report])['ok']
     assert 'listed, the public file has 25' in only_problem(check(images_only=True, num_images=25))
-
-
-def test_wrong_flip_pairs_are_named_by_both(check, meta):
-    wrong = replace(meta, partners=(0, 1, 2, 4, 3))
-    names, poses = problems(check(meta=wrong))
-    assert '2 flip pairs contradict the names of joints: left_hand does not swap' in names
-    assert '2 flip pairs contradict the poses: left_hand swaps with left_hand (cost 0.' in poses
-    assert 'the poses fit right_hand' in poses
-    text = as_text([check(meta=wrong)])
-    assert 'less for right_hand' in text
-    assert '2 kinds of problems.' in text
-
-
-def test_problems_of_the_metainfo_itself(check, meta):
-    wrong = replace(meta, problems=('sigmas has 1 entries for 5 joints',))
-    assert 'sigmas has 1 entries' in only_problem(check(meta=wrong))
-
-
-def test_an_object_without_sides_is_noted(check, meta):
-    joints = ('a', 'b', 'c', 'd', 'e')
-    report = check(meta=replace(meta, joints=joints, partners=(0, 1, 2, 3, 4)))
-    assert any('no joint swaps with another' in note for note in notes(report))
 
 
 def test_without_metainfo_the_rest_is_checked(check, edit):

@@ -20,10 +20,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.backbones.hrnet_lite import HRNetLite
 from rlepose_ext.models.layers.build import build_gau
-from rlepose_ext.models.layers.checks import check_size
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
 from rlepose_ext.registry import MODELS
 

@@ -32,8 +32,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rlepose_ext.checks import check_choice, check_counts, check_rates
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_choice, check_counts, check_rates
 from rlepose_ext.models.layers.pos_embed import fit_positions
 from rlepose_ext.models.layers.vit_block import EPS, ViTBlock
 from rlepose_ext.registry import MODELS

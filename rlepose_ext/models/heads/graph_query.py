@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.layers.build import build_gcn, check_options
-from rlepose_ext.models.layers.checks import check_counts
 
 QUERY_OPTIONS = ('source', 'in_channels', 'downscale', 'hidden_dim', 'num_blocks')
 

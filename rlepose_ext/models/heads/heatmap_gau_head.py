@@ -17,21 +17,21 @@ sqrt(s))^2``. A wrong-side peak can so be suppressed by the maps of the neighbou
 from collections.abc import Sequence
 from typing import Any
 
+from mmpose.models.heads import HeatmapHead
 from mmpose.models.utils.rtmcc_block import RTMCCBlock
 from torch import Tensor
 
+from rlepose_ext.checks import check_choice, check_counts, check_size
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.heads.counted_heatmap_head import CountedHeatmapHead
 from rlepose_ext.models.heads.graph_query import check_map
 from rlepose_ext.models.layers.build import check_options
-from rlepose_ext.models.layers.checks import check_choice, check_counts, check_size
 from rlepose_ext.registry import MODELS
 
 GAU_OPTIONS = ('expansion_dim', 's', 'dropout_rate', 'drop_path', 'act_fn', 'use_rel_bias')
 
 
 @MODELS.register_module()
-class HeatmapGAUHead(CountedHeatmapHead):
+class HeatmapGAUHead(HeatmapHead):
     """MMPose's ``HeatmapHead`` with a gated attention unit behind it.
 
     ``hw (2 e + s) + e hw`` weights in matrices, 2 s scales, 2 s offsets, hw residual factors

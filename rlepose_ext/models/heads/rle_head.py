@@ -16,11 +16,11 @@ from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.models.heads import BaseHead
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.sigma_field import add_sigma
-from rlepose_ext.models.layers.checks import check_counts
 from rlepose_ext.models.losses.rle_functional import absurd_labels
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 

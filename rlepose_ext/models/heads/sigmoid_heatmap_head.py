@@ -12,14 +12,14 @@ The squared error of a sigmoid has the gradient 2 (h - t) h (1 - h) with respect
 on both flat ends, and a head that starts at h = 1/2 first learns that maps are mostly empty.
 """
 
+from mmpose.models.heads import HeatmapHead
 from torch import Tensor
 
-from rlepose_ext.models.heads.counted_heatmap_head import CountedHeatmapHead
 from rlepose_ext.registry import MODELS
 
 
 @MODELS.register_module()
-class SigmoidHeatmapHead(CountedHeatmapHead):
+class SigmoidHeatmapHead(HeatmapHead):
     """MMPose's ``HeatmapHead`` with activated maps; arguments, loss and log names are MMPose's.
 
     The loss, prediction and export all take :meth:`forward`, the one place with the sigmoid. So

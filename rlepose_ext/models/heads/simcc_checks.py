@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
+from rlepose_ext.checks import check_size
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_size
 
 
 def check_sizes(head: str, input_size: Sequence[int], map_size: Sequence[int]) -> None:

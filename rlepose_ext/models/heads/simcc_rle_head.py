@@ -36,6 +36,7 @@ from mmpose.models.utils.tta import flip_vectors
 from mmpose.utils.tensor_utils import to_numpy
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts, check_factors, check_positive
 from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
@@ -43,7 +44,6 @@ from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.sigma_field import add_sigma
 from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
 from rlepose_ext.models.heads.simcc_rle_functional import drop_bad_rows, soft_argmax
-from rlepose_ext.models.layers.checks import check_counts, check_factors, check_positive
 from rlepose_ext.registry import MODELS
 
 BRANCHES = ('simcc', 'rle')

@@ -17,11 +17,11 @@ from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.models.heads import BaseHead
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts
 from rlepose_ext.codecs.skps_heatmap import read_peaks
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_points, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
-from rlepose_ext.models.layers.checks import check_counts
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # A joint is right, for the log, if it is this near its label, in sizes of the map.

@@ -31,6 +31,7 @@ from typing import Any
 from mmpose.models.heads import SimCCHead
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_choice, check_counts, check_positive
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.graph_query import GraphQuery, check_map
 from rlepose_ext.models.heads.joint_count import check_joint_count
@@ -43,7 +44,6 @@ from rlepose_ext.models.layers.build import (
     check_options,
     skeleton_graph,
 )
-from rlepose_ext.models.layers.checks import check_choice, check_counts, check_positive
 from rlepose_ext.models.layers.coord_attention import CoordAttention
 from rlepose_ext.registry import MODELS
 

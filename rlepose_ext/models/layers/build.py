@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts, check_positive
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts, check_positive
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
 from rlepose_ext.models.layers.norms import ScaleNorm
 from rlepose_ext.models.layers.sem_gcn import SemGCN

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts
 
 
 class CoordAttention(nn.Module):

@@ -33,9 +33,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_choice, check_counts, check_rates
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.layers.attention import ATTENTION
-from rlepose_ext.models.layers.checks import check_choice, check_counts, check_rates
 from rlepose_ext.models.layers.norms import ScaleNorm, rms_norm
 
 NORMS = ('post_rms', 'pre_scale', 'none')

@@ -26,8 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts
 from rlepose_ext.models.layers.skeleton import check_adjacency
 
 

@@ -11,8 +11,8 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts
 
 # COCO's skeleton in its joint order: 0 nose, 1-2 eyes, 3-4 ears, 5-6 shoulders, 7-8 elbows,
 # 9-10 wrists, 11-12 hips, 13-14 knees, 15-16 ankles; odd numbers are the left side.

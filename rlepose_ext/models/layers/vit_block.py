@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
+from rlepose_ext.checks import check_counts, check_rates
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.checks import check_counts, check_rates
 
 EPS = 1e-6  # of layer normalisation; torch's own default is 1e-5
 

@@ -1,6 +1,6 @@
-"""What the blocks refuse when they are built.
+"""What codecs, blocks and heads refuse when they are built.
 
-Options of a block come from a config that somebody typed. A width of ``'512'`` or ``2.5``
+Their options come from a config that somebody typed. A width of ``'512'`` or ``2.5``
 would fail deep inside torch, and an unknown name at the first batch; both are named here.
 """
 
@@ -16,7 +16,7 @@ def check_counts(where: str, least: int = 1, **values: Any) -> None:
     """Refuse what is no whole number of at least ``least``.
 
     Args:
-        where: the block, for the message.
+        where: the class, for the message.
         least: smallest number allowed.
         **values: by the names that the user knows.
 
@@ -68,7 +68,7 @@ def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> N
     """Refuse a name that is none of ``known``.
 
     Args:
-        where: the block, for the message.
+        where: the class, for the message.
         name: of the option.
         value: as it was given.
         known: the names that exist.
