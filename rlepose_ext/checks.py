@@ -4,8 +4,9 @@ Their options come from a config that somebody typed. A width of ``'512'`` or ``
 would fail deep inside torch, and an unknown name at the first batch; both are named here.
 """
 
+import inspect
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -78,6 +79,50 @@ def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> N
     """
     if not isinstance(value, str) or value not in known:
         raise UserError(f'{where}: expected {name} to be one of {sorted(known)}, got {value!r}.')
+
+
+def check_arguments(where: str, target: Callable, *args: Any, **options: Any) -> None:
+    """Refuse options that ``target`` does not take, or lacks.
+
+    Args:
+        where: what the options are of, for the message.
+        target: a class or function.
+        *args: what it is given beside the options.
+        **options: as in the config.
+
+    Raises:
+        UserError: names the option and those that there are.
+    """
+    signature = inspect.signature(target)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        known = ', '.join(list(signature.parameters)[len(args) :])
+        raise UserError(f'{where}: {error}; it takes {known}.') from None
+
+
+def width(where: str, of: int, **options: float | None) -> int:
+    """A width given as a number or as a multiple of another width.
+
+    Args:
+        where: the block, for the message.
+        of: what the multiple is of.
+        **options: two, the number first, under the names that the user knows; one is ``None``.
+
+    Raises:
+        UserError: none or both are given, or the result is no width of at least 1.
+    """
+    (fixed, number), (multiple, factor) = options.items()
+    if (number is None) == (factor is None):
+        raise UserError(
+            f'{where}: expected either {fixed} or {multiple} (in units of {of}), got '
+            f'{fixed}={number!r}, {multiple}={factor!r}.'
+        )
+    if factor is not None:
+        check_positive(where, **{multiple: factor})
+        number = round(factor * of)
+    check_counts(where, **{fixed: number})
+    return number
 
 
 def _is_count(value: Any, least: int = 1) -> bool:

@@ -4,7 +4,9 @@ _base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
 
 model = dict(
     head=dict(
-        coord_attention=dict(reduction=16),
-        gau=dict(expansion=2, attention='softmax_plus'),
+        blocks=[
+            dict(type='CoordAttention', reduction=16),
+            dict(type='GAU', expansion=2, attention='softmax_plus'),
+        ]
     )
 )

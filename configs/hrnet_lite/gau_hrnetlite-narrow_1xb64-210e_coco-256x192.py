@@ -4,7 +4,9 @@ _base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
 
 model = dict(
     head=dict(
-        embed=dict(dim=512, norm='scale'),
-        gau=dict(expansion_dim=3072, attention='softmax_plus'),
+        blocks=[
+            dict(type='ScaleNormLinear', dim=512),
+            dict(type='GAU', expansion_dim=3072, attention='softmax_plus'),
+        ]
     )
 )

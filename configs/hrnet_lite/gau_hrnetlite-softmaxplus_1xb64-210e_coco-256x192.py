@@ -3,4 +3,4 @@
 # notebook probably measured on ground-truth boxes; this config evaluates on detected ones.
 _base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
 
-model = dict(head=dict(gau=dict(expansion=2, attention='softmax_plus')))
+model = dict(head=dict(blocks=[dict(type='GAU', expansion=2, attention='softmax_plus')]))

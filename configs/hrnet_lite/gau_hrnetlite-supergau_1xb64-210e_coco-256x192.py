@@ -10,5 +10,5 @@ model = dict(
         input_size=_base_.codec['input_size'],
         gau=dict(expansion=2, attention='softmax_plus'),
     ),
-    head=dict(gau=dict(expansion=2, attention='softmax_plus')),
+    head=dict(blocks=[dict(type='GAU', expansion=2, attention='softmax_plus')]),
 )

@@ -17,9 +17,11 @@ for _stage in _stages.values():
 model = dict(
     backbone=dict(type='HRNet', extra=_stages),
     head=dict(
-        embed=dict(dim=512, norm='scale'),
-        gau=dict(expansion_dim=3072, attention='softmax_plus'),
-        classifiers=dict(hidden_dim=512),
+        blocks=[
+            dict(type='ScaleNormLinear', dim=512),
+            dict(type='GAU', expansion_dim=3072, attention='softmax_plus'),
+        ],
+        classifier=dict(type='SemGCN', hidden_dim=512),
     ),
 )
 del _b, _c, _stages, _stage  # else they become keys of the config

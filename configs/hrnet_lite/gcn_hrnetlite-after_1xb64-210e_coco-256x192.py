@@ -4,7 +4,7 @@ _base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
 
 model = dict(
     head=dict(
-        gau=dict(expansion=2, attention='softmax_plus'),
-        gcn_after=dict(hidden_ratio=2.0),
+        blocks=[dict(type='GAU', expansion=2, attention='softmax_plus')],
+        logit_blocks=[dict(type='SemGCN', hidden_ratio=2.0)],
     )
 )

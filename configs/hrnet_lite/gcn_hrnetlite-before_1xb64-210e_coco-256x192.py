@@ -5,8 +5,10 @@ _base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
 
 model = dict(
     head=dict(
-        embed=dict(dim=128, bias=True),
-        gcn_before=dict(hidden_ratio=1.0),
-        gau=dict(expansion=2, attention='softmax_plus'),
+        blocks=[
+            dict(type='Linear', dim=128),
+            dict(type='SemGCN', hidden_ratio=1.0, out_dim='map'),
+            dict(type='GAU', expansion=2, attention='softmax_plus'),
+        ]
     )
 )

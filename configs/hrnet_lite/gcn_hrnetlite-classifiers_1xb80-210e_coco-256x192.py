@@ -7,8 +7,10 @@ auto_scale_lr = dict(base_batch_size=80)
 
 model = dict(
     head=dict(
-        embed=dict(dim=512, norm='scale'),
-        gau=dict(expansion_dim=3072, attention='softmax_plus'),
-        classifiers=dict(hidden_dim=512),
+        blocks=[
+            dict(type='ScaleNormLinear', dim=512),
+            dict(type='GAU', expansion_dim=3072, attention='softmax_plus'),
+        ],
+        classifier=dict(type='SemGCN', hidden_dim=512),
     )
 )

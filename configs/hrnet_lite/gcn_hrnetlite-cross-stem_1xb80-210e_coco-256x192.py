@@ -8,9 +8,15 @@ auto_scale_lr = dict(base_batch_size=80)
 model = dict(
     backbone=dict(taps=['stem']),
     head=dict(
-        embed=dict(dim=512, norm='scale'),
-        gau=dict(expansion_dim=3072, attention='softmax_plus'),
-        query=dict(source=0, in_channels=64, hidden_dim=512),
-        classifiers=dict(hidden_dim=512),
+        blocks=[
+            dict(type='ScaleNormLinear', dim=512),
+            dict(
+                type='CrossGAU',
+                expansion_dim=3072,
+                attention='softmax_plus',
+                query=dict(source=0, in_channels=64, hidden_dim=512),
+            ),
+        ],
+        classifier=dict(type='SemGCN', hidden_dim=512),
     ),
 )

@@ -7,8 +7,10 @@ auto_scale_lr = dict(base_batch_size=80)
 
 model = dict(
     head=dict(
-        embed=dict(dim=256),
-        gau=dict(expansion_dim=512, attention='softmax_plus'),
-        classifiers=dict(hidden_dim=512),
+        blocks=[
+            dict(type='Linear', dim=256, bias=False),
+            dict(type='GAU', expansion_dim=512, attention='softmax_plus'),
+        ],
+        classifier=dict(type='SemGCN', hidden_dim=512),
     )
 )

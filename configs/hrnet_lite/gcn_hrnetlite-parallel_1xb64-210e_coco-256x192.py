@@ -4,8 +4,15 @@ _base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
 
 model = dict(
     head=dict(
-        embed=dict(dim=256, norm='scale'),
-        gau=dict(expansion=2, attention='softmax_plus'),
-        gcn_parallel=dict(hidden_dim=128),
+        blocks=[
+            dict(type='ScaleNormLinear', dim=256),
+            dict(
+                type='Parallel',
+                blocks=[
+                    dict(type='GAU', expansion=2, attention='softmax_plus'),
+                    dict(type='SemGCN', hidden_dim=128),
+                ],
+            ),
+        ]
     )
 )

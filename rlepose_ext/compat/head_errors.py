@@ -115,7 +115,7 @@ def _guard_tokens(head: type) -> None:
 
     @functools.wraps(forward)
     def checked(self, feats):
-        from rlepose_ext.models.heads.graph_query import check_map
+        from rlepose_ext.models.heads.token_blocks import check_map
 
         width, height = self.in_featuremap_size
         expected = (self.in_channels, height, width)

@@ -10,30 +10,40 @@ from mmpose.structures import PoseDataSample
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads import TokenSimCCHead
-from rlepose_ext.models.layers.build import build_gcn, skeleton_graph
+from rlepose_ext.models.layers.coord_attention import CoordAttention
+from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
+from rlepose_ext.models.layers.sem_gcn import SemGCN
+from rlepose_ext.models.layers.skeleton import skeleton_graph
 
 C, K, SIZE, MAP = 6, 5, (24, 32), (6, 8)
 AREA, BINS = 48, (48, 64)
 EDGES = [(0, 1), (1, 2), (0, 3), (3, 4)]
 CODEC = {'type': 'SimCCLabel', 'input_size': SIZE, 'sigma': 2.0, 'simcc_split_ratio': 2.0}
-GCN = {'hidden_dim': 7, 'num_blocks': 1}
-GAU = {'expansion': 2, 'key_dim': 4, 'dropout': 0.0, 'attention_dropout': 0.0}
-MAP_QUERY = {'source': 0, 'in_channels': 3, 'downscale': 2, **GCN}
+GCN = {'type': 'SemGCN', 'hidden_dim': 7, 'num_blocks': 1}
+NO_DROPOUT = {'dropout': 0.0, 'attention_dropout': 0.0}
+GAU = {'type': 'GAU', 'expansion': 2, 'key_dim': 4, **NO_DROPOUT}
+MAP_QUERY = {'source': 0, 'in_channels': 3, 'downscale': 2, 'hidden_dim': 7, 'num_blocks': 1}
+CROSS_MAP = {**GAU, 'type': 'CrossGAU', 'query': MAP_QUERY}
+CROSS_HEAD = {**CROSS_MAP, 'query': {'source': 'head', 'hidden_dim': 7}}
+NARROW = {'type': 'ScaleNormLinear', 'dim': 10}
+LINEAR = {'type': 'Linear', 'dim': 9}
+PARALLEL = {'type': 'Parallel', 'blocks': [GAU, GCN]}
 
-# Every place, in wirings that the family uses and some that it does not.
+# Wirings that the family uses and some that it does not.
 WIRINGS = {
     'plain': {},
-    'ca': {'coord_attention': {'reduction': 2}},
-    'embed': {'embed': {'dim': 10, 'norm': 'scale'}},
-    'gau': {'gau': GAU},
-    'narrow': {'embed': {'dim': 10, 'norm': 'scale'}, 'gau': GAU},
-    'before': {'embed': {'dim': 9, 'bias': True}, 'gcn_before': GCN, 'gau': GAU},
-    'after': {'gau': GAU, 'gcn_after': {'hidden_ratio': 0.5}},
-    'classifiers': {'embed': {'dim': 10}, 'gau': GAU, 'classifiers': GCN},
-    'cross-map': {'gau': GAU, 'query': MAP_QUERY, 'classifiers': GCN},
-    'cross-head': {'gau': GAU, 'query': {'source': 'head', **GCN}},
-    'parallel': {'gau': GAU, 'gcn_parallel': GCN},
-    'graph only': {'gcn_before': GCN, 'classifiers': GCN},
+    'ca': {'blocks': [{'type': 'CoordAttention', 'reduction': 2}]},
+    'narrow': {'blocks': [NARROW, GAU]},
+    'before': {'blocks': [LINEAR, {**GCN, 'out_dim': 'map'}, GAU]},
+    'after': {
+        'blocks': [GAU],
+        'logit_blocks': [{'type': 'SemGCN', 'hidden_ratio': 0.5}],
+    },
+    'classifier': {'blocks': [LINEAR, GAU], 'classifier': GCN},
+    'cross-map': {'blocks': [CROSS_MAP], 'classifier': GCN},
+    'cross-head': {'blocks': [NARROW, CROSS_HEAD]},
+    'parallel': {'blocks': [PARALLEL]},
+    'graph only': {'blocks': [GCN], 'classifier': GCN},
 }
 each_wiring = pytest.mark.parametrize('wiring', WIRINGS.values(), ids=WIRINGS)
 
@@ -88,16 +98,18 @@ def test_without_blocks_it_is_stocks_head():
 
 
 def test_the_same_initialisation_as_stock_and_blocks_keep_theirs():
-    head = make(gau={'expansion_dim': 400}, embed={'dim': 300}, coord_attention={})
-    own = head.embed.weight.detach().clone()
+    linear = {'type': 'Linear', 'dim': 300}
+    gau = {'type': 'GAU', 'expansion_dim': 400}
+    head = make(blocks=[{'type': 'CoordAttention'}, linear, gau])
+    own = head.blocks[1].weight.detach().clone()
     head.init_weights()
     assert head.final_layer.weight.std().item() == pytest.approx(0.001, rel=0.3)
     assert head.mlp_head_x.weight.std().item() == pytest.approx(0.01, rel=0.05)
     assert not head.mlp_head_x.bias.any()
     xavier = (2 / (300 + 928)) ** 0.5
-    assert head.gau.expand.weight.std().item() == pytest.approx(xavier, rel=0.05)
-    assert torch.equal(head.embed.weight, own)
-    assert head.coord_attention.gate_h.weight.std() > 0.1
+    assert head.blocks[2].expand.weight.std().item() == pytest.approx(xavier, rel=0.05)
+    assert torch.equal(head.blocks[1].weight, own)
+    assert head.blocks[0].gate_h.weight.std() > 0.1
 
 
 @each_wiring
@@ -132,52 +144,70 @@ def test_one_batch_is_learnt(wiring):
 
 
 def test_order_of_the_blocks():
-    head = make(
-        coord_attention={},
-        embed={'dim': 10, 'norm': 'scale'},
-        gcn_before=GCN,
-        gau=GAU,
-        query=MAP_QUERY,
-        gcn_parallel=GCN,
-        gcn_after=GCN,
-    ).eval()
+    blocks = [NARROW, {'type': 'Parallel', 'blocks': [CROSS_MAP, GCN]}, CROSS_HEAD]
+    head = make(blocks=blocks, logit_blocks=[GCN, GCN]).eval()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
     early, last = features()
-    tokens = head.coord_attention(head.final_layer(last)).flatten(2)
-    x = head.gcn_before(head.embed(tokens))
-    assert x.shape == (2, K, AREA)
-    query = head.query.gcn(head.query.conv(early).flatten(2))
-    x = head.gau(x, query) + head.gcn_parallel(x)
-    expected = [
-        head.gcn_after[axis](layer(x))
-        for axis, layer in (('x', head.mlp_head_x), ('y', head.mlp_head_y))
-    ]
-    for got, wanted in zip(head((early, last)), expected, strict=True):
+    tokens = head.final_layer(last).flatten(2)
+    narrow, parallel, cross = head.blocks
+    x = narrow(tokens)
+    cross_map, graph = parallel.blocks
+    query = cross_map.query.gcn(cross_map.query.conv(early).flatten(2))
+    x = GatedAttentionUnit.forward(cross_map, x, query) + graph(x)
+    # The head's own map is read before any block.
+    x = GatedAttentionUnit.forward(cross, x, cross.query.gcn(tokens))
+    for axis, got in zip('xy', head((early, last)), strict=True):
+        wanted = getattr(head, f'mlp_head_{axis}')(x)
+        for block in head.logit_blocks[axis]:
+            wanted = block(wanted)
         assert torch.equal(got, wanted)
 
 
-def test_query_of_the_head_reads_its_tokens_before_the_projection():
-    head = make(embed={'dim': 10}, gau=GAU, query={'source': 'head', **GCN}).eval()
-    feats = features()
-    tokens = head.final_layer(feats[-1]).flatten(2)
-    query = head.query.gcn(tokens)
-    assert query.shape == (2, K, GAU['key_dim'])
-    expected = head.mlp_head_x(head.gau(head.embed(tokens), query))
-    assert torch.equal(head(feats)[0], expected)
-    assert torch.equal(head(feats[-1:])[0], expected)
+def test_coordinate_attention_is_over_the_maps():
+    head = make(blocks=[{'type': 'CoordAttention', 'reduction': 2}]).eval()
+    last = features()[-1]
+    maps = CoordAttention.forward(head.blocks[0], head.final_layer(last))
+    assert torch.equal(head((last,))[0], head.mlp_head_x(maps.flatten(2)))
 
 
 def test_query_of_another_map_is_used():
-    head = make(gau=GAU, query=MAP_QUERY).eval()
+    head = make(blocks=[CROSS_MAP]).eval()
     early, last = features()
     assert not torch.allclose(head((early, last))[0], head((-early, last))[0])
 
 
+# As the state dicts had them when every block had a place of its own.
+OLD_KEYS = {
+    'ca': {'blocks.0.': 'coord_attention.'},
+    'narrow': {'blocks.0.': 'embed.', 'blocks.1.': 'gau.'},
+    'before': {'blocks.0.': 'embed.', 'blocks.1.': 'gcn_before.', 'blocks.2.': 'gau.'},
+    'after': {
+        'blocks.0.': 'gau.',
+        'logit_blocks.x.0.': 'gcn_after.x.',
+        'logit_blocks.y.0.': 'gcn_after.y.',
+    },
+    'cross-map': {'blocks.0.query.': 'query.', 'blocks.0.': 'gau.'},
+    'parallel': {'blocks.0.blocks.0.': 'gau.', 'blocks.0.blocks.1.': 'gcn_parallel.'},
+}
+
+
+@pytest.mark.parametrize('variant', OLD_KEYS)
+def test_earlier_state_dicts_load(variant):
+    head, copy = make(**WIRINGS[variant]).eval(), make(**WIRINGS[variant]).eval()
+    old = {}
+    for key, value in head.state_dict().items():
+        new = next((new for new in OLD_KEYS[variant] if key.startswith(new)), '')
+        old['head.' + OLD_KEYS[variant].get(new, '') + key[len(new) :]] = value
+    torch.nn.ModuleDict({'head': copy}).load_state_dict(old)
+    feats = features()
+    assert torch.equal(copy(feats)[0], head(feats)[0])
+
+
 @pytest.mark.parametrize('attention', ['softmax', 'softmax_plus', 'relu2'])
 def test_joints_without_a_graph_have_no_order(attention):
-    head = make(gau={**GAU, 'attention': attention}).eval()
+    head = make(blocks=[{**GAU, 'attention': attention}]).eval()
     torch.nn.init.normal_(head.final_layer.weight)
     feats, order = features(), [3, 1, 4, 0, 2]
     before = head(feats)
@@ -191,7 +221,7 @@ def test_joints_without_a_graph_have_no_order(attention):
 def test_the_graph_limits_who_sees_whom():
     # Two convolutions: what joint 0 has reaches its neighbour 1 and that one's, 2.
     line = [(0, 1), (1, 2), (2, 3), (3, 4)]
-    head = make(skeleton=line, gcn_before={'hidden_dim': 7, 'num_blocks': 0}).eval()
+    head = make(skeleton=line, blocks=[{**GCN, 'num_blocks': 0}]).eval()
     feats = features()
     before = head(feats)[0]
     with torch.no_grad():
@@ -201,7 +231,7 @@ def test_the_graph_limits_who_sees_whom():
 
 
 def test_state_dict_has_weights_only():
-    head = make(gau=GAU, query=MAP_QUERY, classifiers=GCN)
+    head = make(blocks=[CROSS_MAP], classifier=GCN)
     names = {name for name, _ in head.named_parameters()}
     buffers = {key for key in head.state_dict() if key not in names}
     assert {key.rpartition('.')[2] for key in buffers} == {
@@ -209,20 +239,28 @@ def test_state_dict_has_weights_only():
         'running_var',
         'num_batches_tracked',
     }
-    copy = make(gau=GAU, query=MAP_QUERY, classifiers=GCN).eval()
+    copy = make(blocks=[CROSS_MAP], classifier=GCN).eval()
     copy.load_state_dict(head.state_dict())
     feats = features()
     assert torch.equal(copy(feats)[1], head.eval()(feats)[1])
 
 
 def test_widths_as_multiples():
-    a = make(gau={'expansion': 2}, gcn_before={'hidden_ratio': 1.0}, gcn_after={'hidden_ratio': 2})
-    assert a.gau.contract.in_features == 2 * AREA
-    assert a.gcn_before[0].conv.weight.shape == (2, AREA, AREA)
-    assert a.gcn_after['x'][0].conv.weight.shape[1] == 2 * BINS[0]
-    assert a.gcn_after['y'][0].conv.weight.shape[1] == 2 * BINS[1]
+    after = {'type': 'SemGCN', 'hidden_ratio': 2}
+    a = make(
+        blocks=[{**GAU, 'expansion': 2}, {'type': 'SemGCN', 'hidden_ratio': 1.0}],
+        logit_blocks=[after],
+    )
+    assert a.blocks[0].contract.in_features == 2 * AREA
+    assert a.blocks[1][0].conv.weight.shape == (2, AREA, AREA)
+    for axis, bins in zip('xy', BINS, strict=True):
+        assert a.logit_blocks[axis][0][0].conv.weight.shape[1] == 2 * bins
     b = make(
-        gau={'expansion_dim': 96}, gcn_before={'hidden_dim': 48}, gcn_after={'hidden_ratio': 2.0}
+        blocks=[
+            {'type': 'GAU', 'expansion_dim': 96, 'key_dim': 4},
+            {'type': 'SemGCN', 'hidden_dim': AREA},
+        ],
+        logit_blocks=[after],
     )
     assert count_parameters(a) == count_parameters(b)
 
@@ -230,7 +268,7 @@ def test_widths_as_multiples():
 def test_coco_skeleton_by_name():
     graph = skeleton_graph('coco', 17)
     assert int(graph.sum()) == 17 + 2 * 19
-    head = TokenSimCCHead(C, 17, SIZE, MAP, classifiers=GCN)
+    head = TokenSimCCHead(C, 17, SIZE, MAP, classifier=GCN)
     assert head.mlp_head_x[0].conv.edges.shape == (55,)
 
 
@@ -239,38 +277,45 @@ BAD = {
     'map not a divisor': ({'in_featuremap_size': (7, 8)}, 'does not fit input_size'),
     'codec of another size': ({'decoder': {**CODEC, 'input_size': (32, 32)}}, 'decoder'),
     'codec of another split': ({'simcc_split_ratio': 3.0}, 'simcc_split_ratio is 3.0'),
-    'unknown attention': ({'gau': {**GAU, 'attention': 'max'}}, "attention.*softmax_plus.*'max'"),
-    'unknown norm of the unit': ({'gau': {**GAU, 'norm': 'batch'}}, "norm.*'batch'"),
-    'unknown norm of the projection': ({'embed': {'dim': 4, 'norm': 'layer'}}, "'layer'"),
-    'no size of the projection': (
-        {'embed': {'norm': 'scale'}},
-        'dim to be a whole number .* got None',
+    'no list': ({'blocks': GAU}, 'blocks: expected a list'),
+    'no block': ({'blocks': [GAU, True]}, r'blocks\[1\]: expected a dict with type.*got True'),
+    'unknown block': ({'blocks': [{'type': 'MLP'}]}, "one of .*'GAU'.*'MLP'"),
+    'unknown option': ({'blocks': [{**GCN, 'heads': 4}]}, "SemGCN: .*'heads'; it takes hidden_dim"),
+    'unknown option of a unit': ({'blocks': [{**GAU, 'heads': 4}]}, "GAU: .*'heads'"),
+    'unknown option of a query': (
+        {'blocks': [{**CROSS_MAP, 'query': {**MAP_QUERY, 'stride': 2}}]},
+        "query: .*'stride'",
     ),
-    'unknown option': ({'gau': {**GAU, 'heads': 4}}, "gau: unknown option 'heads'"),
-    'options that are no dict': ({'gau': True}, 'gau: expected a dict of options, got True'),
-    'no width': ({'gau': {'key_dim': 4}}, 'either expansion_dim or expansion'),
-    'two widths': ({'gcn_before': {'hidden_dim': 4, 'hidden_ratio': 1}}, 'either hidden_dim'),
-    'no width left': ({'gau': {'expansion': 0.001}}, 'times 48 .* at least 1, got 0.001'),
-    'width as text': ({'gau': {'expansion': '2'}}, "expansion .* number above 0, got '2'"),
-    'broken width': ({'gau': {'expansion_dim': 9.5}}, 'expansion_dim .* whole number .* got 9.5'),
+    'missing option': ({'blocks': [{'type': 'ScaleNormLinear'}]}, "'dim'"),
+    'unknown attention': ({'blocks': [{**GAU, 'attention': 'max'}]}, "attention.*'max'"),
+    'no width': ({'blocks': [{'type': 'GAU'}]}, 'either expansion_dim or expansion'),
+    'two widths': ({'blocks': [{**GCN, 'hidden_ratio': 1}]}, 'either hidden_dim'),
+    'no width left': ({'blocks': [{**GAU, 'expansion': 0.001}]}, 'at least 1, got 0'),
+    'width as text': ({'blocks': [{**GAU, 'expansion': '2'}]}, "expansion .* got '2'"),
+    'maps no more': ({'blocks': [LINEAR, {'type': 'CoordAttention'}]}, 'tokens of 48 .* got 9'),
+    'two sizes': (
+        {'blocks': [{'type': 'Parallel', 'blocks': [GAU, LINEAR]}]},
+        r'one size, got \[9, 48\]',
+    ),
     'no joints': ({'out_channels': 0}, 'out_channels .* at least 1, got 0'),
-    'list of channels': ({'in_channels': [6, 6]}, r'in_channels .* got \[6, 6\]'),
-    'no downscale': ({'gau': GAU, 'query': {**MAP_QUERY, 'downscale': 0}}, 'downscale .* got 0'),
-    'query without a unit': ({'query': MAP_QUERY}, 'need gau'),
-    'parallel without a unit': ({'gcn_parallel': GCN}, 'need gau'),
-    'unknown source': ({'gau': GAU, 'query': {'source': 'neck', **GCN}}, "got .*'neck'"),
-    'source without channels': ({'gau': GAU, 'query': {'source': 0, **GCN}}, 'in_channels'),
-    'too small a map': ({'gau': GAU, 'query': {**MAP_QUERY, 'downscale': 4}}, '4 times smaller'),
+    'unknown source': (
+        {'blocks': [{**CROSS_MAP, 'query': {'source': 'neck', 'hidden_dim': 7}}]},
+        "got source='neck'",
+    ),
+    'too small a map': (
+        {'blocks': [{**CROSS_MAP, 'query': {**MAP_QUERY, 'downscale': 4}}]},
+        '4 times smaller',
+    ),
     'channels of the head': (
-        {'gau': GAU, 'query': {'source': 'head', 'in_channels': 3, **GCN}},
+        {'blocks': [{**CROSS_MAP, 'query': {**MAP_QUERY, 'source': 'head'}}]},
         'takes neither',
     ),
     'skeleton of other joints': (
-        {'gcn_before': GCN, 'skeleton': 'coco'},
+        {'blocks': [GCN], 'skeleton': 'coco'},
         "'coco' has 17 joints, the head has 5",
     ),
-    'unknown skeleton': ({'gcn_before': GCN, 'skeleton': 'hand'}, "one of .*'coco'.*'hand'"),
-    'edge to nowhere': ({'gcn_before': GCN, 'skeleton': [(0, 5)]}, r'from 0 to 4, got \(0, 5\)'),
+    'unknown skeleton': ({'skeleton': 'hand'}, "one of .*'coco'.*'hand'"),
+    'edge to nowhere': ({'blocks': [GCN], 'skeleton': [(0, 5)]}, r'from 0 to 4, got \(0, 5\)'),
 }
 
 
@@ -284,11 +329,11 @@ def test_adjacency_without_self_loops_is_named():
     graph = skeleton_graph(EDGES, K)
     graph.fill_diagonal_(False)
     with pytest.raises(UserError, match=r'self loops.*zeros at joints \[0, 1, 2, 3, 4\]'):
-        build_gcn('gcn_before', GCN, 3, 4, graph)
+        SemGCN(3, 4, 7, graph)
 
 
 def test_bad_input_is_named():
-    head = make(gau=GAU, query=MAP_QUERY)
+    head = make(blocks=[CROSS_MAP])
     early, last = features()
     with pytest.raises(UserError, match=r'expected .* \(6, 8, 6\), got \(6, 6, 8\)'):
         head((early, last.transpose(2, 3)))

@@ -20,10 +20,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rlepose_ext.checks import check_size
+from rlepose_ext.checks import check_arguments, check_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.backbones.hrnet_lite import HRNetLite
-from rlepose_ext.models.layers.build import build_gau
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
 from rlepose_ext.registry import MODELS
 
@@ -36,11 +35,12 @@ class HRNetLiteGAU(HRNetLite):
 
     The unit of branch 0 comes from outside: :class:`SharedGAUPoseEstimator` gives it the
     head's. It stays the head's: the backbone does not list its parameters, and a checkpoint
-    has them once, under ``head.gau``.
+    has them once, under ``head.blocks``.
 
     Args:
         input_size: width and height of the crop, input px; multiples of 16.
-        gau: options of the units of branches 1 and 2, as ``gau`` of ``TokenSimCCHead``.
+        gau: options of the units of branches 1 and 2: arguments of :class:`GatedAttentionUnit`
+            after ``dim``.
         **options: arguments of :class:`HRNetLite`.
 
     Raises:
@@ -58,7 +58,8 @@ class HRNetLiteGAU(HRNetLite):
         width, height = input_size
         self.map_shapes = tuple((height // stride, width // stride) for stride in STRIDES)
         dims = [h * w for h, w in self.map_shapes]
-        self.gaus = nn.ModuleList(build_gau('HRNetLiteGAU: gau', gau, dim) for dim in dims[1:])
+        check_arguments('HRNetLiteGAU: gau', GatedAttentionUnit, dims[0], **gau)
+        self.gaus = nn.ModuleList(GatedAttentionUnit(dim, **gau) for dim in dims[1:])
         # In a list, for torch not to see a second owner of the same parameters.
         self._shared: list[GatedAttentionUnit] = []
 
@@ -72,13 +73,13 @@ class HRNetLiteGAU(HRNetLite):
         if not isinstance(unit, GatedAttentionUnit) or unit.external_query:
             raise UserError(
                 'HRNetLiteGAU: expected a GatedAttentionUnit without external query to share, '
-                f'got {type(unit).__name__}. Set gau=dict(...) and no query in the head.'
+                f'got {type(unit).__name__}. Give the head a GAU block, not a CrossGAU.'
             )
         if unit.dim != height * width:
             raise UserError(
                 f'HRNetLiteGAU: maps of branch 0 are {width} x {height}, tokens of {width * height}'
                 f'; the unit to share takes tokens of {unit.dim}. Give backbone and head the same '
-                'input size, and the head no embed.'
+                'input size, and put no block that changes the tokens before the GAU.'
             )
         self._shared = [unit]
 

@@ -21,13 +21,10 @@ from mmpose.models.heads import HeatmapHead
 from mmpose.models.utils.rtmcc_block import RTMCCBlock
 from torch import Tensor
 
-from rlepose_ext.checks import check_choice, check_counts, check_size
+from rlepose_ext.checks import check_arguments, check_choice, check_counts, check_size
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.heads.graph_query import check_map
-from rlepose_ext.models.layers.build import check_options
+from rlepose_ext.models.heads.token_blocks import check_map
 from rlepose_ext.registry import MODELS
-
-GAU_OPTIONS = ('expansion_dim', 's', 'dropout_rate', 'drop_path', 'act_fn', 'use_rel_bias')
 
 
 @MODELS.register_module()
@@ -73,14 +70,14 @@ class HeatmapGAUHead(HeatmapHead):
                 "size once, in codec = dict(...), and pass codec['heatmap_size'] to the head."
             )
         gau = {} if gau is None else gau
-        check_options('HeatmapGAUHead: gau', gau, GAU_OPTIONS)
         gau = {'expansion_dim': 256, 's': 128, 'act_fn': 'SiLU', 'use_rel_bias': False, **gau}
         check_counts('HeatmapGAUHead: gau', expansion_dim=gau['expansion_dim'], s=gau['s'])
         check_choice('HeatmapGAUHead: gau', 'act_fn', gau['act_fn'], ('ReLU', 'SiLU'))
         area = self.heatmap_size[0] * self.heatmap_size[1]
         # RTMCCBlock takes a factor and rounds down; half a unit more, or it may be one less.
-        factor = (gau.pop('expansion_dim') + 0.5) / area
-        self.gau = RTMCCBlock(out_channels, area, area, expansion_factor=factor, **gau)
+        gau['expansion_factor'] = (gau.pop('expansion_dim') + 0.5) / area
+        check_arguments('HeatmapGAUHead: gau', RTMCCBlock, out_channels, area, area, **gau)
+        self.gau = RTMCCBlock(out_channels, area, area, **gau)
 
     def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
         """Heatmaps, shape (B, K, h, w), from the last of the feature maps.

@@ -5,24 +5,22 @@ of W pixels is cut into W * split bins, and each joint gets two vectors of logit
 bins of x and of y. Its head flattens each joint's map and applies one linear layer per axis.
 
 Between the map and that layer each joint is a *token* of h * w numbers, and any block that
-works on a set of tokens can stand there. Here are all places, in order; each but the first
-and the last may be empty, and then the head is MMPose's SimCCHead:
+works on a set of tokens can stand there:
 
     M = Conv1x1(features)                      (B, K, h, w)   one map per joint
-    M = CoordAttention(M)                      coord_attention
     T = flatten(M)                             (B, K, hw)     tokens
-    T = W ScaleNorm(T)                         embed          (B, K, d)
-    T = SemGCN(T)                              gcn_before     (B, K, hw)
-    Q = SemGCN(tokens of another map)          query          (B, K, s)
-    T = GAU(T)  or  GAU(T, Q)                  gau
-        ... + SemGCN(T)                        gcn_parallel
-    x = Wx T,  y = Wy T                        or SemGCNs     classifiers
-    x = SemGCN(x),  y = SemGCN(y)              gcn_after      (B, K, W split), (B, K, H split)
+    T = block(T) for each of blocks            (B, K, d)
+    x = classifier_x(T),  y = classifier_y(T)  (B, K, W split), (B, K, H split)
+    x = block(x),  y = block(y)                for each of logit_blocks
+
+Without blocks this is MMPose's SimCCHead. :mod:`rlepose_ext.models.heads.token_blocks` has the
+blocks: gated attention (GAU), its cross-attention form (CrossGAU), semantic graph networks
+(SemGCN), coordinate attention, projections, and blocks in parallel.
 
 The gated attention unit lets every joint look at every other with weights from the picture;
-the graph network only at those it is connected to, with weights from training. A variant of
-the family is a choice of places in a config; :mod:`rlepose_ext.models.layers` has the
-blocks and their equations.
+the graph network only at those it is connected to, with weights from training. A variant
+of the family is a list of blocks in a config; :mod:`rlepose_ext.models.layers` has their
+equations.
 """
 
 from collections.abc import Sequence
@@ -32,20 +30,34 @@ from mmpose.models.heads import SimCCHead
 from torch import Tensor, nn
 
 from rlepose_ext.checks import check_choice, check_counts, check_positive
-from rlepose_ext.errors import UserError
-from rlepose_ext.models.heads.graph_query import GraphQuery, check_map
 from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
-from rlepose_ext.models.layers.build import (
-    SKELETONS,
-    build_embed,
-    build_gau,
-    build_gcn,
-    check_options,
-    skeleton_graph,
+from rlepose_ext.models.heads.token_blocks import (
+    CrossGAU,
+    Parallel,
+    ScaleNormLinear,
+    TokenCoordAttention,
+    TokenGAU,
+    TokenLinear,
+    Tokens,
+    TokenSemGCN,
+    build_block,
+    build_blocks,
+    check_map,
 )
-from rlepose_ext.models.layers.coord_attention import CoordAttention
+from rlepose_ext.models.layers.skeleton import SKELETONS, Skeleton
 from rlepose_ext.registry import MODELS
+
+# For each block the names under which earlier state dicts have its parts.
+OLD_PLACES = {
+    TokenCoordAttention: {'coord_attention.': ''},
+    TokenLinear: {'embed.': ''},
+    ScaleNormLinear: {'embed.': ''},
+    TokenSemGCN: {'gcn_before.': ''},
+    TokenGAU: {'gau.': ''},
+    CrossGAU: {'gau.': '', 'query.': 'query.'},
+    Parallel: {'gau.': 'blocks.0.', 'gcn_parallel.': 'blocks.1.'},
+}
 
 
 @MODELS.register_module()
@@ -63,15 +75,10 @@ class TokenSimCCHead(SimCCHead):
         in_featuremap_size: width and height of the last feature map, heatmap px.
         simcc_split_ratio: bins per input px.
         skeleton: for the graph networks: ``'coco'``, or edges as pairs of joint indices.
-        coord_attention: ``dict(reduction=16)``.
-        embed: ``dict(dim, norm=None | 'scale', bias=False)``.
-        gcn_before: ``dict(hidden_dim | hidden_ratio, num_blocks=2)``; gives tokens of h * w
-            numbers again, whatever ``embed`` has made of them.
-        gau: ``dict(expansion | expansion_dim, key_dim=128, attention='softmax', ...)``.
-        query: see :class:`GraphQuery`; needs ``gau``.
-        gcn_parallel: as ``gcn_before``, added to what ``gau`` gives; needs ``gau``.
-        classifiers: as ``gcn_before``: graph networks in place of the two linear layers.
-        gcn_after: as ``gcn_before``, over the logits of each axis.
+        blocks: configs of the blocks over the tokens.
+        classifier: config of the block that maps a token to the bins of an axis; one is built
+            for x and one for y.
+        logit_blocks: configs of blocks over the logits of an axis, likewise built twice.
         loss: default ``KLDiscretLoss`` with target weights.
         decoder: config of the codec, needed to predict.
         init_cfg: default: convolution to maps and linear classifiers as in ``SimCCHead``,
@@ -79,7 +86,7 @@ class TokenSimCCHead(SimCCHead):
 
     Raises:
         UserError: sizes that do not fit each other or the codec, a skeleton of another joint
-            count, an unknown name or option, a block that lacks the one it needs.
+            count, an unknown block or option.
     """
 
     def __init__(
@@ -89,15 +96,10 @@ class TokenSimCCHead(SimCCHead):
         input_size: Sequence[int],
         in_featuremap_size: Sequence[int],
         simcc_split_ratio: float = 2.0,
-        skeleton: str | Sequence[Sequence[int]] = 'coco',
-        coord_attention: dict | None = None,
-        embed: dict | None = None,
-        gcn_before: dict | None = None,
-        gau: dict | None = None,
-        query: dict | None = None,
-        gcn_parallel: dict | None = None,
-        classifiers: dict | None = None,
-        gcn_after: dict | None = None,
+        skeleton: Skeleton = 'coco',
+        blocks: Sequence[dict] = (),
+        classifier: dict | None = None,
+        logit_blocks: Sequence[dict] = (),
         loss: dict | None = None,
         decoder: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
@@ -107,7 +109,8 @@ class TokenSimCCHead(SimCCHead):
         check_sizes('TokenSimCCHead', input_size, in_featuremap_size)
         if isinstance(skeleton, str):
             check_choice('TokenSimCCHead', 'skeleton', skeleton, SKELETONS)
-        self._linear_classifiers = classifiers is None
+        # Read by default_init_cfg, which SimCCHead's constructor asks for.
+        self._linear_classifier = classifier is None or classifier.get('type') == 'Linear'
         super().__init__(
             in_channels=in_channels,
             out_channels=out_channels,
@@ -120,52 +123,26 @@ class TokenSimCCHead(SimCCHead):
             init_cfg=init_cfg,
         )
         check_codec(self)
-        joints, area = out_channels, in_featuremap_size[0] * in_featuremap_size[1]
-        bins = self.mlp_head_x.out_features, self.mlp_head_y.out_features
-        if gau is None and (query is not None or gcn_parallel is not None):
-            raise UserError('TokenSimCCHead: query and gcn_parallel need gau=dict(...).')
-        with_graph = (gcn_before, query, gcn_parallel, classifiers, gcn_after)
-        needed = any(options is not None for options in with_graph)
-        graph = skeleton_graph(skeleton, joints) if needed else None
-
-        dim = area
-        self.coord_attention = self.embed = self.gcn_before = self.gau = None
-        self.query = self.gcn_parallel = self.gcn_after = None
-        if coord_attention is not None:
-            check_options('coord_attention', coord_attention, ('reduction',))
-            self.coord_attention = CoordAttention(joints, **coord_attention)
-        if embed is not None:
-            self.embed = build_embed('embed', embed, dim)
-            dim = embed['dim']
-        if gcn_before is not None:
-            self.gcn_before = build_gcn('gcn_before', gcn_before, dim, area, graph)
-            dim = area
-        if gau is not None:
-            self.gau = build_gau('gau', gau, dim, external_query=query is not None)
-        if query is not None:
-            key_dim = gau.get('key_dim', 128)
-            self.query = GraphQuery(query, joints, self.in_featuremap_size, key_dim, graph)
-        if gcn_parallel is not None:
-            self.gcn_parallel = build_gcn('gcn_parallel', gcn_parallel, dim, dim, graph)
-        if classifiers is not None:
-            self.mlp_head_x, self.mlp_head_y = (
-                build_gcn('classifiers', classifiers, dim, n, graph) for n in bins
-            )
-        elif dim != area:
-            self.mlp_head_x, self.mlp_head_y = (nn.Linear(dim, n) for n in bins)
-        if gcn_after is not None:
-            self.gcn_after = nn.ModuleDict(
-                {
-                    axis: build_gcn('gcn_after', gcn_after, n, n, graph)
-                    for axis, n in zip('xy', bins, strict=True)
-                }
-            )
+        area = in_featuremap_size[0] * in_featuremap_size[1]
+        tokens = Tokens(out_channels, area, area, self.in_featuremap_size, skeleton)
+        self.blocks = build_blocks('blocks', blocks, tokens)
+        if self.blocks:
+            tokens = tokens._replace(dim=self.blocks[-1].out_dim)
+        self.logit_blocks = nn.ModuleDict()
+        for axis in 'xy':
+            bins = getattr(self, f'mlp_head_{axis}').out_features
+            tokens = tokens._replace(out_dim=bins)
+            block = build_block('classifier', classifier or {'type': 'Linear'}, tokens)
+            setattr(self, f'mlp_head_{axis}', block)
+            logits = tokens._replace(dim=bins)
+            self.logit_blocks[axis] = build_blocks('logit_blocks', logit_blocks, logits)
+        self._register_load_state_dict_pre_hook(self._rename_places)
 
     @property
     def default_init_cfg(self) -> list[dict]:
         """SimCCHead's rules, by name: by type they would reach into the blocks."""
         conv = {'type': 'Normal', 'std': 0.001, 'override': {'name': 'final_layer'}}
-        if not self._linear_classifiers:
+        if not self._linear_classifier:
             return [conv]
         names = [{'name': 'mlp_head_x'}, {'name': 'mlp_head_y'}]
         return [conv, {'type': 'Normal', 'std': 0.01, 'bias': 0.0, 'override': names}]
@@ -174,7 +151,7 @@ class TokenSimCCHead(SimCCHead):
         """Classify both coordinates.
 
         Args:
-            feats: the last one, shape (B, in_channels, h, w), is the head's own; ``query``
+            feats: the last one, shape (B, in_channels, h, w), is the head's own; a ``CrossGAU``
                 may read one of those before.
 
         Returns:
@@ -186,22 +163,14 @@ class TokenSimCCHead(SimCCHead):
         width, height = self.in_featuremap_size
         expected = (self.in_channels, height, width)
         check_map('TokenSimCCHead', feats[-1], expected, 'in_channels, in_featuremap_size')
-        maps = self.final_layer(feats[-1])
-        if self.coord_attention is not None:
-            maps = self.coord_attention(maps)
-        tokens = x = maps.flatten(2)
-        if self.embed is not None:
-            x = self.embed(x)
-        if self.gcn_before is not None:
-            x = self.gcn_before(x)
-        if self.gau is not None:
-            query = None if self.query is None else self.query(feats, tokens)
-            beside = 0 if self.gcn_parallel is None else self.gcn_parallel(x)
-            x = self.gau(x, query) + beside
-        logits_x, logits_y = self.mlp_head_x(x), self.mlp_head_y(x)
-        if self.gcn_after is not None:
-            logits_x, logits_y = self.gcn_after['x'](logits_x), self.gcn_after['y'](logits_y)
-        return logits_x, logits_y
+        tokens = x = self.final_layer(feats[-1]).flatten(2)
+        for block in self.blocks:
+            x = block(x, (*feats[:-1], tokens))
+        logits = {'x': self.mlp_head_x(x), 'y': self.mlp_head_y(x)}
+        for axis, blocks in self.logit_blocks.items():
+            for block in blocks:
+                logits[axis] = block(logits[axis])
+        return logits['x'], logits['y']
 
     def predict(
         self, feats: Any, batch_data_samples: list, test_cfg: dict | None = None
@@ -228,3 +197,14 @@ class TokenSimCCHead(SimCCHead):
         labels = batch_data_samples[0].gt_instance_labels.keypoint_x_labels
         check_joint_count(self, 'out_channels', 'keypoint_x_labels', labels.shape[1])
         return super().loss(feats, batch_data_samples, train_cfg or {})
+
+    def _rename_places(self, state_dict: dict, prefix: str, *_: Any) -> None:
+        """Give weights that were saved when blocks had fixed places their present names."""
+        places = {f'gcn_after.{axis}.': f'logit_blocks.{axis}.0.' for axis in 'xy'}
+        for i, block in enumerate(self.blocks):
+            places |= {old: f'blocks.{i}.{new}' for old, new in OLD_PLACES[type(block)].items()}
+        for key in list(state_dict):
+            name = key.removeprefix(prefix)
+            old = next((place for place in places if name.startswith(place)), None)
+            if key.startswith(prefix) and old is not None:
+                state_dict[prefix + places[old] + name[len(old) :]] = state_dict.pop(key)

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rlepose_ext.checks import check_choice, check_counts, check_rates
+from rlepose_ext.checks import check_choice, check_counts, check_rates, width
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.layers.attention import ATTENTION
 from rlepose_ext.models.layers.norms import ScaleNorm, rms_norm
@@ -52,7 +52,7 @@ class GatedAttentionUnit(nn.Module):
 
     Args:
         dim: d, features of a token.
-        expansion_dim: e.
+        expansion_dim: e; or give ``expansion``.
         key_dim: s.
         attention: a name in :data:`~rlepose_ext.models.layers.attention.ATTENTION`.
         query_offset: learn beta_q and beta_k as the paper does; default: scales only.
@@ -62,6 +62,7 @@ class GatedAttentionUnit(nn.Module):
         residual: add the input.
         external_query: cross-attention: ``forward`` takes Q as it is to be used, from
             another branch. U, V and K come from ``x``; gamma_q and beta_q do not exist.
+        expansion: e as a multiple of d.
 
     Raises:
         UserError: an unknown attention or norm, a bad size or rate.
@@ -70,7 +71,7 @@ class GatedAttentionUnit(nn.Module):
     def __init__(
         self,
         dim: int,
-        expansion_dim: int,
+        expansion_dim: int | None = None,
         key_dim: int = 128,
         attention: str = 'softmax',
         query_offset: bool = False,
@@ -79,10 +80,12 @@ class GatedAttentionUnit(nn.Module):
         attention_dropout: float = 0.1,
         residual: bool = True,
         external_query: bool = False,
+        expansion: float | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        check_counts(name, dim=dim, expansion_dim=expansion_dim, key_dim=key_dim)
+        check_counts(name, dim=dim, key_dim=key_dim)
+        expansion_dim = width(name, dim, expansion_dim=expansion_dim, expansion=expansion)
         check_choice(name, 'attention', attention, ATTENTION)
         check_choice(name, 'norm', norm, NORMS)
         check_rates(name, dropout=dropout, attention_dropout=attention_dropout)

@@ -11,7 +11,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from rlepose_ext.checks import check_counts
+from rlepose_ext.checks import check_choice, check_counts
 from rlepose_ext.errors import UserError
 
 # COCO's skeleton in its joint order: 0 nose, 1-2 eyes, 3-4 ears, 5-6 shoulders, 7-8 elbows,
@@ -22,6 +22,35 @@ COCO_EDGES = (
     *((5, 7), (6, 8), (7, 9), (8, 10)),  # arms
     *((1, 2), (0, 1), (0, 2), (1, 3), (2, 4), (3, 5), (4, 6)),  # head
 )
+
+# name: edges, number of joints
+SKELETONS = {'coco': (COCO_EDGES, 17)}
+Skeleton = str | Sequence[Sequence[int]]
+
+
+def skeleton_graph(skeleton: Skeleton, num_joints: int) -> Tensor:
+    """Adjacency matrix, with self loops, of a named skeleton or of a list of edges.
+
+    Args:
+        skeleton: a name in :data:`SKELETONS`, or pairs of joint indices.
+        num_joints: K.
+
+    Returns:
+        Bool, shape (K, K).
+
+    Raises:
+        UserError: unknown name, or a skeleton of another number of joints.
+    """
+    if not isinstance(skeleton, str):
+        return adjacency(skeleton, num_joints)
+    check_choice('Skeleton', 'skeleton', skeleton, SKELETONS)
+    edges, expected = SKELETONS[skeleton]
+    if num_joints != expected:
+        raise UserError(
+            f'skeleton {skeleton!r} has {expected} joints, the head has {num_joints}. Give '
+            'skeleton=[(i, j), ...], the edges of your data set (skeleton_links of its metainfo).'
+        )
+    return adjacency(edges, num_joints)
 
 
 def adjacency(edges: Sequence[Sequence[int]], num_joints: int) -> Tensor:
