@@ -11,11 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from _identity_switches import id_switches
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from rlepose_ext.datasets.synthetic.clip import draw_clip
-from rlepose_ext.evaluation.identity_switches import id_switches
 from rlepose_ext.evaluation.offline import evaluate_files
 
 FPS = 25.0

@@ -32,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: a folder without logs, an unknown metric, a bad file name.
     """
-    from rlepose_ext.analysis import curves
-    from rlepose_ext.analysis.plot_curves import check_target, draw_curves
+    from rlepose_ext.run_logs import curves
+    from rlepose_ext.run_logs.plot_curves import check_target, draw_curves
 
     out = check_target(Path(args.out))
     folders = [Path(folder) for folder in args.work_dirs]

@@ -16,11 +16,11 @@ from mmengine.registry import DATASETS, METRICS
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 
-from rlepose_ext.analysis.curves import read_run
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import VISBACKENDS
-from rlepose_ext.visualization import CSVVisBackend, csv_vis_backend
-from rlepose_ext.visualization.csv_vis_backend import folder_of, split_of
+from rlepose_ext.run_logs import CSVVisBackend, csv_vis_backend
+from rlepose_ext.run_logs.csv_vis_backend import folder_of, split_of
+from rlepose_ext.run_logs.curves import read_run
 
 BACKENDS = [{'type': 'LocalVisBackend'}, {'type': 'rlepose_ext.CSVVisBackend'}]
 

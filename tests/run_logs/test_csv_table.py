@@ -6,7 +6,7 @@ import math
 import pytest
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.visualization.csv_table import CSVTable
+from rlepose_ext.run_logs.csv_table import CSVTable
 
 
 def read(path):

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from rlepose_ext.evaluation.identity_switches import Followed, id_switches
+from _identity_switches import Followed, id_switches
 
 LEFT, RIGHT = (0, 0, 10, 20), (100, 0, 10, 20)
 TRUTH = ([7, 8], [LEFT, RIGHT])

@@ -12,7 +12,7 @@ from mmengine.visualization import BaseVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
 from rlepose_ext.registry import VISBACKENDS
-from rlepose_ext.visualization.csv_table import CSVTable
+from rlepose_ext.run_logs.csv_table import CSVTable
 
 # The folder of one start of a run, as MMEngine names it.
 _START = re.compile(r'\d{8}_\d{6}')

@@ -6,7 +6,8 @@ import math
 import pytest
 from matplotlib.figure import Figure
 
-from rlepose_ext.analysis.curves import (
+from rlepose_ext.errors import UserError
+from rlepose_ext.run_logs.curves import (
     Run,
     best_of,
     choose_metrics,
@@ -17,8 +18,7 @@ from rlepose_ext.analysis.curves import (
     read_run,
     short_names,
 )
-from rlepose_ext.analysis.plot_curves import check_target, draw_curves, style
-from rlepose_ext.errors import UserError
+from rlepose_ext.run_logs.plot_curves import check_target, draw_curves, style
 
 
 def train_row(step, loss=1.0, **more):

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from rlepose_ext.analysis.curves import Run
 from rlepose_ext.errors import UserError
+from rlepose_ext.run_logs.curves import Run
 
 # Told apart by colour-blind eyes too (Okabe and Ito); dark enough on white.
 COLORS = ('#0072B2', '#D55E00', '#009E73', '#CC79A7', '#000000', '#E69F00', '#56B4E9')
@@ -51,7 +51,7 @@ def draw_curves(runs: Sequence[Run], metrics: Sequence[str], path: Path) -> None
 
     Args:
         runs: at most some twenty; a run without a metric is missing in its panel.
-        metrics: names as in :meth:`rlepose_ext.analysis.curves.Run.metrics`.
+        metrics: names as in :meth:`rlepose_ext.run_logs.curves.Run.metrics`.
         path: file to write, .png, .pdf or .svg.
     """
     columns = math.ceil(math.sqrt(len(metrics))) if len(metrics) > 3 else len(metrics)

@@ -1,1 +1,0 @@
-"""Reading what runs leave behind."""
