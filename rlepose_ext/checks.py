@@ -59,10 +59,13 @@ def check_factors(where: str, **values: Any) -> None:
 
 
 def check_rates(where: str, **values: Any) -> None:
-    """Refuse what is no probability, a number from 0 to 1. Arguments as above."""
+    """Refuse what is no rate of dropping, a number from 0 to below 1. Arguments as above.
+
+    What remains is divided by 1 - rate, which is 0 / 0 where nothing does.
+    """
     for name, value in values.items():
-        if not isinstance(value, Real) or not 0 <= value <= 1:
-            raise UserError(f'{where}: expected {name} to be from 0 to 1, got {value!r}.')
+        if not isinstance(value, Real) or not 0 <= value < 1:
+            raise UserError(f'{where}: expected {name} to be from 0 to below 1, got {value!r}.')
 
 
 def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> None:

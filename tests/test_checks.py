@@ -12,7 +12,7 @@ GOOD = [
     (checks.check_size, [(64, 48), [1, 1]]),
     (checks.check_positive, [1, 0.5]),
     (checks.check_factors, [0, 2.5]),
-    (checks.check_rates, [0, 1, 0.3]),
+    (checks.check_rates, [0, 0.3]),
 ]
 NO_NUMBERS = ['2', None, [2], math.nan]
 BAD = [
@@ -20,7 +20,7 @@ BAD = [
     (checks.check_size, [64, (64,), (0, 0), (64.0, 64.0), 'ab', (1, 1, 1), None]),
     (checks.check_positive, [0, -1, math.inf, True, *NO_NUMBERS]),
     (checks.check_factors, [-1, math.inf, True, *NO_NUMBERS]),
-    (checks.check_rates, [-0.1, 1.1, *NO_NUMBERS]),
+    (checks.check_rates, [-0.1, 1, 1.1, *NO_NUMBERS]),
 ]
 
 

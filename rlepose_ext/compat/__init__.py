@@ -1,7 +1,7 @@
 """Everything that makes the frozen OpenMMLab stack run on today's Python and torch.
 
 One file per problem. Each exports ``PATCH``, which says what breaks without it,
-since when, and when the file can be deleted. :func:`install` only puts finders
+since when, and when the file can be deleted. :func:`install` only puts a finder
 into ``sys.meta_path``; the work happens when the module concerned is imported.
 Nothing in site-packages is ever written.
 """
@@ -19,6 +19,7 @@ _MODULES = (
     'mmcv_ops',
     'xtcocotools',
     'numpy2',
+    'matplotlib_canvas',
     'package_paths',
     'no_distutils',
     'image_errors',

@@ -12,6 +12,7 @@ import functools
 from types import ModuleType
 
 from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.compat._rebind import rebind
 
 
 def _patch_tta(module: ModuleType) -> None:
@@ -21,7 +22,7 @@ def _patch_tta(module: ModuleType) -> None:
     def flip_in_any_layout(heatmaps, *args, **kwargs):
         return flip_heatmaps(heatmaps.contiguous(), *args, **kwargs)
 
-    module.flip_heatmaps = flip_in_any_layout
+    rebind(flip_heatmaps, flip_in_any_layout, 'mmpose')
 
 
 PATCH = Patch(

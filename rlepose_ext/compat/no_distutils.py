@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, provide
+from rlepose_ext.compat._imports import STAND_IN, Patch, provide
 
 
 class DistutilsPlatformError(Exception):
@@ -36,7 +36,7 @@ def install() -> None:
 
 def _status() -> str:
     spec = find_spec('distutils')
-    return 'active' if spec.origin == 'rlepose_ext.compat' else 'not needed: distutils exists'
+    return 'active' if spec.origin == STAND_IN else 'not needed: distutils exists'
 
 
 PATCH = Patch(

@@ -19,7 +19,8 @@ def object_keypoint_similarity(
     r"""Mean over labelled joints of :math:`\exp(-d^2 / (2 (2\sigma)^2 A))`, per person.
 
     Source: COCO's keypoint evaluation (cocodataset.org, *Keypoint Evaluation*), where
-    :math:`k = 2\sigma` and :math:`A = s^2` is the person's area.
+    :math:`k = 2\sigma` and :math:`A = s^2` is the person's area. As there, the machine
+    epsilon is added to it, so that an exact joint counts 1 where the area is 0.
 
     Args:
         predicted: (N, K, 2) in image px.
@@ -33,7 +34,8 @@ def object_keypoint_similarity(
     """
     labelled = np.asarray(labelled, dtype=bool)
     squared = ((np.asarray(predicted, float) - np.asarray(truth, float)) ** 2).sum(axis=-1)
-    spread = 2 * (2 * np.asarray(sigmas, float)) ** 2 * np.asarray(area, float)[:, None]
+    area = np.asarray(area, float)[:, None] + np.spacing(1)
+    spread = 2 * (2 * np.asarray(sigmas, float)) ** 2 * area
     # Unlabelled joints may carry anything, NaN included: they do not enter the sum.
     similarity = np.where(labelled, np.exp(-np.where(labelled, squared, 0) / spread), 0)
     count = labelled.sum(axis=1)

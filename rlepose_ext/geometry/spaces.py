@@ -14,7 +14,8 @@ last is width - 1. Hence a picture of width W is mirrored by x -> W - 1 - x.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -35,14 +36,20 @@ def image_to_input(points: Points, center: Size, scale: Size, input_size: Size) 
         scale: width and height of the box, image px.
         input_size: width and height of the crop, input px.
     """
-    center, scale, size = (_like(points, values) for values in (center, scale, input_size))
-    return (points - center) / scale * size + 0.5 * size
+
+    def formula(x: Points, center: float, scale: float, size: float) -> Points:
+        return (x - center) / scale * size + 0.5 * size
+
+    return _per_axis(formula, points, center, scale, input_size)
 
 
 def input_to_image(points: Points, center: Size, scale: Size, input_size: Size) -> Points:
     """Upright crop to photograph; the inverse of :func:`image_to_input`."""
-    center, scale, size = (_like(points, values) for values in (center, scale, input_size))
-    return (points - 0.5 * size) / size * scale + center
+
+    def formula(x: Points, center: float, scale: float, size: float) -> Points:
+        return (x - 0.5 * size) / size * scale + center
+
+    return _per_axis(formula, points, center, scale, input_size)
 
 
 def input_to_heatmap(
@@ -58,24 +65,24 @@ def input_to_heatmap(
             by the ratio of the sizes. True, as in UDP: first pixel on first and last on
             last, the ratio of the sizes less one, which commutes with mirroring.
     """
-    return points * _ratio(points, heatmap_size, input_size, unbiased)
+    return _resample(points, heatmap_size, input_size, unbiased)
 
 
 def heatmap_to_input(
     points: Points, input_size: Size, heatmap_size: Size, unbiased: bool = False
 ) -> Points:
     """Map to crop; the inverse of :func:`input_to_heatmap`."""
-    return points * _ratio(points, input_size, heatmap_size, unbiased)
+    return _resample(points, input_size, heatmap_size, unbiased)
 
 
 def normalise(points: Points, input_size: Size) -> Points:
     """Input px to normalised: divide by the size, as MMPose's ``RegressionLabel`` does."""
-    return points / _like(points, input_size)
+    return _per_axis(operator.truediv, points, input_size)
 
 
 def denormalise(points: Points, input_size: Size) -> Points:
     """Normalised to input px."""
-    return points * _like(points, input_size)
+    return _per_axis(operator.mul, points, input_size)
 
 
 def flip_points(points: Points, width: float) -> Points:
@@ -106,19 +113,30 @@ def swap_sides(values: Points, flip_indices: Sequence[int]) -> Points:
     return values[..., list(flip_indices), :]
 
 
-def _like(points: Points, values: Size) -> Points:
-    """``values`` as an array of the kind, type and device of ``points``."""
+def _per_axis(formula: Callable[..., Points], points: Points, *values: Size) -> Points:
+    """``formula(points, *values)`` for x and for y.
+
+    In torch each axis is computed with plain numbers: a tensor of them would be copied to the
+    device, which waits for it, in every forward.
+    """
     if isinstance(points, np.ndarray):
         kind = points.dtype if points.dtype.kind == 'f' else np.float64
-        return np.asarray(values, dtype=kind)
+        return formula(points, *(np.asarray(value, dtype=kind) for value in values))
     if not points.is_floating_point():
         raise TypeError(f'points are {points.dtype}, expected floating point')
-    return points.new_tensor([float(value) for value in values])
+    from torch import stack
+
+    pairs = zip(points.unbind(-1), *values, strict=True)
+    return stack([formula(x, *map(float, numbers)) for x, *numbers in pairs], dim=-1)
 
 
-def _ratio(points: Points, to_size: Size, from_size: Size, unbiased: bool) -> Points:
+def _resample(points: Points, to_size: Size, from_size: Size, unbiased: bool) -> Points:
     less = 1 if unbiased else 0
-    return (_like(points, to_size) - less) / (_like(points, from_size) - less)
+
+    def formula(x: Points, to_side: float, from_side: float) -> Points:
+        return x * ((to_side - less) / (from_side - less))
+
+    return _per_axis(formula, points, to_size, from_size)
 
 
 def _with_x(points: Points, x: Points) -> Points:

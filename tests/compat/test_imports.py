@@ -4,6 +4,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 
 def run_python(code: str, *path: str) -> str:
     """Run ``code`` in a fresh interpreter with ``path`` in front of sys.path."""
@@ -54,6 +56,78 @@ def test_patch_runs_at_once_on_a_loaded_module(tmp_path):
         str(tmp_path),
     )
     assert out == '5'
+
+
+def test_patch_runs_after_a_module_that_is_being_loaded(tmp_path):
+    """The module imports us, or what imports us, before its own last line."""
+    (tmp_path / 'victim.py').write_text('import user\nvalue = 1\n')
+    (tmp_path / 'user.py').write_text(
+        textwrap.dedent("""
+            from rlepose_ext.compat._imports import when_imported
+            def patch(module):
+                module.value += 1
+                if module.value == 2:
+                    when_imported('victim', patch)
+            when_imported('victim', patch)
+        """)
+    )
+    code = """
+        import victim
+        print(victim.value, type(victim.__spec__).__name__)
+    """
+    assert run_python(code, str(tmp_path)) == '3 ModuleSpec'
+    # as well where the module is one that we wait for already
+    waiting = """
+        from rlepose_ext.compat._imports import when_imported
+        when_imported('victim', lambda module: setattr(module, 'seen', module.value))
+        import victim
+        print(victim.value, victim.seen)
+    """
+    assert run_python(waiting, str(tmp_path)) == '3 1'
+
+
+def test_patch_waits_for_a_second_attempt(tmp_path):
+    (tmp_path / 'victim.py').write_text('import user\nvalue = 1 / user.number\n')
+    (tmp_path / 'user.py').write_text(
+        'from rlepose_ext.compat._imports import when_imported\n'
+        "when_imported('victim', lambda module: setattr(module, 'value', 5))\n"
+        'number = 0\n'
+    )
+    out = run_python(
+        """
+        try:
+            import victim
+        except ZeroDivisionError:
+            import user
+        user.number = 1
+        import victim
+        print(victim.value)
+        """,
+        str(tmp_path),
+    )
+    assert out == '5'
+
+
+@pytest.mark.parametrize('name', ['xtcocotools', 'mmcv._ext'])
+@pytest.mark.parametrize('kind', ['real', 'missing'])
+def test_modules_that_may_be_stand_ins_can_be_patched(tmp_path, name, kind):
+    files = ('xtcocotools/__init__', 'xtcocotools/coco', 'xtcocotools/cocoeval')
+    for file in (*files, 'xtcocotools/mask', 'mmcv/__init__', 'mmcv/_ext'):
+        if kind == 'real' or file == 'mmcv/__init__':
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / f'{file}.py').write_text('origin = "real"\n')
+    out = run_python(
+        f"""
+        from importlib import import_module
+        import rlepose_ext
+        from rlepose_ext.compat._imports import when_imported
+        when_imported({name!r}, lambda module: setattr(module, 'patched', True))
+        module = import_module({name!r})
+        print(module.patched, vars(module).get('origin', 'none'))
+        """,
+        str(tmp_path),
+    )
+    assert out == f'True {"real" if kind == "real" else "none"}'
 
 
 def test_stand_in_only_where_nothing_real_exists(tmp_path):

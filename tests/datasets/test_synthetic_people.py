@@ -1,6 +1,7 @@
 """The drawing of people: kinematics, labels, occlusion, left and right, configuration."""
 
 import json
+from colorsys import rgb_to_hsv
 from itertools import combinations
 
 import cv2
@@ -37,6 +38,13 @@ def draw_alone(pose, seed=0):
     look = sample_look(np.random.default_rng(seed))
     extent = draw_person(canvas, body, Build(), look, place, base=1)
     return canvas, body, place, look, extent
+
+
+def test_shoes_of_one_hue_differ_in_saturation():
+    bgr = [sample_look(np.random.default_rng(seed)).shoes for seed in range(300)]
+    hue, saturation, _ = np.transpose([rgb_to_hsv(r, g, b) for b, g, r in bgr])
+    assert abs(np.corrcoef(hue, saturation)[0, 1]) < 0.2
+    assert 0.3 < saturation.max() < 0.4
 
 
 # --- kinematics -------------------------------------------------------------------------

@@ -27,12 +27,17 @@ def test_unlabelled_joints_do_not_count():
     assert np.isnan(nothing).all()
 
 
-def test_equals_coco(capsys):
+@pytest.mark.parametrize(
+    ('area', 'error', 'low', 'high'),
+    [(4000.0, 5, 0.2, 0.95), (0.0, 5, 0, 0), (0.0, 0, 1, 1)],
+    ids=['usual', 'no area', 'no area, exact'],
+)
+def test_equals_coco(capsys, area, error, low, high):
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (17, 2))
     visible = np.r_[np.full(12, 2), np.zeros(5)].astype(int)
-    predicted = truth + rng.normal(0, 5, (17, 2))
-    person = {'id': 1, 'image_id': 1, 'category_id': 1, 'iscrowd': 0, 'area': 4000.0}
+    predicted = truth + rng.normal(0, 1, (17, 2)) * error
+    person = {'id': 1, 'image_id': 1, 'category_id': 1, 'iscrowd': 0, 'area': area}
     person |= {'bbox': [0, 0, 100, 100], 'num_keypoints': 12}
     person['keypoints'] = np.c_[truth, visible].ravel().tolist()
     coco = COCO()
@@ -49,7 +54,7 @@ def test_equals_coco(capsys):
     evaluation.evaluate()
     expected = evaluation.ious[1, 1][0, 0]
     ours = object_keypoint_similarity(
-        predicted[None], truth[None], visible[None] > 0, evaluation.params.kpt_oks_sigmas, [4000.0]
+        predicted[None], truth[None], visible[None] > 0, evaluation.params.kpt_oks_sigmas, [area]
     )
-    assert 0.2 < expected < 0.95
+    assert low <= expected <= high
     assert ours == pytest.approx([expected])

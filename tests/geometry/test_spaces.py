@@ -96,6 +96,32 @@ def test_flip_equals_mmpose(shift):
     assert torch.equal(spaces.swap_sides(ours, indices), expected)
 
 
+class EveryStep(torch.nn.Module):
+    def forward(self, p):
+        p = spaces.input_to_image(spaces.image_to_input(p, *BOX, SIZE), *BOX, SIZE)
+        p = spaces.heatmap_to_input(spaces.input_to_heatmap(p, SIZE, (48, 64)), SIZE, (48, 64))
+        return spaces.flip_normalised(spaces.normalise(spaces.denormalise(p, SIZE), SIZE), 192)
+
+
+def test_no_constant_is_copied_to_the_device():
+    """A tensor made in a forward is a constant of the exported program."""
+    p = torch.rand(2, 17, 2)
+    program = torch.export.export(EveryStep(), (p,))
+    assert not program.constants
+    torch.testing.assert_close(program.module()(p), EveryStep()(p))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_the_host_does_not_wait_for_the_gpu():
+    p = torch.rand(2, 17, 2, device='cuda')
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        EveryStep()(p)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+
+
 def test_types_are_kept():
     assert spaces.normalise(np.ones((1, 2), np.float32), SIZE).dtype == np.float32
     assert spaces.normalise(torch.ones(1, 2), SIZE).dtype == torch.float32

@@ -9,6 +9,7 @@ from mmpose.models.heads import DSNTHead
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 
+from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.debiased_integral_functional import integral, remove_bias
 from rlepose_ext.models.heads.debiased_integral_head import DebiasedIntegralHead
 
@@ -98,6 +99,16 @@ def test_great_logits_do_not_overflow(dtype):
     torch.testing.assert_close(out[0], TRUE.float())
 
 
+def test_no_constant_is_copied_to_the_device():
+    class Coords(torch.nn.Module):
+        def forward(self, logits):
+            coords, _, log_mass = integral(logits, 10.0)
+            return remove_bias(coords, log_mass, (W, H))
+
+    program = torch.export.export(Coords(), (peaks(POSITIONS, 1.0),))
+    assert not program.constants
+
+
 def test_gradients():
     logits = torch.rand(1, 2, 4, 5, dtype=torch.float64, requires_grad=True)
 
@@ -148,6 +159,16 @@ def test_mmposes_own_correction_leaves_the_bias():
     errors = [(head(feats)[0][0] - TRUE).abs().max().item() for head in (ours, stock)]
     assert errors[0] < 1e-5
     assert errors[1] > 0.02
+
+
+@pytest.mark.parametrize('debias', [True, False])
+def test_maps_of_another_size_are_refused(debias):
+    ours, stock = both(debias=debias)
+    feats = (torch.randn(1, 8, 2 * H // 4, 2 * W // 4),)
+    with pytest.raises(UserError, match=r'\(12, 16\), got \(24, 32\)'):
+        ours(feats)
+    with pytest.raises(RuntimeError):
+        stock(feats)
 
 
 def test_loss_and_prediction():

@@ -99,6 +99,8 @@ def test_bad_input_is_named():
         make(gau={'heads': 4})
     with pytest.raises(UserError, match='a SimCCLabel, is None'):
         make(decoder={'type': 'SimCCLabel', 'input_size': SIZE})
+    with pytest.raises(UserError, match='gau: expected drop_path to be from 0 to below 1'):
+        make(gau={'drop_path': 1.0})
     with pytest.raises(UserError, match=r'expected .* \(5, 8, 6\), got \(5, 6, 8\)'):
         make()((features()[0].transpose(2, 3),))
     with pytest.raises(TypeError):

@@ -302,9 +302,10 @@ def test_absurd_labels_do_not_count_as_wrong(monkeypatch):
     assert head.loss(features(1), data)['acc_pose'].item() == 1
 
 
-def test_bfloat16_autocast():
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_types_under_autocast(dtype):
     head = make()
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', dtype):
         losses = head.loss(features(), samples())
         with torch.no_grad():
             (pose, *_) = head.predict(features(), samples(), {})

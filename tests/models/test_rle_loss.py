@@ -204,7 +204,7 @@ def test_half_types_under_autocast(dtype):
     pred, logits, target, weight = batch()
     pred, logits = pred.to(dtype).requires_grad_(), logits.to(dtype).requires_grad_()
     expected = loss(pred.float(), logits.float(), target, weight)
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', dtype):
         value = loss(pred, logits, target, weight)
     assert value.dtype == torch.float32
     assert torch.equal(value, expected)

@@ -52,9 +52,10 @@ def test_extreme_logits_stay_finite():
     assert all(p.grad.isfinite().all() for p in head.parameters())
 
 
-def test_bfloat16_autocast():
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_types_under_autocast(dtype):
     head = make()
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', dtype):
         losses = head.loss(features(), samples())
         with torch.no_grad():
             for branch in ('simcc', 'rle'):

@@ -187,14 +187,15 @@ def test_nothing_counts():
     assert not pred.grad.any()
 
 
-def test_half_precision_is_computed_in_float32():
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
     pred, target, weights = maps()
     loss = AdaptiveWingLoss(use_target_weight=True)
-    half = pred.bfloat16().requires_grad_()
-    with torch.autocast('cpu', torch.bfloat16):
-        value = loss(half, target.bfloat16(), weights)
+    half = pred.to(dtype).requires_grad_()
+    with torch.autocast('cpu', dtype):
+        value = loss(half, target.to(dtype), weights)
     assert value.dtype == torch.float32
-    expected = loss(half.float(), target.bfloat16().float(), weights)
+    expected = loss(half.float(), target.to(dtype).float(), weights)
     torch.testing.assert_close(value, expected)
     value.backward()
     assert half.grad.isfinite().all()

@@ -20,13 +20,11 @@ stand-in: whoever compiled mmcv wants to know that it is not what runs.
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Callable
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, provide
+from rlepose_ext.compat._imports import Patch, provide, when_broken
 from rlepose_ext.errors import UserError
 
 __all__ = ['PATCH', 'MissingOpError']
@@ -77,61 +75,23 @@ def _missing_op(name: str) -> Callable:
     return missing
 
 
-class _ExplainBroken(MetaPathFinder):
-    """First in ``sys.meta_path``: a compiled ``mmcv._ext`` that does not load says why."""
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname != _EXT:
-            return None
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, 'find_spec'):
-                continue
-            spec = finder.find_spec(fullname, path, target)
-            if spec is not None:
-                if spec.has_location and spec.loader is not None:
-                    spec.loader = _ExplainingLoader(spec.loader)
-                return spec
-        return None
-
-
-class _ExplainingLoader(Loader):
-    """The compiled module's own loader with a remedy added to its ImportError."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str):
-        return getattr(self._loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        try:
-            return self._loader.create_module(spec)
-        except (ImportError, OSError) as error:
-            raise _broken(spec, error) from error
-
-    def exec_module(self, module: ModuleType) -> None:
-        spec = module.__spec__
-        spec.loader = module.__loader__ = self._loader
-        try:
-            self._loader.exec_module(module)
-        except (ImportError, OSError) as error:
-            raise _broken(spec, error) from error
-
-
-def _broken(spec: ModuleSpec, error: Exception) -> ImportError:
-    return ImportError(
+def _explain(error: Exception, spec: ModuleSpec, module: ModuleType | None) -> None:
+    """Add the remedy to the error of a compiled ``mmcv._ext`` that does not load."""
+    if not spec.has_location or not isinstance(error, (ImportError, OSError)):
+        raise error
+    raise ImportError(
         f'{spec.origin} is installed but does not load ({error}): it was most likely compiled '
         'for another torch or Python. Compile mmcv 2.1.0 again for the installed torch '
         '(`make setup MMCV=full` in a checkout of rlepose_ext), or uninstall mmcv and install '
         'mmcv-lite==2.1.0 to use the stand-in of rlepose_ext.',
         name=_EXT,
         path=spec.origin,
-    )
+    ) from error
 
 
 def _install() -> None:
     provide(_EXT, create)
-    sys.meta_path.insert(0, _ExplainBroken())
+    when_broken(_EXT, _explain)
 
 
 def _status() -> str:

@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, provide
+from rlepose_ext.compat._imports import STAND_IN, Patch, provide, when_broken, when_imported
 
 NAME = 'xtcocotools'
 VERSION = '1.14.3'  # whose behaviour the stand-in reproduces
@@ -52,58 +51,32 @@ def _note(why: str) -> None:
     reason = why
 
 
-class _TryReal(MetaPathFinder):
-    """Finds the installed package as the other finders do, and loads it on trial."""
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname != NAME:
-            return None
-        for finder in sys.meta_path:
-            if finder is self or not hasattr(finder, 'find_spec'):
-                continue
-            spec = finder.find_spec(fullname, path, target)
-            if spec is None:
-                continue
-            # A namespace package (a bare folder of that name) is not the real thing either.
-            if spec.origin != 'rlepose_ext.compat' and spec.loader is not None:
-                spec.loader = _TrialLoader(spec.loader)
-            return spec
-        return None
+def _try_submodules(module: ModuleType) -> None:
+    """Load the compiled parts of the real package on trial."""
+    if module.__spec__.origin == STAND_IN:
+        return
+    try:
+        for name in _SUBMODULES:
+            import_module(f'{NAME}.{name}')
+    except _BROKEN as error:
+        _become_stand_in(error, module.__spec__, module)
+    else:
+        _note('')
 
 
-class _TrialLoader(Loader):
-    """The real loader; what cannot be loaded becomes the stand-in in the same place."""
-
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str):
-        return getattr(self._loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__spec__.loader = module.__loader__ = self._loader
-        try:
-            self._loader.exec_module(module)
-            for name in _SUBMODULES:
-                import_module(f'{NAME}.{name}')
-        except _BROKEN as error:
-            self._become_stand_in(module, error)
-        else:
-            _note('')
-
-    @staticmethod
-    def _become_stand_in(module: ModuleType, error: Exception) -> None:
-        for name in [key for key in sys.modules if key.startswith(f'{NAME}.')]:
-            del sys.modules[name]
-        for name in [key for key in vars(module) if not key.startswith('__')]:
-            delattr(module, name)
-        # Without a path the submodules are found by the last finder only: the stand-in's.
-        module.__path__ = module.__spec__.submodule_search_locations = []
-        module.__version__ = VERSION
-        _note(f'installed but broken: {type(error).__name__}: {error}'.splitlines()[0])
+def _become_stand_in(error: Exception, spec: ModuleSpec, module: ModuleType | None) -> None:
+    """Turn a real package that cannot be loaded into the stand-in, in the same place."""
+    if module is None or not isinstance(error, _BROKEN):
+        raise error
+    for name in [key for key in sys.modules if key.startswith(f'{NAME}.')]:
+        del sys.modules[name]
+    for name in [key for key in vars(module) if not key.startswith('__')]:
+        delattr(module, name)
+    # Without a path nobody has the submodules, and the stand-in's are provided.
+    module.__path__ = spec.submodule_search_locations = []
+    spec.origin = STAND_IN
+    module.__version__ = VERSION
+    _note(f'installed but broken: {type(error).__name__}: {error}'.splitlines()[0])
 
 
 def install() -> None:
@@ -112,7 +85,8 @@ def install() -> None:
     for name in _SUBMODULES:
         provide(f'{NAME}.{name}', lambda name=name: _submodule(name))
     if NAME not in sys.modules:
-        sys.meta_path.insert(0, _TryReal())
+        when_broken(NAME, _become_stand_in)
+        when_imported(NAME, _try_submodules)
 
 
 def status() -> str:

@@ -45,15 +45,20 @@ def sample_look(rng: np.random.Generator) -> Look:
     value = 0.35 + 0.65 * u[6]
     shirt = _hsv(hue, 0.25 + 0.7 * u[7], value)
     trousers = _hsv(hue + 0.25 + 0.5 * u[8], 0.15 + 0.6 * u[9], 0.2 + 0.6 * u[10])
+    cut = 3 * u[15]
+    leg = int(cut)
+    # What the choice of the cut leaves over is uniform again; another number from the generator
+    # would change everything that is drawn after this person.
+    saturation = 0.4 * (cut - leg)
     return Look(
         skin=skin,
         hair=hair,
         shirt=shirt,
         trousers=trousers,
-        shoes=_hsv(u[11], 0.4 * u[11], 0.15 + 0.8 * u[12]),
+        shoes=_hsv(u[11], saturation, 0.15 + 0.8 * u[12]),
         print=_hsv(hue + 0.5, 0.7, 1.3 - value) if u[13] < 0.5 else None,
         sleeve=(0.0, 0.6, 0.6, 1.0, 1.0)[int(u[14] * 5)],
-        leg=(0.7, 1.0, 1.0)[int(u[15] * 3)],
+        leg=(0.7, 1.0, 1.0)[leg],
         long_hair=bool(rng.random() < 0.3),
     )
 

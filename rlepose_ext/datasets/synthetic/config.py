@@ -10,7 +10,7 @@ from rlepose_ext.errors import UserError
 
 # Raised whenever the same seed would draw other pixels or other labels; data sets on
 # disk that carry an older number are drawn again.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 GENERATOR = 'rlepose_ext.datasets.synthetic'
 MAX_PERSONS = 8
 

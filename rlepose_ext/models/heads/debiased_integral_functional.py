@@ -17,8 +17,10 @@ recovered exactly. MMPose 1.3.2 has 1 in place of :math:`H W`, and leaves :math:
 :math:`C`, which corrects almost nothing.
 """
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,8 +70,10 @@ def remove_bias(
         Positions normalised by the map, shape (N, K, 2).
     """
     width, height = size
-    centre = normalise(coords.new_tensor([(width - 1) / 2, (height - 1) / 2]), size)
+    # Plain numbers: a tensor would be copied to the device in every forward.
+    centre = normalise(np.array([(width - 1) / 2, (height - 1) / 2]), size).tolist()
     # HW / C, without the exponential that overflows
-    background = (log_mass.new_tensor(float(width * height)).log() - log_mass).exp()
+    background = (math.log(width * height) - log_mass).exp()
     gain = 1 / (1 - background).clamp_min(1 / max_gain)
-    return centre + (coords - centre) * gain[..., None]
+    axes = zip(coords.unbind(-1), centre, strict=True)
+    return torch.stack([middle + (axis - middle) * gain for axis, middle in axes], dim=-1)

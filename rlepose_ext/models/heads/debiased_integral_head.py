@@ -10,6 +10,7 @@ from typing import Any
 from mmpose.models.heads import DSNTHead
 from torch import Tensor
 
+from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.debiased_integral_functional import integral, remove_bias
 from rlepose_ext.registry import MODELS
 
@@ -50,6 +51,10 @@ class DebiasedIntegralHead(DSNTHead):
         Returns:
             coords: normalised by the crop, shape (N, K, 2).
             heatmaps: after the softmax, shape (N, K, H, W).
+
+        Raises:
+            UserError: maps of another size than ``in_featuremap_size`` leads to. The bias and
+                what is decoded depend on it.
         """
         if self.simplebaseline_head is not None:
             logits = self.simplebaseline_head(feats)
@@ -57,7 +62,14 @@ class DebiasedIntegralHead(DSNTHead):
             logits = self.final_layer(feats[-1])
         else:
             logits = feats[-1]
+        size = tuple(logits.shape[:1:-1])
+        if size != tuple(self.heatmap_size):
+            raise UserError(
+                f'DebiasedIntegralHead: expected heatmaps of (width, height) '
+                f'{tuple(self.heatmap_size)}, got {size}. Set in_featuremap_size to that of the '
+                "last feature map, and the codec's input_size to that of the images."
+            )
         coords, heatmaps, log_mass = integral(logits, self.beta)
         if self.debias:
-            coords = remove_bias(coords, log_mass, self.heatmap_size, self.max_gain)
+            coords = remove_bias(coords, log_mass, size, self.max_gain)
         return coords, heatmaps

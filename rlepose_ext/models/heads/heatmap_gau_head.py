@@ -21,7 +21,7 @@ from mmpose.models.heads import HeatmapHead
 from mmpose.models.utils.rtmcc_block import RTMCCBlock
 from torch import Tensor
 
-from rlepose_ext.checks import check_arguments, check_choice, check_counts, check_size
+from rlepose_ext.checks import check_arguments, check_choice, check_counts, check_rates, check_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads.token_blocks import check_map
 from rlepose_ext.registry import MODELS
@@ -72,6 +72,8 @@ class HeatmapGAUHead(HeatmapHead):
         gau = {} if gau is None else gau
         gau = {'expansion_dim': 256, 's': 128, 'act_fn': 'SiLU', 'use_rel_bias': False, **gau}
         check_counts('HeatmapGAUHead: gau', expansion_dim=gau['expansion_dim'], s=gau['s'])
+        rates = {key: gau[key] for key in ('dropout_rate', 'drop_path') if key in gau}
+        check_rates('HeatmapGAUHead: gau', **rates)
         check_choice('HeatmapGAUHead: gau', 'act_fn', gau['act_fn'], ('ReLU', 'SiLU'))
         area = self.heatmap_size[0] * self.heatmap_size[1]
         # RTMCCBlock takes a factor and rounds down; half a unit more, or it may be one less.

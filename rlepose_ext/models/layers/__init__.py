@@ -6,7 +6,7 @@ from rlepose_ext.models.layers.attention import (
 )
 from rlepose_ext.models.layers.coord_attention import CoordAttention
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
-from rlepose_ext.models.layers.norms import ScaleNorm, rms_norm
+from rlepose_ext.models.layers.norms import ScaleNorm
 from rlepose_ext.models.layers.sem_gcn import GraphConvBlock, SemGCN, SemGraphConv
 from rlepose_ext.models.layers.skeleton import COCO_EDGES, adjacency, check_adjacency
 
@@ -22,7 +22,6 @@ __all__ = [
     'adjacency',
     'check_adjacency',
     'relu2_attention',
-    'rms_norm',
     'softmax_attention',
     'softmax_plus_attention',
 ]

@@ -34,7 +34,8 @@ class CoordAttention(nn.Module):
 
     Args:
         channels: C.
-        reduction: the bottleneck has C / reduction channels, at least one.
+        reduction: r. The bottleneck has C / r channels, at least one. Common implementations
+            take max(8, C / r), so 8 instead of 1 for 17 channels.
 
     Raises:
         UserError: no whole number, or one below 1.

@@ -29,6 +29,8 @@ such layer replaces attention plus feed-forward. The unit adds X and normalises:
     Y = X + O(scale_norm(X))            pre-norm, as in MMPose's RTMCCBlock
 """
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,7 +38,7 @@ from torch import Tensor, nn
 from rlepose_ext.checks import check_choice, check_counts, check_rates, width
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.layers.attention import ATTENTION
-from rlepose_ext.models.layers.norms import ScaleNorm, rms_norm
+from rlepose_ext.models.layers.norms import RMS_EPS, ScaleNorm
 
 NORMS = ('post_rms', 'pre_scale', 'none')
 
@@ -49,6 +51,10 @@ class GatedAttentionUnit(nn.Module):
     (3072, 6144, 128), 4,784,384 at (512, 3072, 128).
 
     Tokens have no position: permuting them permutes the output.
+
+    Under autocast only the expansion, where two thirds of the arithmetic are, runs in 16 bits.
+    What follows multiplies activations with each other, up to six at a time with relu2, which
+    float16 cannot hold; it is computed in the type of the parameters.
 
     Args:
         dim: d, features of a token.
@@ -129,16 +135,22 @@ class GatedAttentionUnit(nn.Module):
         """
         self._check(x, query)
         hidden = x if self.scale_norm is None else self.scale_norm(x)
-        u, v, z = F.silu(self.expand(hidden)).split(self.splits, dim=-1)
+        expanded = self.expand(hidden)
+        with _no_autocast(x):
+            out = self._mix(expanded.to(self.gamma.dtype), query)
+        if self.residual:
+            out = x + out
+        return F.rms_norm(out, (self.dim,), eps=RMS_EPS) if self.norm == 'post_rms' else out
+
+    def _mix(self, expanded: Tensor, query: Tensor | None) -> Tensor:
+        """From X [Wu, Wv, Wz], (B, n, 2 e + s), to O, (B, n, d)."""
+        u, v, z = F.silu(expanded).split(self.splits, dim=-1)
         roles = z[..., None, :] * self.gamma
         if self.beta is not None:
             roles = roles + self.beta
         q, k = (query, *roles.unbind(-2)) if self.external_query else roles.unbind(-2)
-        weights = self.attention_dropout(ATTENTION[self.attention](q, k))
-        out = self.dropout(self.contract(u * (weights @ v)))
-        if self.residual:
-            out = x + out
-        return rms_norm(out) if self.norm == 'post_rms' else out
+        weights = self.attention_dropout(ATTENTION[self.attention](q.to(k.dtype), k))
+        return self.dropout(self.contract(u * (weights @ v)))
 
     def _check(self, x: Tensor, query: Tensor | None) -> None:
         if x.dim() != 3 or x.shape[-1] != self.dim:
@@ -160,3 +172,11 @@ class GatedAttentionUnit(nn.Module):
                 'GatedAttentionUnit: got a query, but the unit makes its own. Build it with '
                 'external_query=True, or call it with the tokens alone.'
             )
+
+
+def _no_autocast(x: Tensor) -> AbstractContextManager:
+    """Switch autocast off on the device of ``x``; the meta device has none."""
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)

@@ -72,9 +72,11 @@ class SelectiveKernel(nn.Module):
         """Shape (N, C, H, W) to the same.
 
         Raises:
-            UserError: one image only while training; eq. 3 normalises over the batch.
+            UserError: one image only while training; eq. 3 normalises over the batch. One
+                image for each process is enough for synchronised batch norm.
         """
-        if self.norm.training and x.shape[0] == 1:
+        alone = not isinstance(self.norm, nn.SyncBatchNorm)
+        if alone and self.norm.training and x.shape[0] == 1:
             raise UserError(
                 'SelectiveKernel normalises over the batch and cannot train on a single image: '
                 'use a batch size of at least 2, and drop_last=True if the last batch has 1'

@@ -323,6 +323,7 @@ def test_layer_decay_finds_the_layers():
         ({'patch_size': 0}, 'patch_size'),
         ({'padding': -1}, 'padding'),
         ({'drop_path_rate': 1.5}, 'drop_path_rate'),
+        ({'drop_path_rate': 1.0}, 'drop_path_rate'),
     ],
 )
 def test_bad_arguments(options, message):

@@ -64,14 +64,15 @@ def test_batch_of_one_trains():
     assert CoordAttention(17)(torch.randn(1, 17, 64, 48)).shape == (1, 17, 64, 48)
 
 
-def test_half_precision_stays_finite_and_the_block_moves():
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_stays_finite_and_the_block_moves(dtype):
     block = CoordAttention(17)
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', dtype):
         assert block(1e3 * torch.randn(B, 17, H, W)).isfinite().all()
-    block.to(torch.bfloat16)
-    assert block(torch.randn(B, 17, H, W, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    block.to(dtype)
+    assert block(torch.randn(B, 17, H, W, dtype=dtype)).dtype == dtype
     block.to('meta')
-    assert block(torch.empty(B, 17, H, W, dtype=torch.bfloat16, device='meta')).is_meta
+    assert block(torch.empty(B, 17, H, W, dtype=dtype, device='meta')).is_meta
 
 
 def test_bad_input_is_named():

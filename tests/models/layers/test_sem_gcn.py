@@ -170,10 +170,11 @@ def test_every_parameter_has_a_gradient_at_batch_size_one():
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_half_precision_stays_finite():
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_precision_stays_finite(dtype):
     net = SemGCN(IN, OUT, 8, COCO)
     x = (100 * torch.randn(B, 17, IN)).requires_grad_()
-    with torch.autocast('cpu', torch.bfloat16):
+    with torch.autocast('cpu', dtype):
         out = net(x)
     out.float().sum().backward()
     assert out.isfinite().all()

@@ -73,6 +73,14 @@ def test_one_image():
     assert unit.eval()(torch.rand(1, 4, 3, 3)).shape == (1, 4, 3, 3)
 
 
+def test_synchronised_batch_norm_decides_itself_about_one_image():
+    unit = nn.SyncBatchNorm.convert_sync_batchnorm(SelectiveKernel(4))
+    # of one process only; several have several images
+    with pytest.raises(ValueError, match='more than 1 value per channel'):
+        unit(torch.rand(1, 4, 3, 3))
+    assert unit(torch.rand(2, 4, 3, 3)).isfinite().all()
+
+
 @pytest.mark.parametrize(('channels', 'groups'), [(0, 1), (32, 0), (32, 5), ('32', 1), (8, 16)])
 def test_bad_widths_are_named(channels, groups):
     with pytest.raises(UserError, match=f'got channels={channels!r}, groups={groups}'):
