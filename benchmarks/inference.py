@@ -31,7 +31,7 @@ from typing import Any
 from _record import ROOT, ratios, record, summary
 
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
-CLEAN = SHARED / 'weights' / 'mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+CLEAN = SHARED / 'weights' / 'mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
 STOCK = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/'
 MODELS = {
     'RLE MobileNetV2 0.5x 192x192': str(

@@ -1,6 +1,15 @@
 # The same, trained on three times COCO (149,813 persons) and once AI Challenger (378,352).
 _base_ = ['./rle_coco_192x192.py']
 
+# Behind _base_, else MMEngine takes the file for a config of its other kind.
+import os  # noqa: E402
+
+# The folder is called after the archive, of which there are two names.
+aic = '{{$RLEPOSE_DATA:data}}/aic/'
+aic_images = 'ai_challenger_keypoint_train_20170902/keypoint_train_images_20170902/'
+if os.path.isdir(f'{aic}ai_challenger_keypoint_train_20170909'):
+    aic_images = aic_images.replace('train_20170902', 'train_20170909', 1)
+
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -20,12 +29,10 @@ train_dataloader = dict(
             ),
             dict(
                 type='AicDataset',
-                data_root='{{$RLEPOSE_DATA:data}}/aic/',
+                data_root=aic,
                 data_mode='topdown',
                 ann_file='annotations/aic_train.json',
-                data_prefix=dict(
-                    img='ai_challenger_keypoint_train_20170902/keypoint_train_images_20170902/'
-                ),
+                data_prefix=dict(img=aic_images),
                 # AIC's 14 joints in COCO's order; its head top and neck are left out, and
                 # COCO's face joints get weight 0.
                 pipeline=[

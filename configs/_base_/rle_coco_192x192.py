@@ -1,4 +1,5 @@
-# RLE on MobileNetV2 0.5x at 192x192 on one GPU: MMPose_Clean's recipe, on COCO alone.
+# RLE on MobileNetV2 0.5x at 192x192 on one GPU: MMPose_Clean's recipe for AI Challenger + COCO,
+# here on COCO alone.
 # Mean and std 128 put the input into [-1, 1), which an 8-bit model wants.
 _base_ = ['./coco_topdown.py']
 

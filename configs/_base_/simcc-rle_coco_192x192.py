@@ -30,7 +30,7 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             prefix='backbone.',
-            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-075_udp_aic-coco_backbone.pth',
+            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-075_msra_coco_backbone.pth',
         ),
     ),
     head=dict(

@@ -1,5 +1,6 @@
-# SimDR*, SimCC on a map of 48 x 64 px: HRNet-W32, height 256, width 192. Recipe and
-# augmentation are those of the founding notebook's HRNet-Lite, on three GPUs.
+# SimDR*, which is SimCC with Gaussian targets (sigma of 4 bins) and the KL divergence: HRNet-W32,
+# height 256, width 192. Recipe and augmentation are those of the founding notebook's HRNet-Lite, on
+# three GPUs.
 _base_ = ['./simcc_hrnetlite_coco_256x192.py']
 
 auto_scale_lr = dict(base_batch_size=192)

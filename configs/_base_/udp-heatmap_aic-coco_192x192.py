@@ -1,5 +1,6 @@
-# Unbiased heatmaps (UDP) at 192x192 on AI Challenger and COCO: MMPose_Clean's second stage.
-# Data, augmentation and its milder end are those of RLE on the same data, the epochs half.
+# Unbiased heatmaps (UDP) at 192x192 on AI Challenger and COCO: from ImageNet to the backbones that
+# MMPose_Clean's RLE and SimCC start from. Data, augmentation and its milder end are theirs, the
+# epochs half.
 _base_ = ['./rle_aic-coco_192x192.py']
 
 train_cfg = dict(max_epochs=210)

@@ -1,6 +1,7 @@
 # UDP heatmaps, MobileNetV2 0.75x at 256x192, one GPU, AI Challenger + COCO.
 # Aim: AP 63.71 (MMPose_Clean).
-# Starts from the stage before, as `rlepose chain` arranges it; README.md has more.
+# Starts from ImageNet weights; README.md says where from, or train from random weights with
+# --cfg-options model.backbone.init_cfg=None.
 _base_ = ['../_base_/udp-heatmap_aic-coco_256x192.py']
 
 model = dict(
@@ -9,7 +10,7 @@ model = dict(
         init_cfg=dict(
             type='Pretrained',
             prefix='backbone.',
-            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-075_msra_coco_backbone.pth',
+            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-075_imagenet_backbone.pth',
         ),
     )
 )

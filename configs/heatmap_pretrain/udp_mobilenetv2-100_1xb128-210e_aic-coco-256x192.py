@@ -1,15 +1,10 @@
 # UDP heatmaps, MobileNetV2 1.0x at 256x192, one GPU, AI Challenger + COCO.
 # Aim: AP 65.31 (MMPose_Clean).
-# Starts from the stage before, as `rlepose chain` arranges it; README.md has more.
 _base_ = ['../_base_/udp-heatmap_aic-coco_256x192.py']
 
 model = dict(
     backbone=dict(
         widen_factor=1.0,
-        init_cfg=dict(
-            type='Pretrained',
-            prefix='backbone.',
-            checkpoint='{{$RLEPOSE_WEIGHTS:weights}}/mobilenetv2-100_msra_coco_backbone.pth',
-        ),
+        init_cfg=dict(type='Pretrained', checkpoint='mmcls://mobilenet_v2'),
     )
 )

@@ -1,4 +1,4 @@
-# Heatmaps on HRNet-W32 at 64x64: what SimDR* is compared with. Aim: AP 45.8 (the SimCC paper).
+# Heatmaps on HRNet-W32 at 64x64: what SimDR is compared with. Aim: AP 45.8 (the SimCC paper).
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py'
 custom_imports = dict(imports=['rlepose_ext'])
 

@@ -1,2 +1,3 @@
-# SimDR* on HRNet-W32, 31,289,521 parameters. Aim: AP 75.3 (the paper), 74.4 with heatmaps.
+# SimDR* on HRNet-W32, 31,289,521 parameters. Aim: no published figure
+# (without the star: 75.3).
 _base_ = ['../_base_/simdr-star_coco_256x192.py']

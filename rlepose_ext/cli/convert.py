@@ -17,7 +17,7 @@ def add_parser(subparsers) -> None:
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     clean = kinds.add_parser(
         'mmpose-clean',
-        help='MobileNetV2 RLE models and backbones of MMPose_Clean',
+        help='MobileNetV2 models (RLE, SimCC) and backbones of MMPose_Clean',
         description='Write a checkpoint for `mim test -C`, or a backbone to start from.',
     )
     clean.add_argument('input', metavar='IN', help="MMPose_Clean's .pth file")
@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
             converted = mmpose_clean.convert_model(state, split=args.split)
     except UserError as error:
         raise UserError(f'{args.input}: {error}') from error
+    simcc = 'head.mlp_head_x.weight' in converted
     kind = 'backbone' if args.backbone else 'split head' if args.split else 'joint head'
+    kind = 'SimCC head' if simcc else kind
     meta = {'source': 'MMPose_Clean', 'kind': kind, 'rlepose_ext_version': __version__}
     files.write_checkpoint(output, converted, meta)
     print(f'{output}: {len(converted)} tensors ({kind})')

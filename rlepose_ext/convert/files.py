@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint: a plain state dict or one under ``'state_dict'``.
 
+    ``'model'`` is where MMPose_Clean's trainings, and those of many other projects, write it.
+
     Raises:
         UserError: the file is missing, damaged, would execute code, or holds no tensors.
     """
     import torch
 
     content = load_file(path, map_location='cpu')
-    state = content.get('state_dict', content) if isinstance(content, Mapping) else None
+    state = content
+    for key in ('state_dict', 'model'):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            state = content[key]
+            break
     if not isinstance(state, Mapping) or not state:
         raise UserError(f'{path} holds no state dict but a {type(content).__name__}')
     wrong = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]

@@ -2,7 +2,7 @@
 
 MMPose_Clean writes the same MobileNetV2 with other names, and RLE's single Linear as
 two, one for the coordinates and one for sigma. Both differ in name and order only, so
-the converted model computes the same numbers.
+the converted model computes the same numbers. The head of SimCC has MMPose's names already.
 
 =============================================  =========================================
 MMPose_Clean                                   MMPose
@@ -14,6 +14,7 @@ MMPose_Clean                                   MMPose
 ``block_0.1.{dw_*,pw_*}`` (no expansion)       ``layer1.0.conv.{0,1}.{conv,bn}``
 ``fc_coord`` row 2k, 2k+1                      ``fc`` row 4k, 4k+1 (x, y of joint k)
 ``fc_sigma`` row 2k, 2k+1                      ``fc`` row 4k+2, 4k+3
+``final_layer``, ``mlp_head_{x,y}`` (SimCC)    the same
 =============================================  =========================================
 """
 
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
 BACKBONE = 'backbone.'
 HEAD = 'head.'
 FLOW = 'loss_module.flow_model.'
-HEAD_KEYS = ('fc_coord.weight', 'fc_coord.bias', 'fc_sigma.weight', 'fc_sigma.bias')
+RLE_KEYS = ('fc_coord.weight', 'fc_coord.bias', 'fc_sigma.weight', 'fc_sigma.bias')
+SIMCC_KEYS = tuple(
+    f'{layer}.{value}'
+    for layer in ('final_layer', 'mlp_head_x', 'mlp_head_y')
+    for value in ('weight', 'bias')
+)
 PARTS = ('conv1', *(f'block_{i}' for i in range(7)), 'conv2')
 
 _BLOCK = re.compile(r'block_([0-6])\.([1-9]\d*)\.(dw_|pw_|)(conv|bn)\.(\w+)')
@@ -98,7 +104,7 @@ def convert_backbone(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert_model(state: Mapping[str, Tensor], split: bool = False) -> dict[str, Tensor]:
-    """Map a whole RLE model, its flow included.
+    """Map a whole model: RLE, its flow included, or SimCC without deconvolutions.
 
     Args:
         state: MMPose_Clean's state dict with ``backbone.*`` and ``head.*``.
@@ -106,27 +112,43 @@ def convert_model(state: Mapping[str, Tensor], split: bool = False) -> dict[str,
             else join them to MMPose's ``fc``.
 
     Raises:
-        UserError: it has no RLE head, or keys that are not MMPose_Clean's.
+        UserError: it has neither an RLE nor a SimCC head, or keys that are not MMPose_Clean's,
+            or ``split`` is set for SimCC.
     """
     _refuse('keys', [key for key in state if not key.startswith((BACKBONE, HEAD))], state)
     head = {k[len(HEAD) :]: v for k, v in state.items() if k.startswith(HEAD)}
     if not head:
         raise UserError('there is no head in it, only a backbone: add --backbone')
-    flow = {k: v for k, v in head.items() if k.startswith(FLOW)}
-    _refuse('head keys', [HEAD + k for k in head if k not in HEAD_KEYS and k not in flow])
-    missing = [HEAD + k for k in HEAD_KEYS if k not in head]
-    if missing:
-        raise UserError(f'the RLE head is incomplete: no {", ".join(missing)}')
-
-    if split:
-        converted = {k: head[k] for k in HEAD_KEYS}
-    else:
-        converted = {
-            f'fc.{value}': join_rows(head[f'fc_coord.{value}'], head[f'fc_sigma.{value}'])
-            for value in ('weight', 'bias')
-        }
-    converted.update(flow)
+    simcc = any(key.startswith('mlp_head_') for key in head)
+    converted = _simcc_head(head, split) if simcc else _rle_head(head, split)
     return {**convert_backbone(state), **{HEAD + k: v for k, v in converted.items()}}
+
+
+def _simcc_head(head: Mapping[str, Tensor], split: bool) -> dict[str, Tensor]:
+    if split:
+        raise UserError('this is a SimCC model, which has no sigma to split off: leave --split out')
+    _check_head('SimCC', head, SIMCC_KEYS)
+    return {key: head[key] for key in SIMCC_KEYS}
+
+
+def _rle_head(head: Mapping[str, Tensor], split: bool) -> dict[str, Tensor]:
+    flow = {k: v for k, v in head.items() if k.startswith(FLOW)}
+    _check_head('RLE', {k: v for k, v in head.items() if k not in flow}, RLE_KEYS)
+    if split:
+        return {**{k: head[k] for k in RLE_KEYS}, **flow}
+    joined = {
+        f'fc.{value}': join_rows(head[f'fc_coord.{value}'], head[f'fc_sigma.{value}'])
+        for value in ('weight', 'bias')
+    }
+    return {**joined, **flow}
+
+
+def _check_head(kind: str, head: Iterable[str], expected: Iterable[str]) -> None:
+    head, expected = list(head), list(expected)
+    _refuse('head keys', [HEAD + k for k in head if k not in expected])
+    missing = [HEAD + k for k in expected if k not in head]
+    if missing:
+        raise UserError(f'the {kind} head is incomplete: no {", ".join(missing)}')
 
 
 def _refuse(what: str, unknown: list[str], state: Iterable[str] = ()) -> None:
@@ -137,7 +159,8 @@ def _refuse(what: str, unknown: list[str], state: Iterable[str] = ()) -> None:
         raise UserError('there is no head in it, only a backbone: add --backbone')
     shown = ', '.join(unknown[:5]) + (', ...' if len(unknown) > 5 else '')
     raise UserError(
-        f"these {what} are not an MMPose_Clean RLE model's: {shown} ({len(unknown)} in all). "
-        'Expected backbone.conv1.*, backbone.block_0.* ... backbone.conv2.*, head.fc_coord.*, '
-        "head.fc_sigma.*. A checkpoint with backbone.layer1.* is in MMPose's names already."
+        f"these {what} are not an MMPose_Clean model's: {shown} ({len(unknown)} in all). "
+        'Expected backbone.conv1.*, backbone.block_0.* ... backbone.conv2.*, and as head '
+        'fc_coord.*, fc_sigma.* (RLE) or final_layer.*, mlp_head_x.*, mlp_head_y.* (SimCC). '
+        "A checkpoint with backbone.layer1.* is in MMPose's names already."
     )

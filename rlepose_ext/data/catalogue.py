@@ -7,6 +7,7 @@ data set's paper or its users agree on them; they are those of the whole public 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rlepose_ext.errors import UserError
 
@@ -23,6 +24,7 @@ class Split:
         num_annotations: the same for its annotations.
         needed: whether a config of this project or MMPose's standard ones fail without it.
         images_only: whether the public file has images and no annotations.
+        also_images: another name of the folder, which some copies of the data set have.
     """
 
     name: str
@@ -32,6 +34,13 @@ class Split:
     num_annotations: int | None = None
     needed: bool = True
     images_only: bool = False
+    also_images: str | None = None
+
+    def image_folder(self, root: Path) -> Path:
+        """The folder of the images below ``root``: that of the two names which is there."""
+        if self.also_images and (root / self.also_images).is_dir():
+            return root / self.also_images
+        return root / self.images
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ _OPENMMLAB = 'https://download.openmmlab.com/mmpose/datasets'
 _HRNET = 'linked in https://github.com/HRNet/HRNet-Human-Pose-Estimation'
 _WFLW = 'wflw/annotations/face_landmarks_wflw'
 _AIC_TRAIN = 'aic/ai_challenger_keypoint_train_20170902/keypoint_train_images_20170902'
+_AIC_TRAIN_TOO = 'aic/ai_challenger_keypoint_train_20170909/keypoint_train_images_20170902'
 _AIC_VAL = 'aic/ai_challenger_keypoint_validation_20170911/keypoint_validation_images_20170911'
 
 CATALOGUE = {
@@ -133,7 +143,14 @@ CATALOGUE = {
             'mmpose:aic',
             14,
             (
-                Split('train', 'aic/annotations/aic_train.json', _AIC_TRAIN, 210_000, 378_352),
+                Split(
+                    'train',
+                    'aic/annotations/aic_train.json',
+                    _AIC_TRAIN,
+                    210_000,
+                    378_352,
+                    also_images=_AIC_TRAIN_TOO,
+                ),
                 Split('val', 'aic/annotations/aic_val.json', _AIC_VAL, 30_000, needed=False),
             ),
             'https://github.com/AIChallenger/AI_Challenger_2017; annotations from '

@@ -36,14 +36,14 @@ def check_known(known: KnownSet, root: Path, limit: int | None = None) -> list[P
     for split in known.splits:
         title, path = f'{known.name} {split.name}', root / split.annotations
         if not path.is_file():
-            reports.append(_absent(title, path, root / split.images, split.needed, remedy))
+            reports.append(_absent(title, path, split.image_folder(root), split.needed, remedy))
             remedy = ''  # once is enough
             continue
         reports.append(
             check_part(
                 title,
                 path,
-                root / split.images,
+                split.image_folder(root),
                 meta,
                 limit,
                 split.num_images,
@@ -72,7 +72,7 @@ def _absent(
 def is_there(known: KnownSet, root: Path) -> str:
     """``'complete'``, ``'partly'`` or ``'-'``, by the needed files and folders alone."""
     needed = [root / split.annotations for split in known.splits if split.needed]
-    needed += [root / split.images for split in known.splits if split.needed]
+    needed += [split.image_folder(root) for split in known.splits if split.needed]
     needed += [root / extra.path for extra in known.extras if extra.needed]
     there = [path.exists() for path in needed]
     return 'complete' if all(there) else 'partly' if any(there) else '-'

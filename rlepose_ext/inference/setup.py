@@ -22,7 +22,7 @@ from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.stop import StopRun
 from rlepose_ext.resources import resource
 
-CLEAN_MODEL = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+CLEAN_MODEL = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
 CLEAN_CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
 QUICKSTART = Path('work_dirs/quickstart/summary.json')
 QUICKSTART_CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
@@ -285,7 +285,7 @@ def _from_shared() -> tuple[str, str, str]:
     from rlepose_ext.convert import files, mmpose_clean
     from rlepose_ext.zoo.weights import cache_folder
 
-    target = cache_folder() / 'rle_mobilenetv2-050_mmpose-clean.pth'
+    target = cache_folder() / f'{path.stem}_converted.pth'
     if not target.is_file():
         state = mmpose_clean.convert_model(files.read_state_dict(path))
         files.write_checkpoint(target, state, {'source': 'MMPose_Clean', 'kind': 'joint head'})

@@ -9,7 +9,7 @@ from rlepose_ext.quickstart.summary import device, shorten, write_json
 from rlepose_ext.resources import resource
 
 CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
-WEIGHTS = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+WEIGHTS = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
 PHOTOGRAPHS = 'data/mmpose_samples/coco'
 
 

@@ -163,7 +163,11 @@ def _scaling(entry: Entry) -> str | None:
     match = _GPUS.search(entry.name)
     if not match or match[1] == '1':
         return None
-    return (
-        f'({match[1]} GPUs of {match[2]} samples; on other numbers add --auto-scale-lr, '
-        'to start several: rlepose train CONFIG --launcher pytorch --gpus N)'
-    )
+    gpus, samples = int(match[1]), entry.samples or int(match[2])
+    text = f'({gpus} GPUs of {samples} samples; on other numbers add --auto-scale-lr'
+    if entry.scaled_from:
+        text += (
+            f' --cfg-options auto_scale_lr.base_batch_size={gpus * samples}, because MMPose has '
+            f'{entry.scaled_from} there'
+        )
+    return f'{text}; to start several: rlepose train CONFIG --launcher pytorch --gpus N)'

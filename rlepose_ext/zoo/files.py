@@ -50,12 +50,21 @@ _CLEAN_URL = 'https://raw.githubusercontent.com/neesetifa/MMPose_Clean'
 _CLEAN = 'none stated: all rights reserved, not to be passed on'
 EXTRA = (
     WeightsFile(
+        'mmpose_clean_rle_mbv2_0.50x_192x192_float',
+        'mmpose_clean_rle_mbv2_0.50x_192x192_float.pth',
+        'f3707015e1365b7a946ec592b772fbc13dff1430ca8f92ac5ed66a8aa747f878',
+        None,
+        _CLEAN,
+        'MMPose_Clean, RLE MobileNetV2 0.5x at 192x192; for `rlepose convert mmpose-clean`',
+    ),
+    WeightsFile(
         'mmpose_clean_rle_mbv2_0.50x_192x192',
         'mmpose_clean_rle_mbv2_0.50x_192x192.pth',
         '1f0e1ebad8f1bac5fdc1f1376287818fda60c21998907128fdd309ad4269ea46',
         None,
         _CLEAN,
-        'MMPose_Clean, RLE MobileNetV2 0.5x at 192x192; for `rlepose convert mmpose-clean`',
+        'the same after LSQ+ training, to be quantised to 8 bit; worse than the model above as it '
+        'is',
     ),
     WeightsFile(
         'mmpose_clean_mbv2_0.50x_imagenet_backbone',

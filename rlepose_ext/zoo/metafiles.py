@@ -47,6 +47,9 @@ class Entry:
         weights_license: licence of that checkpoint.
         converted_from: foreign weights that ``rlepose convert`` makes a checkpoint of, by name.
         readme: the family's page, as in the checkout.
+        samples: of a process in training, where it is not what the config's name says.
+        scaled_from: the total batch that ``--auto-scale-lr`` takes the rate to be for, where that
+            is not the batch of the config itself.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Entry:
     weights_license: str | None = None
     converted_from: str | None = None
     readme: str | None = None
+    samples: int | None = None
+    scaled_from: int | None = None
 
     @property
     def path(self) -> Path:
@@ -145,6 +150,8 @@ def _entries(
             weights_license=meta.get('Weights License'),
             converted_from=meta.get('Converted From'),
             readme=collections[collection].get('README'),
+            samples=meta.get('Batch Size'),
+            scaled_from=meta.get('Auto Scale LR From'),
         )
 
 

@@ -90,7 +90,7 @@ def test_card_and_commands(capsys):
         (['params', 'README.md'], 'cannot be read as a config'),
         (['weights', 'none'], 'no weights are called'),
         (['weights', 'rle_scnet50'], 'no weights are published'),
-        (['weights', 'mmpose_clean_rle_mbv2_0.50x_192x192'], 'RLEPOSE_MIRROR'),
+        (['weights', 'mmpose_clean_rle_mbv2_0.50x_192x192_float'], 'RLEPOSE_MIRROR'),
     ],
 )
 def test_mistakes_end_with_status_2(capsys, arguments, message):
@@ -124,7 +124,7 @@ def test_params(capsys):
 
 
 def test_weights(capsys, shared, monkeypatch, tmp_path):
-    name = 'mmpose_clean_rle_mbv2_0.50x_192x192'
+    name = 'mmpose_clean_rle_mbv2_0.50x_192x192_float'
     monkeypatch.setenv('RLEPOSE_MIRROR', str(shared / 'weights'))
     assert main(['weights', name]) == 0
     path = tmp_path / 'cache' / f'{name}.pth'

@@ -60,6 +60,8 @@ KNOWN = {
     'simcc_res50': 36_753_105,
     'simdr-star_hrnet-w32_3xb64-210e_coco-256x192': 31_289_521,
     'simdr-star_hrnet-w48_3xb64-210e_coco-256x192': 66_349_153,
+    'simdr_hrnet-w32_3xb64-210e_coco-256x192': 31_289_521,
+    'simdr_hrnet-w48_3xb64-210e_coco-256x192': 66_349_153,
     'td-hm_hrnetv2-w18_skps-1xb16-160e_cofw': 9_659_547,
     'td-hm_hrnetv2-w18_skps-1xb64-80e_wflw': 9_715_644,
     'yoloxpose_cspdarknet-s': 10_729_963,

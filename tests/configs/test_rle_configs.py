@@ -103,8 +103,11 @@ def test_one_step_and_one_prediction(path, tmp_path, monkeypatch):
         assert np.isfinite(sample.pred_instances.keypoints).all()
 
 
-def test_aic_and_coco_become_one_data_set(tmp_path, monkeypatch):
+@pytest.mark.parametrize('folder', ['train_20170902', 'train_20170909'])
+def test_aic_and_coco_become_one_data_set(tmp_path, monkeypatch, folder):
     draw_data(tmp_path)
+    drawn = tmp_path / 'aic/ai_challenger_keypoint_train_20170902'
+    drawn.rename(drawn.with_name(f'ai_challenger_keypoint_{folder}'))
     monkeypatch.setenv('RLEPOSE_DATA', str(tmp_path))
     config = Config.fromfile(
         CONFIGS / 'rle' / 'rle_mobilenetv2-050_1xb256-420e_aic-coco-192x192.py'

@@ -1,4 +1,4 @@
-"""SimCC, SimDR*, ShuffleNetV2 and heatmap pre-training: totals, schedules, AIC's joints, sizes."""
+"""SimCC, SimDR, ShuffleNetV2 and heatmap pre-training: totals, schedules, AIC's joints, sizes."""
 
 from pathlib import Path
 
@@ -17,8 +17,10 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 HEATMAP_HEAD = 7_345_937
 # family, parameters, quoted AP in percent
 TOTALS = {
-    'simdr-star_hrnet-w32_3xb64-210e_coco-256x192': ('simcc', 31_289_521, 75.3),
-    'simdr-star_hrnet-w48_3xb64-210e_coco-256x192': ('simcc', 66_349_153, 75.9),
+    'simdr-star_hrnet-w32_3xb64-210e_coco-256x192': ('simcc', 31_289_521, None),
+    'simdr-star_hrnet-w48_3xb64-210e_coco-256x192': ('simcc', 66_349_153, 75.4),
+    'simdr_hrnet-w32_3xb64-210e_coco-256x192': ('simcc', 31_289_521, 75.3),
+    'simdr_hrnet-w48_3xb64-210e_coco-256x192': ('simcc', 66_349_153, 75.9),
     'simcc_mobilenetv2-075_1xb64-210e_coco-192x192': ('simcc', 1_405_617, 55.79),
     'simcc_mobilenetv2-075_1xb64-210e_coco-256x192': ('simcc', 1_421_105, None),
     'simcc_mobilenetv2-075_1xb128-420e_aic-coco-192x192': ('simcc', 1_405_617, 58.60),
@@ -31,6 +33,7 @@ TOTALS = {
     'simcc_shufflenetv2_1xb64-210e_coco-256x192': (
         'simcc', 1_253_604 + 17 * 1025 + 49 * (384 + 512), None,
     ),
+    'rle_mobilenetv2-075_1xb64-210e_coco-192x192': ('rle', 1_442_532, 55.28),
     'rle_shufflenetv2_1xb64-210e_coco-192x192': ('rle', 1_323_304, 50.96),
     'rle_shufflenetv2_8xb64-210e_coco-256x192': ('rle', 1_323_304, None),
     'msra_mobilenetv2-050_1xb64-210e_coco-192x192': (
@@ -50,7 +53,7 @@ TOTALS = {
         'heatmap_pretrain', 687_680 + HEATMAP_HEAD, 53.32,
     ),
     'udp_mobilenetv2-075_1xb128-210e_aic-coco-192x192': (
-        'heatmap_pretrain', 1_355_424 + HEATMAP_HEAD, 59.60,
+        'heatmap_pretrain', 1_355_424 + HEATMAP_HEAD, 59.59,
     ),
     'udp_mobilenetv2-075_1xb128-210e_aic-coco-256x192': (
         'heatmap_pretrain', 1_355_424 + HEATMAP_HEAD, 63.71,
@@ -107,6 +110,8 @@ def test_files_say_the_quoted_figure_and_the_total(name):
         assert 'no published figure' in header
     else:
         assert entry['Results'][0]['Metrics']['AP'] == pytest.approx(ap / 100)
+        on = 'COCO test-dev' if 'star' in name else 'COCO'
+        assert entry['Results'][0]['Dataset'] == on
         assert entry['Metadata']['Quoted From']
         assert f'AP {ap:.2f}' in header or f'AP {ap}' in header
 
@@ -154,7 +159,7 @@ UDP_210 = ('AdamW', 4e-3, 128, 210, ('CosineAnnealingLR', (105, 210, 2e-4)), 100
 
 def schedule_of(name):
     if name.startswith('udp'):
-        return ('Adam', 5e-4, *UDP_210[2:]) if '-050' in name else UDP_210
+        return ('Adam', 5e-4, *UDP_210[2:]) if '192x192' in name else UDP_210
     if 'aic-coco' in name:
         return SIMCC_420
     return RLE_210 if name.startswith(('rle', 'simdr')) else COCO_210
@@ -167,7 +172,7 @@ def test_schedules(name):
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr) == (kind, lr)
     # SimDR* is the notebook's, which decays weights
-    assert optimizer.get('weight_decay', 0) == (1e-4 if name.startswith('simdr') else 0)
+    assert optimizer.get('weight_decay', 0) == (1e-4 if name.startswith('simdr-star') else 0)
     clips = name.startswith('simcc') and 'aic-coco' in name
     assert config.optim_wrapper.get('clip_grad') == ({'max_norm': 10} if clips else None)
     assert config.train_dataloader.batch_size == batch
@@ -235,9 +240,10 @@ def test_inputs_are_scaled_as_the_author_did(name):
     assert mean == ([123.675, 116.28, 103.53] if imagenet else [128.0] * 3)
 
 
+@pytest.mark.parametrize('kind', ['simdr', 'simdr-star'])
 @pytest.mark.parametrize(('width', 'channels'), [('w32', 32), ('w48', 48)])
-def test_simdr_star_reads_the_finest_map(width, channels):
-    config = load(f'simdr-star_hrnet-{width}_3xb64-210e_coco-256x192')
+def test_simdr_reads_the_finest_map(kind, width, channels):
+    config = load(f'{kind}_hrnet-{width}_3xb64-210e_coco-256x192')
     stages = config.model.backbone.extra
     for number in (2, 3, 4):
         assert stages[f'stage{number}'].num_channels == tuple(
@@ -246,3 +252,34 @@ def test_simdr_star_reads_the_finest_map(width, channels):
     assert config.model.head.type == 'SimCCHead'
     assert config.model.head.in_channels == channels
     assert f'hrnet_{width}-' in config.model.backbone.init_cfg.checkpoint
+
+
+@pytest.mark.parametrize(
+    ('name', 'split', 'smoothing'),
+    [
+        ('simcc/simdr_hrnet-w32_3xb64-210e_coco-256x192', 2, 0.1),
+        ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x128', 2, 0.2),
+        ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x96', 2, 0.1),
+        ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-64x64', 3, 0.1),
+    ],
+)
+def test_simdr_is_the_cross_entropy_with_one_bin(name, split, smoothing):
+    """SimDR* has Gaussians in its place; the gradient is that of the smoothed cross-entropy."""
+    init_default_scope('mmpose')
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    codec = KEYPOINT_CODECS.build(config.codec)
+    point = np.array([[[10.3, 20.6]]], np.float32)
+    encoded = codec.encode(point, np.ones((1, 1), np.float32))
+    bins = [round(split * side) for side in config.codec.input_size]
+    loss = MODELS.build(config.model.head.loss)
+    vectors = [torch.randn(1, 1, count, dtype=torch.float64) for count in bins]
+    for vector in vectors:
+        vector.requires_grad_()
+    targets = [torch.from_numpy(encoded[f'keypoint_{axis}_labels']).double() for axis in 'xy']
+    loss(vectors, targets, torch.ones(1, 1, dtype=torch.float64)).backward()
+    for vector, count, place in zip(vectors, bins, point[0, 0], strict=True):
+        by_hand = torch.full((1, count), smoothing / (count - 1), dtype=torch.float64)
+        by_hand[0, round(split * float(place))] = 1 - smoothing
+        again = vector.detach().clone().requires_grad_()
+        torch.nn.functional.cross_entropy(again[0], by_hand).backward()
+        torch.testing.assert_close(vector.grad * count, again.grad, rtol=0, atol=1e-7)

@@ -31,13 +31,13 @@ TOTALS = {
     'aid/aid_hrnet-w32-udp-step2_8xb48-150e_coco-256x192': HRNET + 3 * MAPS,
     'aid/aid_simcc-hrnetlite-step2_1xb32-150e_coco-256x192': 10_439_601,
     # width and height of the map, bins
-    'low_resolution/simdr-star_hrnet-w32_3xb64-210e_coco-64x64': HRNET
+    'low_resolution/simdr_hrnet-w32_3xb64-210e_coco-64x64': HRNET
     + MAPS
-    + (16 * 16 + 1) * (128 + 128),
-    'low_resolution/simdr-star_hrnet-w32_3xb64-210e_coco-128x128': HRNET
+    + (16 * 16 + 1) * (192 + 192),
+    'low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x128': HRNET
     + MAPS
     + (32 * 32 + 1) * (256 + 256),
-    'low_resolution/simdr-star_hrnet-w32_3xb64-210e_coco-128x96': HRNET
+    'low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x96': HRNET
     + MAPS
     + (24 * 32 + 1) * (192 + 256),
     'low_resolution/heatmap_hrnet-w32_8xb64-210e_coco-64x64': HRNET + MAPS,
@@ -53,7 +53,7 @@ TOTALS = {
 FAMILIES = sorted({name.split('/')[0] for name in TOTALS})
 # Cheap ones of each kind; the others are in `make test-slow`.
 QUICK = (
-    'low_resolution/simdr-star_hrnet-w32_3xb64-210e_coco-64x64',
+    'low_resolution/simdr_hrnet-w32_3xb64-210e_coco-64x64',
     'gray/rle_res50-gray1_8xb64-210e_coco-256x192',
 )
 

@@ -88,6 +88,26 @@ def test_nothing_there(tmp_path):
         assert known.source in str(reports[0].findings[0])
 
 
+def test_both_names_of_aics_folder(puppets, meta, monkeypatch):
+    """The archive of the training images is called 20170902 or 20170909."""
+    monkeypatch.setattr(sources, 'load_metainfo', lambda source: meta)
+    root = puppets.parent
+    (root / 'aic/annotations').mkdir(parents=True)
+    (puppets / 'train.json').rename(root / 'aic/annotations/aic_train.json')
+    first, second = (root / f'aic/ai_challenger_keypoint_train_201709{day}' for day in ('02', '09'))
+    first.mkdir()
+    (puppets / 'images').rename(first / 'keypoint_train_images_20170902')
+    for _ in range(2):
+        assert sources.is_there(CATALOGUE['aic'], root) == 'complete'
+        train, _ = sources.check_known(CATALOGUE['aic'], root)
+        assert [str(p) for p in train.problems] == [
+            'problem: 24 images are listed, the public file has 210,000',
+            'problem: 24 annotations are listed, the public file has 378,352',
+        ]
+        if first.exists():
+            first.rename(second)
+
+
 def test_a_known_set_with_its_own_numbers(puppets, meta, monkeypatch):
     monkeypatch.setattr(sources, 'load_metainfo', lambda source: meta)
     known = replace(

@@ -213,7 +213,7 @@ def test_bad_input(checkpoints, image, tmp_path):
 
 
 def test_the_figures_of_the_documentation(shared, tmp_path):
-    weights = shared / 'weights/mmpose_clean_rle_mbv2_0.50x_192x192.pth'
+    weights = shared / 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
     if not weights.is_file():
         pytest.skip('no MMPose_Clean weights')
     files.write_checkpoint(
@@ -223,13 +223,13 @@ def test_the_figures_of_the_documentation(shared, tmp_path):
     estimate = PoseEstimator(Path(RLE).stem, tmp_path / 'model.pth', device='cpu')
     found = estimate(photograph, boxes=[[-40, 20, 552, 1200]])
     some = [0, 5, 9]
-    joints = [[277.8, 221.7], [457.5, 411.2], [266.0, 554.0]]
+    joints = [[272.7, 221.8], [458.1, 429.5], [279.5, 596.9]]
     np.testing.assert_allclose(found.keypoints[0, some], joints, atol=0.2)
-    np.testing.assert_allclose(found.scores[0, some], [0.93, 0.87, 0.48], atol=0.01)
-    deviation = [[11.9, 11.3], [21.9, 19.5], [97.0, 69.4]]
+    np.testing.assert_allclose(found.scores[0, some], [0.93, 0.87, 0.35], atol=0.01)
+    deviation = [[10.5, 11.7], [20.8, 19.7], [111.4, 97.9]]
     np.testing.assert_allclose(found.standard_deviation[0, some], deviation, atol=0.2)
     assert found.draw(draw_sigma=True).shape == (600, 512, 3)
     (entry,) = found.to_coco(image_id=785)
-    assert entry['score'] == pytest.approx(0.609, abs=0.005)
+    assert entry['score'] == pytest.approx(0.6005, abs=0.005)
     assert entry['bbox'] == [-40.0, 20.0, 592.0, 1180.0]
     assert [len(result) for result in estimate([photograph] * 2, boxes=[None, []])] == [1, 0]

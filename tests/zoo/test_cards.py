@@ -134,6 +134,9 @@ def test_card(entry, root, monkeypatch):
         assert line in text.splitlines()
     assert '8 GPUs of 64 samples' in text
     assert 'starts from' not in text
+    other = cards.card(replace(entry, samples=16, scaled_from=512))
+    assert '8 GPUs of 16 samples' in other
+    assert '--auto-scale-lr --cfg-options auto_scale_lr.base_batch_size=128' in other
     single = cards.card(replace(entry, name='a_1xb64_x', results=(), weights=None, cost=None))
     assert 'GPUs' not in single
     assert 'GFLOPs' not in single
@@ -148,7 +151,8 @@ def test_card_of_a_config_that_starts_from_a_file(zoo):
     assert any(line.startswith(f'it needs {file} in RLEPOSE_WEIGHTS') for line in lines)
     assert 'rlepose chain rle-050, with the stages before it' in lines
     command = (
-        'rlepose convert mmpose-clean "$(rlepose weights mmpose_clean_rle_mbv2_0.50x_192x192)"'
+        'rlepose convert mmpose-clean '
+        '"$(rlepose weights mmpose_clean_rle_mbv2_0.50x_192x192_float)"'
     )
     assert any(command in line for line in lines)
     plain = cards.card(find(LONG, zoo))

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 import pytest
 import yaml
+from mmengine.config import Config
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo import PLANNED, read_zoo
@@ -13,7 +14,7 @@ from rlepose_ext.zoo.measured import MEASUREMENTS, measured_results, rows
 
 METADATA = {
     'Architecture', 'Training Data', 'Pretraining', 'Parameters', 'Quoted From', 'Training Cost',
-    'Weights License', 'Pretrained File', 'Converted From',
+    'Weights License', 'Pretrained File', 'Converted From', 'Batch Size', 'Auto Scale LR From',
 }  # fmt: skip
 MODEL = {'Name', 'Config', 'In Collection', 'Metadata', 'Results', 'Weights'}
 ZOO = read_zoo()
@@ -69,7 +70,7 @@ def test_what_nothing_downloads_is_named(root):
 
     named = {entry.name: [entry.pretrained_file] for entry in ZOO if entry.pretrained_file}
     assert named == {entry.name: found for entry in ZOO if (found := file_of(entry.path))}
-    assert len(named) == 25
+    assert len(named) == 24
     manual = (
         (root / 'docs/zoo.md').read_text().partition('## Weights that a training starts from')[2]
     )
@@ -83,6 +84,17 @@ def test_what_is_converted_has_a_name():
     assert [file_named(each.converted_from).url for each in ZOO if each.converted_from] == [
         None
     ] * 2
+
+
+@each_entry
+def test_batches_are_those_of_the_config(entry):
+    """What a card says of the number of GPUs and of ``--auto-scale-lr``."""
+    gpus, samples = map(int, re.search(r'[_-](\d+)xb(\d+)', entry.name).groups())
+    config = Config.fromfile(entry.path)
+    assert config.train_dataloader.batch_size == (entry.samples or samples)
+    total = gpus * config.train_dataloader.batch_size
+    assert config.auto_scale_lr.base_batch_size == (entry.scaled_from or total)
+    assert entry.scaled_from != total
 
 
 @pytest.mark.slow

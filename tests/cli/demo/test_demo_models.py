@@ -67,6 +67,10 @@ def test_the_order_in_which_models_are_looked_for(tmp_path, checkpoint, monkeypa
     clean = tmp_path / 'shared' / setup.CLEAN_MODEL
     clean.parent.mkdir(parents=True)
     clean.touch()
+    # what an earlier version converted, of another file
+    (tmp_path / 'cache').mkdir(exist_ok=True)
+    old = tmp_path / 'cache' / 'rle_mobilenetv2-050_mmpose-clean.pth'
+    torch.save({'state_dict': {'stale': torch.zeros(1)}}, old)
     # no network, nothing in the cache: that of RLEPOSE_SHARED, converted into the cache
     config, found, said = taken()
     assert config == str(resource(setup.CLEAN_CONFIG))

@@ -1,0 +1,17 @@
+# SimDR on HRNet-W48, 66,349,153 parameters. Aim: AP 75.9 (the paper), 75.1 with heatmaps.
+_base_ = ['../_base_/simdr_coco_256x192.py']
+
+model = dict(
+    backbone=dict(
+        extra=dict(
+            stage2=dict(num_channels=(48, 96)),
+            stage3=dict(num_channels=(48, 96, 192)),
+            stage4=dict(num_channels=(48, 96, 192, 384)),
+        ),
+        init_cfg=dict(
+            checkpoint='https://download.openmmlab.com/mmpose/'
+            'pretrain_models/hrnet_w48-8ef0771d.pth'
+        ),
+    ),
+    head=dict(in_channels=48),
+)
