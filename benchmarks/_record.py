@@ -1,22 +1,31 @@
 """Measure side by side and write down how: shared by all benchmarks.
 
 A time means little on another machine, or on this one an hour later. So a benchmark
-compares: all candidates take turns in one run, and the claim is their ratio.
+compares: all candidates take turns in one run, and the claim is their ratio. It may differ
+between kinds of machines too, so each kind has a file of its own (:func:`result_path`).
 """
 
 import json
-import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from _history import ROOT, commit
+from _machine import kind, machine
+
+RESULTS = ROOT / 'benchmarks' / 'results'
+# What any training runs through.
+TRAINING = tuple(
+    f'rlepose_ext/{name}' for name in ('codecs', 'compat', 'datasets', 'engine', 'models')
+)
+# Options that say which rows to make and where, not how.
+WHICH_ROWS = ('--only', '--also', '--seeds', '--jobs', '--again', '--fresh', '--out', '--output')
 PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', 'mmdet', 'mmpose')
 
 
@@ -54,7 +63,10 @@ def interleaved(
 
 def summary(values: list[float], digits: int = 4) -> dict[str, float]:
     """Median and quartiles of some values."""
-    low, middle, high = statistics.quantiles(values, n=4, method='inclusive')
+    # a single value is its own quartiles
+    low, middle, high = statistics.quantiles(
+        values if len(values) > 1 else values * 2, n=4, method='inclusive'
+    )
     return {
         name: float(f'{value:.{digits}g}')
         for name, value in (('median', middle), ('q25', low), ('q75', high))
@@ -66,21 +78,49 @@ def ratios(seconds: Mapping[str, list[float]], peer: str, ours: str) -> list[flo
     return [a / b for a, b in zip(seconds[peer], seconds[ours], strict=True)]
 
 
-def record(path: str | Path, rows: list[dict[str, Any]], **extra: Any) -> dict[str, Any]:
-    """Write results as JSON, with all that is needed to repeat them.
+def result_path(name: str) -> Path:
+    """Where this kind of machine writes a benchmark of speed: ``results/NAME.MACHINE.json``."""
+    return RESULTS / f'{name}.{kind()}.json'
+
+
+def record(
+    path: str | Path,
+    rows: list[dict[str, Any]],
+    *,
+    code: Sequence[str] = ('rlepose_ext',),
+    repeats: int | None = 1,
+    spread: str | None = None,
+    seed: int | list[int] | None = None,
+    command: str | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """Write results as JSON, with all that is needed to judge and to repeat them.
 
     Args:
-        path: the file, usually ``benchmarks/results/<name>.json``.
-        rows: the measurements.
-        **extra: further top-level entries: ``seed``, ``peer``, ``note``, ...
+        path: the file: :func:`result_path` for speed, ``benchmarks/results/<name>.json`` for
+            what does not depend on the machine.
+        rows: the measurements. Rows that were added one by one have their :func:`origin`.
+        code: files and folders whose change makes the results old, relative to the checkout.
+            The running script is one of them without being named.
+        repeats: how often each row was measured.
+        spread: which entries of the rows tell how far the repeats lie apart.
+        seed: of random numbers, where there are any.
+        command: if it is not the one that is running.
+        **extra: further top-level entries: ``peer``, ``note``, ...
 
     Returns:
-        What was written: ``extra``, ``command``, ``commit``, ``versions``, ``machine``, ``rows``.
+        What was written.
     """
+    code = with_script(code)
     content = {
         **extra,
-        'command': ' '.join(['python', _relative(sys.argv[0]), *map(_relative, sys.argv[1:])]),
-        'commit': commit(),
+        'seed': seed,
+        'repeats': repeats,
+        'spread': spread,
+        'command': command or command_line(),
+        'date': today(),
+        'commit': commit(code),
+        'code': code,
         'versions': versions(),
         'machine': machine(),
         'rows': rows,
@@ -91,15 +131,39 @@ def record(path: str | Path, rows: list[dict[str, Any]], **extra: Any) -> dict[s
     return content
 
 
-def commit() -> str:
-    """Hash of the checkout, with ``+changes`` if tracked files differ from it."""
-    try:
-        name = _git('rev-parse', 'HEAD')
-        # Results change while benchmarks run; they are not what is measured.
-        changed = _git('status', '--porcelain', '-uno', '--', '.', ':!benchmarks/results')
-    except (OSError, subprocess.CalledProcessError):
-        return 'unknown (not a git checkout)'
-    return name + ('+changes' if changed else '')
+def origin(code: Sequence[str] = ('rlepose_ext',)) -> dict[str, Any]:
+    """Commit, day and kind of machine of one row, for files that grow row by row.
+
+    Args:
+        code: as of :func:`record`.
+    """
+    return {'commit': commit(with_script(code)), 'date': today(), 'machine': kind()}
+
+
+def with_script(code: Sequence[str]) -> list[str]:
+    """``code`` after the running script, if that lies in the checkout."""
+    script = Path(sys.argv[0]).resolve()
+    return [str(script.relative_to(ROOT)), *code] if script.is_relative_to(ROOT) else [*code]
+
+
+def command_line(leave_out: Sequence[str] = ()) -> str:
+    """The command that is running, without places on this machine.
+
+    Args:
+        leave_out: options to leave out with their values, usually :data:`WHICH_ROWS`.
+    """
+    words, kept = ['python', _relative(sys.argv[0])], True
+    for word in sys.argv[1:]:
+        if word.startswith('--'):
+            kept = word.partition('=')[0] not in leave_out
+        if kept:
+            words.append(_relative(word))
+    return ' '.join(words)
+
+
+def today() -> str:
+    """The day, UTC: ``2026-01-31``."""
+    return datetime.now(timezone.utc).date().isoformat()
 
 
 def versions() -> dict[str, str]:
@@ -113,43 +177,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """Processor, cores this process may use, torch's threads, load, and GPU if any."""
-    import torch
-
-    found: dict[str, Any] = {
-        'cpu': _cpu_model(),
-        'cores': len(os.sched_getaffinity(0))
-        if hasattr(os, 'sched_getaffinity')
-        else os.cpu_count(),
-        'threads': torch.get_num_threads(),
-        'load': round(os.getloadavg()[0], 2) if hasattr(os, 'getloadavg') else None,
-        'system': f'{platform.system()} {platform.machine()}',
-    }
-    if torch.cuda.is_available():
-        found['gpu'] = torch.cuda.get_device_name()
-        found['cuda'] = torch.version.cuda
-    return found
-
-
-def _cpu_model() -> str:
-    info = Path('/proc/cpuinfo')
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.processor() or 'unknown'
-
-
-def _git(*arguments: str) -> str:
-    return subprocess.run(
-        ['git', *arguments], cwd=ROOT, check=True, capture_output=True, text=True
-    ).stdout.strip()
-
-
 def _relative(argument: str) -> str:
-    """An argument of the command line; paths inside the checkout without its place."""
+    """An argument of the command line; of a path, what is the same on another machine."""
     path = Path(argument)
-    if path.is_absolute() and path.is_relative_to(ROOT):
-        return str(path.relative_to(ROOT))
-    return argument
+    if not path.is_absolute():
+        return argument
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name

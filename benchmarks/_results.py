@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from _record import commit, record
+from _record import WHICH_ROWS, command_line, origin, record
 
 from rlepose_ext.errors import UserError
 
@@ -24,6 +24,7 @@ class Results:
         path: the JSON file; continued where it exists.
         order: names of rows, as they are to stand in it.
         setting: what all rows have in common; part of the file.
+        code: as of :func:`_record.record`.
         show: makes the line that is printed for a row.
         **extra: further entries of the file, which may differ from one run to the next.
 
@@ -36,10 +37,12 @@ class Results:
         path: Path,
         order: Sequence[str],
         setting: Mapping[str, Any],
+        code: Sequence[str],
         show: Callable[[Mapping[str, Any]], Any] = dict,
         **extra: Any,
     ) -> None:
         self.path, self.order, self.setting, self.extra = path, list(order), dict(setting), extra
+        self.code = list(code)
         self.show = show
         self.lock = threading.Lock()
         found = json.loads(path.read_text()) if path.exists() else {'rows': []}
@@ -71,11 +74,12 @@ class Results:
                 if old['name'] != row['name'] or old.get('seed') not in replaced
             ]
             self.rows = sorted(
-                [*kept, {**row, 'commit': commit()}],
+                [*kept, {**row, **origin(self.code)}],
                 key=lambda row: (self._rank(row['name']), row.get('seed', 0)),
             )
             unfinished = self.path.with_name(f'.{self.path.name}.{os.getpid()}')
-            record(unfinished, self.rows, **self.extra, **self.setting)
+            how = {'code': self.code, 'command': command_line(WHICH_ROWS), **self.extra}
+            record(unfinished, self.rows, **how, **self.setting)
             os.replace(unfinished, self.path)
             print(self.show(row), flush=True)
 

@@ -20,14 +20,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _record import commit, record
+from _record import (
+    RESULTS,
+    TRAINING,
+    WHICH_ROWS,
+    command_line,
+    origin,
+    ratios,
+    record,
+    result_path,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / 'benchmarks' / 'results'
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb64-20e_lsp-192x192.py'
 BACKBONE = 'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone.pth'
 BATCH = 64
+CODE = (*TRAINING, CONFIG, 'configs/_base_/rle_lsp_192x192.py')
 
 STOCK_MODULES = ['model.head.type=RLEHead', 'model.head.loss.type=RLELoss']
 # name -> (RLEPOSE_CPU_SPEED, config overrides). The last row says what memory alone brings.
@@ -131,11 +140,21 @@ def measure_speed(folder: Path, repeats: int, iterations: int) -> None:
             'images_per_second': round(BATCH / statistics.median(values), 1),
             'seconds_per_iteration': [round(value, 4) for value in values],
             'ratio_to_stock': round(stock / statistics.median(values), 2),
+            'ratio_range': [round(f(ratios(seconds, 'stock', name)), 2) for f in (min, max)],
             'peak_memory_gb': round(statistics.median(memory[name]), 1),
         }
         for name, values in seconds.items()
     ]
-    record(RESULTS / 'cpu_training.json', rows, batch=BATCH, iterations=iterations, seed=0)
+    record(
+        result_path('cpu_training'),
+        rows,
+        code=CODE,
+        repeats=repeats,
+        spread='ratio_range, lowest and highest round',
+        seed=0,
+        batch=BATCH,
+        iterations=iterations,
+    )
 
 
 def measure_accuracy(folder: Path, sides: list[str], seeds: list[int]) -> None:
@@ -150,8 +169,16 @@ def measure_accuracy(folder: Path, sides: list[str], seeds: list[int]) -> None:
             rows = json.loads(path.read_text())['rows'] if path.exists() else []
             rows = [row for row in rows if (row['name'], row['seed']) != (name, seed)]
             row = {'name': name, 'seed': seed, 'epochs': 20, 'lsp_val_pck': pck}
-            rows.append({**row, 'commit': commit()})
-            record(path, sorted(rows, key=lambda row: (row['name'], row['seed'])), seed=seeds)
+            rows.append({**row, **origin(CODE)})
+            record(
+                path,
+                sorted(rows, key=lambda row: (row['name'], row['seed'])),
+                code=CODE,
+                repeats=len({row['seed'] for row in rows}),
+                spread='a row for each seed',
+                seed=sorted({row['seed'] for row in rows}),
+                command=command_line(WHICH_ROWS),
+            )
             print(f'{name}, seed {seed}: {pck}', flush=True)
 
 

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, record
+from _record import RESULTS, ROOT, TRAINING, record
 
 import rlepose_ext  # noqa: F401  isort: skip  (the compatibility layer comes first)
 import cv2
@@ -38,6 +38,14 @@ from rlepose_ext.quickstart.job import MAIN
 from rlepose_ext.quickstart.watch import watch
 
 CONFIG = ROOT / 'demo/mmdetection_cfg/rtmdet_tiny_1xb16_synthetic-person.py'
+CODE = (
+    *TRAINING,
+    'rlepose_ext/inference',
+    'rlepose_ext/quickstart',
+    'configs/quickstart',
+    str(CONFIG.relative_to(ROOT)),
+    'benchmarks/_drawn_chain.py',
+)
 # Mostly several people, in images of about the video's size.
 PEOPLE = {'width': (256, 480), 'height': (224, 320), 'persons': (0.35, 0.35, 0.2, 0.1)}
 LOWEST_AP50, MOST_SWITCHES = 0.5, 1.0
@@ -125,9 +133,7 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=200)
     parser.add_argument('--bbox-thr', type=float, default=0.3, help='as of rlepose demo')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--out', type=Path, default=ROOT / 'benchmarks' / 'results' / 'drawn_chain.json'
-    )
+    parser.add_argument('--out', type=Path, default=RESULTS / 'drawn_chain.json')
     args = parser.parse_args()
     out = args.work_dir.resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -152,6 +158,7 @@ def main() -> None:
     record(
         args.out,
         rows,
+        code=CODE,
         seed=args.seed,
         detector=CONFIG.name,
         pose_model=Path(MAIN).name,

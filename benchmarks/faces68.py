@@ -24,13 +24,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _record import commit, record
+from _record import RESULTS, ROOT, TRAINING, WHICH_ROWS, command_line, origin, record
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / 'benchmarks' / 'results'
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 BACKBONE = SHARED / 'weights' / 'mmpose_clean_mbv2_0.50x_imagenet_backbone.pth'
 EPOCHS = 20
+CODE = (*TRAINING, 'configs/skps')
 
 HEATMAP = 'configs/skps/td-hm_mobilenetv2-050_1xb64_faces68-128x128.py'
 # name -> (config, overrides). GenerateTarget is step 5 of the pipeline.
@@ -104,7 +103,7 @@ def train(name: str, seed: int, epochs: int, folder: Path, *overrides: str) -> d
         'nme': curve[epochs],
         'nme_by_epoch': curve,
         'train_seconds': round(seconds),
-        'commit': commit(),
+        **origin(CODE),
     }
 
 
@@ -127,7 +126,17 @@ def add(path: Path, row: dict[str, Any], **extra: Any) -> None:
     rows = [other for other in rows if any(other[k] != row[k] for k in key)]
     order = {name: number for number, name in enumerate(SIDES)}
     rows.append(row)
-    record(path, sorted(rows, key=lambda row: (order[row['name']], row['seed'])), **extra)
+    seeds = sorted({row['seed'] for row in rows})
+    record(
+        path,
+        sorted(rows, key=lambda row: (order[row['name']], row['seed'])),
+        code=CODE,
+        repeats=len(seeds),
+        spread='a row for each seed' if len(seeds) > 1 else None,
+        seed=seeds,
+        command=command_line(WHICH_ROWS),
+        **extra,
+    )
 
 
 def main() -> None:

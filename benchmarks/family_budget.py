@@ -2,6 +2,7 @@
 
     python benchmarks/family_budget.py                 # about an hour on two cores
     python benchmarks/family_budget.py --only gcn_     # those whose name contains this
+    python benchmarks/family_budget.py --only gcn_ --again     # also if they are there
     python benchmarks/family_budget.py --also rle_res50    # of what does not fit into the hour
 
 Every variant starts from random weights and sees the same crops in the same order: data set
@@ -27,10 +28,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT
+from _record import RESULTS, ROOT, TRAINING
 from _results import Results
 from _small import (
     CONFIGS,
+    FAMILIES,
     chosen,
     load_small,
     systems,
@@ -53,7 +55,13 @@ STEPS = 400
 WARM_UP = 40
 LEARNING_RATE = 1e-3
 THRESHOLDS = (0.2, 0.1)
-RESULT = ROOT / 'benchmarks' / 'results' / 'family_budget.json'
+RESULT = RESULTS / 'family_budget.json'
+CODE = (
+    *TRAINING,
+    'benchmarks/_small.py',
+    'configs/_base_',
+    *(f'configs/{family}' for family in FAMILIES),
+)
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 MEAN_POSE = 'mean pose, without looking'
 # From random weights these are rle_res50 once more, or RLE's own peer.
@@ -221,6 +229,7 @@ def main() -> None:
     parser.add_argument('--also', choices=list(LEFT_OUT), nargs='+', default=[], metavar='NAME')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
     parser.add_argument('--steps', type=int, default=STEPS)
+    parser.add_argument('--again', action='store_true', help='run those that are in the file too')
     parser.add_argument('--jobs', type=int, default=cores, help='trainings at once')
     parser.add_argument('--out', type=Path, default=RESULT)
     parser.add_argument('--worker', help=argparse.SUPPRESS)
@@ -232,7 +241,15 @@ def main() -> None:
         return
 
     setting = {'size': SIZE, 'batch': BATCH, 'steps': args.steps, 'learning_rate': LEARNING_RATE}
-    results = Results(args.out, [*paths, MEAN_POSE], setting, seed=args.seeds)
+    results = Results(
+        args.out,
+        [*paths, MEAN_POSE],
+        setting,
+        CODE,
+        seed=args.seeds,
+        repeats=len(args.seeds),
+        spread='a row for each seed',
+    )
     configs = {name: str(path.relative_to(ROOT)) for name, path in paths.items()}
     if not results.has(MEAN_POSE):
         results.add(mean_pose_row())
@@ -247,6 +264,8 @@ def main() -> None:
 
     fits = [name for name in paths if name not in LEFT_OUT or name in args.also]
     names = chosen(fits, args.only)
+    if args.again:
+        results.drop(lambda row: row['name'] in names and row.get('seed') in args.seeds)
     # Seeds outside: after half of the time every variant has been run once.
     jobs = [(name, seed) for seed in args.seeds for name in names if not results.has(name, seed)]
     with ThreadPoolExecutor(args.jobs) as pool:

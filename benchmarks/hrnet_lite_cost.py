@@ -19,11 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, interleaved, ratios, record, summary
+from _record import ROOT, interleaved, ratios, record, result_path, summary
 
 import rlepose_ext  # noqa: F401  (makes MMPose importable)
 
-RESULTS = ROOT / 'benchmarks' / 'results' / 'hrnet_lite_cost.json'
 CONFIGS = ROOT / 'configs' / 'hrnet_lite'
 PEER = 'simcc_hrnetlite'
 W32 = 'topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py'
@@ -99,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--repeats', type=int, default=30)
     parser.add_argument('--only', default='', help='variants whose name contains this')
-    parser.add_argument('--output', default=RESULTS)
+    parser.add_argument('--output', type=Path, help='default results/hrnet_lite_cost.MACHINE.json')
     args = parser.parse_args()
 
     import torch
@@ -108,7 +107,16 @@ def main() -> None:
     found = configs()
     paths = {name: path for name, path in found.items() if args.only in name or name == PEER}
     rows = measure(paths, args.repeats)
-    record(args.output, rows, peer=PEER, batch=1, repeats=args.repeats, seed=SEED)
+    record(
+        args.output or result_path('hrnet_lite_cost'),
+        rows,
+        code=('rlepose_ext/models', 'rlepose_ext/zoo/counting.py', 'configs/hrnet_lite'),
+        repeats=args.repeats,
+        spread='quartiles of milliseconds and times_simcc',
+        seed=SEED,
+        peer=PEER,
+        batch=1,
+    )
     for row in rows:
         print(f'{row["name"]}: {row["milliseconds"]["median"]} ms')
 

@@ -28,7 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, ratios, record, summary
+from _record import ROOT, ratios, record, result_path, summary
 
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 CLEAN = SHARED / 'weights' / 'mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
@@ -43,6 +43,7 @@ MODELS = {
 SIZE = (960, 540)
 FRAMES = 8
 SEED = 0
+CODE = ('rlepose_ext/inference', 'rlepose_ext/models', 'rlepose_ext/codecs')
 
 
 def frames_and_boxes(persons: int, frames: int = FRAMES) -> tuple[list, list]:
@@ -263,16 +264,23 @@ def main() -> None:
     parser.add_argument('--only', default='', help='models whose name or config contains this')
     parser.add_argument('--persons', type=int, nargs='+', default=[1, 8])
     parser.add_argument('--rounds', type=int, default=7)
-    parser.add_argument(
-        '--out', type=Path, default=ROOT / 'benchmarks' / 'results' / 'inference.json'
-    )
+    parser.add_argument('--out', type=Path, help='default results/inference.MACHINE.json')
     args = parser.parse_args()
     names = [name for name in MODELS if args.only in name or args.only in MODELS[name]]
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             rows += measure(name, args.persons, args.rounds, Path(folder))
-    record(args.out, rows, seed=SEED, peer="MMPose's topdown_demo_with_mmdet.py", frames=FRAMES)
+    record(
+        args.out or result_path('inference'),
+        rows,
+        code=CODE,
+        repeats=args.rounds,
+        spread='quartiles of times_stock',
+        seed=SEED,
+        peer="MMPose's topdown_demo_with_mmdet.py",
+        frames=FRAMES,
+    )
 
 
 if __name__ == '__main__':

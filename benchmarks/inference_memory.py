@@ -25,13 +25,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, record
+from _record import RESULTS, record
 
 import rlepose_ext  # noqa: F401  (before mmpose)
 
 WARM = 300
 STEP = 100
 NETWORK = 'RLE MobileNetV2 0.5x 192x192'
+CODE = ('rlepose_ext/inference', 'rlepose_ext/models')
 
 
 def write_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
@@ -167,9 +168,7 @@ def main() -> None:
     parser.add_argument('--frames', type=int, default=2000, help='length of the video')
     parser.add_argument('--size', type=int, nargs=2, default=(320, 240), help='width and height')
     parser.add_argument('--no-network', action='store_true', help='with the stand-in only')
-    parser.add_argument(
-        '--out', type=Path, default=ROOT / 'benchmarks/results/inference_memory.json'
-    )
+    parser.add_argument('--out', type=Path, default=RESULTS / 'inference_memory.json')
     args = parser.parse_args()
     if args.frames <= WARM:
         parser.error(f'--frames: expected more than {WARM}')
@@ -193,6 +192,7 @@ def main() -> None:
     record(
         args.out,
         measured['stand-in'],
+        code=CODE,
         frames=args.frames,
         size=list(args.size),
         from_frame=WARM,

@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, record
-from inference import MODELS, SEED, SIZE, frames_and_boxes, make_checkpoint
+from _record import record, result_path
+from inference import CODE, MODELS, SEED, SIZE, frames_and_boxes, make_checkpoint
 
 FPS = 25.0
 DIFFERENT = 8
@@ -80,6 +80,7 @@ def measure(
         'persons': persons,
         'detector': detector_name,
         'frames_per_second': round(frames / statistics.median(totals), 1),
+        'frames_per_second_range': [round(frames / f(totals), 1) for f in (max, min)],
         'total_ms': per_frame(totals),
         'stages_ms': {stage: per_frame(values) for stage, values in stages.items()},
     }
@@ -91,8 +92,7 @@ def main() -> None:
     parser.add_argument('--only', default='', help='models whose name contains this')
     parser.add_argument('--frames', type=int, default=48)
     parser.add_argument('--rounds', type=int, default=3)
-    out = ROOT / 'benchmarks' / 'results' / 'inference_stages.json'
-    parser.add_argument('--out', type=Path, default=out)
+    parser.add_argument('--out', type=Path, help='default results/inference_stages.MACHINE.json')
     args = parser.parse_args()
 
     import rlepose_ext  # noqa: F401  isort: skip
@@ -106,7 +106,16 @@ def main() -> None:
                     measure(name, persons, detector, args.frames, args.rounds, Path(folder))
                 )
                 print(rows[-1], flush=True)
-    record(args.out, rows, seed=SEED, frames=args.frames, rounds=args.rounds, size=list(SIZE))
+    record(
+        args.out or result_path('inference_stages'),
+        rows,
+        code=CODE,
+        repeats=args.rounds,
+        spread='frames_per_second_range, lowest and highest',
+        seed=SEED,
+        frames=args.frames,
+        size=list(SIZE),
+    )
 
 
 if __name__ == '__main__':

@@ -27,7 +27,7 @@ from typing import Any
 
 import yaml
 from _miniature import SIZES, run, total_parameters, world_size  # first: imports rlepose_ext
-from _record import ROOT
+from _record import RESULTS, ROOT
 from _results import Results
 from _small import CONFIGS, chosen
 
@@ -38,7 +38,12 @@ from _miniature_real import copy_real
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-RESULT = ROOT / 'benchmarks' / 'results' / 'matrix.json'
+RESULT = RESULTS / 'matrix.json'
+CODE = (
+    'rlepose_ext',
+    'configs',
+    *(f'benchmarks/{name}.py' for name in ('_miniature', '_miniature_data', '_miniature_real')),
+)
 SMALL_RESULT = ROOT / 'work_dirs' / 'matrix_small.json'
 SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 # Variables that configs read.
@@ -152,7 +157,7 @@ def main() -> int:
         return 0
 
     out = args.out or (RESULT if args.size == 'full' else SMALL_RESULT)
-    results = Results(out, list(paths), {'size': args.size, 'real': args.real}, show=line)
+    results = Results(out, list(paths), {'size': args.size, 'real': args.real}, CODE, show=line)
     digests = {name: digest(path) for name, path in paths.items()}
     names = chosen(list(paths), args.only)
     results.drop(lambda row: row['name'] not in paths)

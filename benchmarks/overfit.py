@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, commit, record
+from _record import RESULTS, ROOT, WHICH_ROWS, command_line, origin, record
 from _small import (
+    FAMILIES,
     chosen,
     dicts,
     load_small,
@@ -62,7 +63,14 @@ SAME = ('rle_res50-hmpretrained',)
 MAX_NORM = 1.0
 # Layers whose outputs are logits of bins, up to +-100 for a narrow peak.
 CLASSIFIERS = ('final_layer', 'mlp_head_x', 'mlp_head_y')
-RESULT = ROOT / 'benchmarks' / 'results' / 'overfit.json'
+RESULT = RESULTS / 'overfit.json'
+CODE = (
+    'rlepose_ext/codecs',
+    'rlepose_ext/datasets/synthetic',
+    'rlepose_ext/models',
+    'benchmarks/_small.py',
+    *(f'configs/{family}' for family in FAMILIES),
+)
 
 
 @dataclass(frozen=True)
@@ -302,10 +310,11 @@ def main() -> None:
             'seconds': round(result.seconds, 1),
         }
         rows = json.loads(args.out.read_text())['rows'] if args.out.exists() else []
-        rows = [old for old in rows if old['name'] != name] + [{**row, 'commit': commit()}]
+        rows = [old for old in rows if old['name'] != name] + [{**row, **origin(CODE)}]
         rows.sort(key=lambda row: list(paths).index(row['name']))
         setting = {'size': SIZE, 'persons': PERSONS, 'steps': args.steps, 'target': TARGET}
-        record(args.out, rows, seed=0, **setting)
+        how = {'code': CODE, 'command': command_line(WHICH_ROWS)}
+        record(args.out, rows, seed=0, **how, **setting)
         print(row, flush=True)
 
 

@@ -12,17 +12,17 @@ import json
 import sys
 from pathlib import Path
 
-from _record import record
+from _record import TRAINING, record, result_path
 
 import rlepose_ext  # noqa: F401  (the compatibility layer comes first)
 from rlepose_ext.quickstart import Quickstart, run_quickstart
 
-ROOT = Path(__file__).resolve().parents[1]
+CODE = (*TRAINING, 'rlepose_ext/quickstart', 'configs/quickstart')
 PATHS = ('checkpoint', 'images')
 
 
 def main() -> None:
-    """Write ``results/quickstart.json``; status 1 if the AP is too low."""
+    """Write ``results/quickstart.MACHINE.json``; status 1 if the AP is too low."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, required=True)
     out = parser.parse_args().out
@@ -31,7 +31,7 @@ def main() -> None:
     good = run_quickstart(Quickstart(out=out))
     summary = json.loads((out / 'summary.json').read_text())
     row = {key: value for key, value in summary.items() if key not in PATHS}
-    record(ROOT / 'benchmarks/results/quickstart.json', [row], seed=summary['seed'])
+    record(result_path('quickstart'), [row], code=CODE, seed=summary['seed'])
     sys.exit(0 if good else 1)
 
 

@@ -24,10 +24,15 @@ from typing import Any
 
 from _interrupted import BATCHES, MODULES, Life, differences, draw, final
 from _nursery import Nursery
-from _record import record
+from _record import RESULTS, ROOT, command_line, origin, record
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / 'benchmarks/results/reliability.json'
+RESULT = RESULTS / 'reliability.json'
+CODE = (
+    'rlepose_ext/compat',
+    'rlepose_ext/engine',
+    'benchmarks/_interrupted.py',
+    'benchmarks/_nursery.py',
+)
 EPOCHS = 8
 SEED = 0
 
@@ -82,6 +87,7 @@ class Bench:
             'tensors': len(self.reference),
             'different': sorted(different),
             **details,
+            **origin(CODE),
         }
         print(json.dumps(row), flush=True)
         return row
@@ -222,7 +228,15 @@ def main() -> None:
     if args.only and args.result.is_file():
         before = json.loads(args.result.read_text())['rows']
         found = [found[0] if row['name'] == found[0]['name'] else row for row in before]
-    record(args.result, found, seed=args.seed, epochs=EPOCHS, iterations_per_epoch=BATCHES)
+    record(
+        args.result,
+        found,
+        code=CODE,
+        seed=args.seed,
+        command=command_line(['--only', '--result']),
+        epochs=EPOCHS,
+        iterations_per_epoch=BATCHES,
+    )
     if any(row['different'] for row in found):
         raise SystemExit(1)
 

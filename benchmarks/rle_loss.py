@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from _record import interleaved, ratios, record, summary
+from _record import interleaved, ratios, record, result_path, summary
 
 import rlepose_ext  # noqa: F401  (makes MMPose importable)
 
-RESULTS = Path(__file__).parent / 'results' / 'rle_loss.json'
 JOINTS = 17
 SEED = 0
 
@@ -88,7 +87,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--threads', type=int, help="torch's threads, default all cores")
     parser.add_argument('--repeats', type=int, default=41)
-    parser.add_argument('--output', type=Path, default=RESULTS)
+    parser.add_argument('--output', type=Path, help='default results/rle_loss.MACHINE.json')
     args = parser.parse_args()
 
     import torch
@@ -110,11 +109,14 @@ def main() -> None:
                     f'{row["times_faster"]["median"]} times faster'
                 )
     record(
-        args.output,
+        args.output or result_path('rle_loss'),
         rows,
+        code=('rlepose_ext/models/losses', 'rlepose_ext/models/flows'),
+        repeats=args.repeats,
+        spread='quartiles of times_faster',
+        seed=SEED,
         claim='RLELoss, forward and backward, is no slower than that of MMPose',
         peer='mmpose.models.losses.RLELoss',
-        seed=SEED,
     )
 
 

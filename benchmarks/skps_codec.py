@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from _record import interleaved, ratios, record, summary
+from _record import interleaved, ratios, record, result_path, summary
 
 import rlepose_ext  # noqa: F401  (makes MMPose importable)
 
-RESULTS = Path(__file__).parent / 'results' / 'skps_codec.json'
 INPUT, MAP, SIGMA = (256, 256), (64, 64), 2
 FACES = 64
 SEED = 0
@@ -143,7 +142,7 @@ def main() -> None:
     """Measure every row, print it, write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--repeats', type=int, default=21)
-    parser.add_argument('--output', type=Path, default=RESULTS)
+    parser.add_argument('--output', type=Path, help='default results/skps_codec.MACHINE.json')
     args = parser.parse_args()
 
     import torch
@@ -159,14 +158,17 @@ def main() -> None:
             '{max_difference:.1e} at most'.format(**measured)
         )
     record(
-        args.output,
+        args.output or result_path('skps_codec'),
         rows,
+        code=('rlepose_ext/codecs',),
+        repeats=args.repeats,
+        spread='quartiles of times_faster',
+        seed=SEED,
         claim='SKPSHeatmap encodes 98 landmarks at least ten times faster than on full grids',
         peer='encode: generate_unbiased_gaussian_heatmaps of MMPose, joint by joint, and offset '
         'maps in float64 on the full grid; decode: sample by sample, get_heatmap_maximum of MMPose',
         input_size=INPUT,
         heatmap_size=MAP,
-        seed=SEED,
     )
 
 

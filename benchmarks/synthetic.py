@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import cv2
-from _record import ROOT, record
+from _record import record, result_path
 
 from rlepose_ext.datasets.synthetic import GENERATOR_VERSION, write_dataset
 
@@ -30,7 +30,7 @@ def measure(images: int, seed: int) -> float:
 
 
 def main() -> None:
-    """Measure, print, and write ``results/synthetic.json``."""
+    """Measure, print, and write ``results/synthetic.MACHINE.json``."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', type=int, default=500, help='images per repeat')
     parser.add_argument('--repeats', type=int, default=5)
@@ -52,7 +52,14 @@ def main() -> None:
         'generator_version': GENERATOR_VERSION,
     }
     print(f'{row["images_per_second"]} images a second ({rates})')
-    record(ROOT / 'benchmarks/results/synthetic.json', [row], seed=args.seed)
+    record(
+        result_path('synthetic'),
+        [row],
+        code=('rlepose_ext/datasets/synthetic',),
+        repeats=args.repeats,
+        spread='every rate in repeats',
+        seed=args.seed,
+    )
 
 
 if __name__ == '__main__':

@@ -27,7 +27,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _record import ROOT, commit, interleaved, machine, ratios, record, summary, versions
+from _machine import machine
+from _record import (
+    RESULTS,
+    WHICH_ROWS,
+    command_line,
+    interleaved,
+    origin,
+    ratios,
+    record,
+    summary,
+    versions,
+)
 
 import rlepose_ext  # noqa: F401  (makes MMPose importable)
 
@@ -36,7 +47,8 @@ import torch
 
 from rlepose_ext.zoo import Entry, counting, find, read_zoo
 
-RESULTS = ROOT / 'benchmarks' / 'results' / 'zoo_cost.json'
+RESULT = RESULTS / 'zoo_cost.json'
+CODE = ('rlepose_ext/models', 'rlepose_ext/zoo/counting.py', 'configs')
 PEER = 'rle_res50_8xb64-210e_coco-256x192'
 # Seconds of measuring for one config; slow ones get fewer rounds, at least MIN_REPEATS.
 BUDGET = 40.0
@@ -73,7 +85,7 @@ def measure(entry: Entry, peer: Callable[[], Any], repeats: int) -> dict[str, An
         # how many times as long as the peer, round by round
         'times_peer': summary(ratios(seconds, peer='this', ours='peer')),
         'repeats': rounds,
-        'commit': commit(),
+        **origin(CODE),
     }
 
 
@@ -86,8 +98,12 @@ def earlier(path: Path) -> list[dict[str, Any]]:
         return []
     content = json.loads(path.read_text())
     here, there = machine(), content['machine']
-    differ = [f'{key} {there.get(key)!r}, here {here[key]!r}' for key in ('cpu', 'cores', 'threads')
-              if there.get(key) != here[key]]  # fmt: skip
+    differ = [
+        f'{key} {there[key]!r}, here {here[key]!r}'
+        for key in ('cpu', 'cpu_family', 'cpu_model', 'cores', 'threads')
+        # None: not recorded
+        if there.get(key) not in (None, here[key])
+    ]
     if content['versions'].get('torch') != versions().get('torch'):
         differ.append(f'torch {content["versions"].get("torch")}, here {versions().get("torch")}')
     if differ:
@@ -103,7 +119,15 @@ def write(path: Path, rows: Sequence[dict[str, Any]], zoo: Sequence[Entry], **ex
     order = {entry.config: number for number, entry in enumerate(zoo)}
     kept = sorted((row for row in rows if row['config'] in order), key=lambda r: order[r['config']])
     part = path.with_name(f'.{path.name}.writing')
-    record(part, kept, **extra)
+    record(
+        part,
+        kept,
+        code=CODE,
+        repeats=max((row['repeats'] for row in kept), default=None),
+        spread='quartiles of milliseconds and times_peer',
+        command=command_line(WHICH_ROWS),
+        **extra,
+    )
     os.replace(part, path)
 
 
@@ -114,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--only', nargs='+', default=[], metavar='TEXT', help='part of a name')
     parser.add_argument('--fresh', action='store_true', help='measure again what is there')
     parser.add_argument('--peer', default=PEER, help=argparse.SUPPRESS)
-    parser.add_argument('--output', type=Path, default=RESULTS)
+    parser.add_argument('--output', type=Path, default=RESULT)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     zoo = read_zoo()

@@ -122,7 +122,7 @@ def results_like_ours():
         'cpu_training': [
             {
                 'name': 'ours', 'images_per_second': 91.5, 'ratio_to_stock': 3.21,
-                'peak_memory_gb': 2.5,
+                'ratio_range': [3.1, 3.4], 'peak_memory_gb': 2.5,
             },
         ],
         'cpu_training_accuracy': [
@@ -153,7 +153,11 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
     frame = {
         'command': 'python benchmarks/x.py', 'commit': '0123456789abcdef+changes',
         'versions': {'python': '3.11.7', 'torch': '2.11.0'},
-        'machine': {'cpu': 'Some CPU', 'cores': 2, 'threads': 1},
+        'date': '2026-01-31', 'repeats': 3, 'spread': 'yes',
+        'machine': {
+            'cpu': 'Some CPU', 'cpu_family': 6, 'cpu_model': 143, 'cpu_stepping': 8,
+            'cpu_flags': ['avx2'], 'cores': 2, 'threads': 1,
+        },
     }  # fmt: skip
     for name, rows in results_like_ours().items():
         (tmp_path / f'{name}.json').write_text(json.dumps({**frame, 'rows': rows}))
@@ -161,7 +165,7 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
     (tmp_path / 'synthetic.json').write_text(json.dumps(synthetic))
 
     for name, expected in {
-        'cpu_training': '| ours | 91.5 | 3.21 | 2.5 |',
+        'cpu_training': '| ours | 91.5 | 3.21 (3.10 to 3.40) | 2.5 |',
         'cpu_training_accuracy': '| **ours** | mean of 2 | 0.8200 | 0.5000 | 0.2000 |',
         'quickstart': '| cpu | 6,000 / 400 | 0.568 | 0.012 | 123 | - | - |',
         'rle_loss': '| cuda, autocast | 1,024 | 70% | 9.876 | 4.321 | **2.35** (2.10 to 2.50) |',
@@ -169,8 +173,24 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
     }.items():
         text = make_docs.BLOCKS[name]()
         assert expected in text
-        assert '`python benchmarks/x.py`; Some CPU, 2 cores, 1 in use, python 3.11.7' in text
-        assert 'commit 0123456789 with changes' in text
+        assert (
+            '`python benchmarks/x.py`; Some CPU (family 6, model 143, stepping 8, avx2), '
+            '2 cores, 1 in use, python 3.11.7, torch 2.11.0, '
+            'on 2026-01-31 at commit 0123456789 with changes'
+        ) in text
+    # another machine, whose ratio is worse and of which less is known
+    (row,) = results_like_ours()['cpu_training']
+    worse = {
+        **frame, 'date': None, 'commit': None, 'command': None, 'note': 'Told by mail',
+        'machine': {'cpu': 'Other CPU'},
+        'rows': [{**row, 'ratio_to_stock': 2.02, 'ratio_range': None}],
+    }  # fmt: skip
+    (tmp_path / 'cpu_training.other.json').write_text(json.dumps(worse))
+    text = make_docs.BLOCKS['cpu_training']()
+    assert '| ours | 91.5 | 2.02 | 2.5 |' in text
+    assert 'commit not known, 3 repeats. Told by mail.*' in text
+    other, some = (text.index(f'On {name} CPU') for name in ('Other', 'Some'))
+    assert other < text.index('2.02') < some < text.index('3.21')
     assert '| ours less stock |  | +0.0050 |' in make_docs.BLOCKS['cpu_training_accuracy']()
     assert 'PCK@0.2 0.820 (2 seeds)' in make_docs.BLOCKS['rle_configs']()
 

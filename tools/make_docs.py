@@ -3,6 +3,7 @@
 
     python tools/make_docs.py            # bring every block up to date
     python tools/make_docs.py --check    # change nothing; status 1 if a block is stale
+    python tools/make_docs.py --as-of HEAD    # docs/records.md counts the commits up to this one
 
 A block lies between ``<!-- generated: NAME -->`` and ``<!-- end -->``. Its text comes
 from a file that a program has written or reads: ``benchmarks/results/*.json``,
@@ -12,11 +13,13 @@ from a file that a program has written or reads: ``benchmarks/results/*.json``,
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 from pathlib import Path
 
 from doc_tables import BLOCKS
+from doc_tables.history import records
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -65,7 +68,12 @@ def main() -> int:
     """0, or 1 when ``--check`` found a stale block."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--check', action='store_true', help='write nothing, report stale files')
+    parser.add_argument(
+        '--as-of', metavar='COMMIT', help='count the commits since records up to it'
+    )
     args = parser.parse_args()
+    if args.as_of:
+        BLOCKS['records'] = functools.partial(records, args.as_of)
     found = stale()
     for path, text in found.items():
         name = path.relative_to(ROOT)

@@ -1,7 +1,7 @@
 """What this project has measured of a config: results of trainings, and what it costs.
 
 A number lies in one place, a JSON file of ``benchmarks/results``. Here is which rows of which
-file belong to which config.
+file belong to which config. A benchmark of speed has one file for each kind of machine.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Where a result lies: mean of ``path`` over the rows of ``file`` that have ``where``."""
+    """Where a result lies: mean of ``path`` over the rows of a benchmark that have ``where``."""
 
     config: str
-    file: str
+    benchmark: str
     where: Mapping[str, Any] = field(hash=False)
     path: tuple[str, ...]
     dataset: str
@@ -110,19 +110,20 @@ def measured_results(folder: Path | None = None) -> dict[str, tuple[Result, ...]
     """
     found: dict[str, tuple[Result, ...]] = {}
     for each in MEASUREMENTS:
-        values = [
-            _at(row, each.path) * each.scale
-            for row in rows(each.file, folder)
-            if each.where.items() <= row.items()
-        ]
-        if values:
-            result = Result(
-                each.dataset,
-                {each.metric: statistics.mean(values)},
-                f'measured here: {FOLDER}/{each.file}.json',
-                runs=len(values),
-            )
-            found[each.config] = (*found.get(each.config, ()), result)
+        for file in files(each.benchmark, folder):
+            values = [
+                _at(row, each.path) * each.scale
+                for row in _rows(file)
+                if each.where.items() <= row.items()
+            ]
+            if values:
+                result = Result(
+                    each.dataset,
+                    {each.metric: statistics.mean(values)},
+                    f'measured here: {FOLDER}/{file.name}',
+                    runs=len(values),
+                )
+                found[each.config] = (*found.get(each.config, ()), result)
     return found
 
 
@@ -140,17 +141,34 @@ def measured_costs(folder: Path | None = None) -> dict[str, Cost]:
     }
 
 
-def rows(name: str, folder: Path | None = None) -> list[dict[str, Any]]:
-    """The rows of a benchmark, none where it was not run or is not installed.
+def files(name: str, folder: Path | None = None) -> list[Path]:
+    """The files of a benchmark: ``NAME.json``, or a ``NAME.MACHINE.json`` of each machine.
 
-    Raises:
-        UserError: the file is damaged.
+    None where it was not run or is not installed.
+
+    Args:
+        name: of the benchmark.
+        folder: of the JSON files; the project's own if absent.
     """
     try:
-        path = (folder or resource(FOLDER)) / f'{name}.json'
-        return json.loads(path.read_text())['rows']
+        folder = folder or resource(FOLDER)
     except FileNotFoundError:
         return []
+    return sorted([*folder.glob(f'{name}.json'), *folder.glob(f'{name}.*.json')])
+
+
+def rows(name: str, folder: Path | None = None) -> list[dict[str, Any]]:
+    """The rows of all files of a benchmark.
+
+    Raises:
+        UserError: a file is damaged.
+    """
+    return [row for path in files(name, folder) for row in _rows(path)]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())['rows']
     except (ValueError, KeyError) as error:
         raise UserError(f'{path}: expected the JSON of a benchmark, with rows: {error}') from error
 

@@ -37,18 +37,18 @@ def test_names_are_chosen_by_a_part(module):
 
 def test_rows_are_kept_and_not_repeated(module, tmp_path):
     setting, path = {'steps': 5}, tmp_path / 'rows.json'
-    results = module.Results(path, ['a', 'b'], setting, seed=[0, 1])
+    results = module.Results(path, ['a', 'b'], setting, (), seed=[0, 1])
     results.add({'name': 'b', 'left_out': 'too slow'})
     results.add({'name': 'a', 'seed': 1})
     assert (results.has('b'), results.has('b', 0), results.has('a', 0)) == (True, False, False)
-    again = module.Results(path, ['a', 'b'], setting, seed=[0, 1])
+    again = module.Results(path, ['a', 'b'], setting, (), seed=[0, 1])
     assert again.has('a', 1)
     again.add({'name': 'a', 'seed': 0})
     again.add({'name': 'b', 'seed': 0})
     rows = json.loads(path.read_text())['rows']
     assert [(row['name'], row['seed']) for row in rows] == [('a', 0), ('a', 1), ('b', 0)]
     with pytest.raises(UserError, match=r'made with .*5.*, not .*6'):
-        module.Results(path, ['a', 'b'], {'steps': 6})
+        module.Results(path, ['a', 'b'], {'steps': 6}, ())
 
 
 @pytest.mark.parametrize(

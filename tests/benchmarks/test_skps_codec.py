@@ -3,12 +3,13 @@
 import json
 
 import pytest
-import skps_codec
+
+from rlepose_ext.zoo.measured import files
 
 
-@pytest.fixture(scope='module')
-def rows():
-    found = json.loads(skps_codec.RESULTS.read_text())['rows']
+@pytest.fixture(params=files('skps_codec'), ids=lambda path: path.stem)
+def rows(request):
+    found = json.loads(request.param.read_text())['rows']
     return {(row['what'], row['joints']): row for row in found}
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from doc_tables.common import measured
+from doc_tables.common import lowest, measured
 from doc_tables.compat import mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
+from doc_tables.history import records
 from doc_tables.inference import drawn_chain, inference, inference_memory, inference_stages
 from doc_tables.matrix import matrix
 from doc_tables.reliability import reliability
@@ -20,29 +21,51 @@ from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, over
 from doc_tables.zoo import weights_files, zoo, zoo_planned
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    'rle_loss': measured('rle_loss', 'python benchmarks/rle_loss.py', rle_loss),
-    'cpu_training': measured('cpu_training', 'python benchmarks/cpu_training.py', cpu_training),
+    'rle_loss': measured(
+        'rle_loss', 'python benchmarks/rle_loss.py', rle_loss, lowest('times_faster')
+    ),
+    'cpu_training': measured(
+        'cpu_training',
+        'python benchmarks/cpu_training.py',
+        cpu_training,
+        lambda content: next(
+            row['ratio_to_stock'] for row in content['rows'] if row['name'] == 'ours'
+        ),
+    ),
     'cpu_training_accuracy': measured(
         'cpu_training_accuracy',
         'python benchmarks/cpu_training.py --accuracy',
         cpu_training_accuracy,
     ),
-    'quickstart': measured('quickstart', 'make demo', quickstart),
+    'quickstart': measured(
+        'quickstart',
+        'make demo',
+        quickstart,
+        lambda content: content['rows'][0]['metrics']['coco/AP'],
+    ),
     'synthetic': measured(
         'synthetic',
         'python benchmarks/synthetic.py',
         synthetic,
+        lowest('images_per_second'),
     ),
     **{f'{family}_configs': family_configs(family) for family in FAMILIES if family not in BY_HAND},
-    'inference': measured('inference', 'python benchmarks/inference.py', inference),
+    'inference': measured(
+        'inference', 'python benchmarks/inference.py', inference, lowest('times_stock')
+    ),
     'inference_stages': measured(
-        'inference_stages', 'python benchmarks/inference_stages.py', inference_stages
+        'inference_stages',
+        'python benchmarks/inference_stages.py',
+        inference_stages,
+        lowest('frames_per_second'),
     ),
     'inference_memory': measured(
         'inference_memory', 'python benchmarks/inference_memory.py', inference_memory
     ),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
-    'skps_codec': measured('skps_codec', 'python benchmarks/skps_codec.py', skps_codec),
+    'skps_codec': measured(
+        'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')
+    ),
     'faces68': measured('faces68', 'python benchmarks/faces68.py', faces68),
     'hrnet_lite_variants': measured(
         'hrnet_lite_cost', 'python benchmarks/hrnet_lite_cost.py', hrnet_lite_variants
@@ -53,6 +76,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'reliability': measured(
         'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability
     ),
+    'records': records,
     'zoo': zoo,
     'zoo_planned': zoo_planned,
     'weights_files': weights_files,

@@ -36,7 +36,7 @@ def inference_stages(content: dict[str, Any]) -> str:
             row['model'],
             row['persons'],
             row['detector'],
-            f'{row["frames_per_second"]:.1f}',
+            _rate(row),
             f'{row["total_ms"]:.1f}',
             *(f'{row["stages_ms"].get(name, 0):.1f}' for name in names),
         )
@@ -87,6 +87,12 @@ def drawn_chain(content: dict[str, Any]) -> str:
     head = ('drawings', 'tracking', 'box AP:', 'box AP .5:', 'keypoint AP:', 'keypoint AP .5:')
     head += ('persons found:', 'id switches in 100 frames of a person:', 'worst person:')
     return table(head, rows)
+
+
+def _rate(row: dict[str, Any]) -> str:
+    spread = row.get('frames_per_second_range')
+    text = f'{row["frames_per_second"]:.1f}'
+    return text + (f' ({spread[0]:.1f} to {spread[1]:.1f})' if spread else '')
 
 
 def _times(ratio: dict[str, float]) -> str:

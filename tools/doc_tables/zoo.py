@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from doc_tables import common
-from doc_tables.common import NONE, how, number, result, table
+from doc_tables.common import NONE, how, number, results, table
 from rlepose_ext.zoo import PLANNED, Entry, read_zoo
 from rlepose_ext.zoo.cards import result_text
 from rlepose_ext.zoo.files import EXTRA
@@ -24,11 +24,10 @@ def zoo() -> str:
         readme = members[0].readme
         title = f'[{family}](../{readme})' if readme else family
         parts += [f'### {title}', table((*_HEAD, 'weights'), map(_row, members))]
-    costs = result(COSTS)
-    if costs is None:
+    costs = results(COSTS)
+    parts += map(how, costs)
+    if not costs:
         parts.append('*Costs are not measured yet; `python benchmarks/zoo_cost.py` does it.*')
-    else:
-        parts.append(how(costs))
     return '\n\n'.join(parts)
 
 
