@@ -53,6 +53,7 @@ def check_coco(content: Any, path: str) -> None:
             raise DataError(f'annotation number {number} in {path} has no {sorted(absent)}.')
         if ann['image_id'] not in known:
             orphans.append(ann)
+            continue
         count = _count_numbers(ann.get('keypoints', []))
         if count % 3:
             raise DataError(
@@ -74,36 +75,42 @@ def _count_numbers(keypoints: list) -> int:
     return sum(map(len, keypoints)) if nested else len(keypoints)
 
 
-def check_joint_counts(data_list: list[dict], metainfo: dict, path: str) -> None:
-    """Raise if an instance has another number of joints than the metainfo.
+def check_joint_counts(data_list: list[dict], metainfo: dict, path: str, flips: bool) -> None:
+    """Warn if an instance has another number of joints than the metainfo.
 
     Args:
         data_list: what a data set loaded; ``keypoints`` are N x K x 2.
         metainfo: parsed metainfo.
         path: the annotation file, for the message.
+        flips: whether samples are mirrored, which needs each joint's partner.
 
     Raises:
-        DataError: naming file, annotation and both numbers.
+        DataError: the same, where samples are mirrored; naming file, annotation and both
+            numbers.
     """
     expected = metainfo.get('num_keypoints')
     for entry in data_list:
         shape = getattr(entry.get('keypoints'), 'shape', ())
         if expected is not None and len(shape) == 3 and shape[1] != expected:
-            raise DataError(
+            message = (
                 f'annotation {entry.get("id")} of image {entry.get("img_id")} in {path} has '
                 f'{shape[1]} joints, but the metainfo {metainfo.get("dataset_name")!r} has '
                 f'{expected}. Give the data set the metainfo of these annotations: '
                 "metainfo=dict(from_file='.../your_dataset.py'), or the `type` of data set that "
                 'they were made for.'
             )
+            if flips:
+                raise DataError(message)
+            warnings.warn(message, stacklevel=2)
+            return
 
 
-def _converts_joints(pipeline: Any) -> bool:
-    """Whether samples get another set of joints after loading, so that metainfo is of that."""
-    from mmpose.datasets.transforms import KeypointConverter, SingleHandConverter
+def _has_any(pipeline: Any, *kinds: str) -> bool:
+    """Whether the pipeline has a transform of MMPose of one of these names."""
+    from mmpose.datasets import transforms
 
-    converters = (KeypointConverter, SingleHandConverter)
-    return any(isinstance(transform, converters) for transform in pipeline.transforms)
+    classes = tuple(getattr(transforms, kind) for kind in kinds)
+    return any(isinstance(transform, classes) for transform in pipeline.transforms)
 
 
 def _checked(coco_class: type) -> type:
@@ -174,8 +181,10 @@ def _guard(module: ModuleType) -> None:
                 'joint in a listed image. Expected COCO keypoint annotations, such as '
                 'person_keypoints_train2017.json (instances_*.json has boxes only).'
             )
-        if not _converts_joints(self.pipeline):
-            check_joint_counts(data_list, self._metainfo, self.ann_file)
+        # A converter gives samples another set of joints, and the metainfo is of that.
+        if not _has_any(self.pipeline, 'KeypointConverter', 'SingleHandConverter'):
+            flips = _has_any(self.pipeline, 'RandomFlip')
+            check_joint_counts(data_list, self._metainfo, self.ann_file, flips)
         return data_list
 
     @functools.wraps(load_annotations)

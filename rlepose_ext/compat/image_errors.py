@@ -1,14 +1,16 @@
-"""A missing, corrupt or truncated image gets an error that names it and the remedy.
+"""A missing, corrupt or truncated image gets a message that names it and the remedy.
 
 Stock MMPose re-raises whatever came (``'NoneType' object has no attribute 'shape'`` for a
-corrupt file), and a truncated JPEG raises nothing at all: OpenCV fills its lower part with
-grey, and the model is trained on that.
+corrupt file), and says nothing at all about a truncated JPEG where the reader of images goes
+on: older versions of OpenCV fill its lower part with grey. The model is trained on that, and
+here a warning says so.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import warnings
 from types import ModuleType
 
 from rlepose_ext.compat._data_errors import DataError, missing
@@ -18,6 +20,10 @@ _TAIL = 64  # bytes
 _JPEG, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 _PNG, _PNG_END = b'\x89PNG', b'IEND'
 _REMEDY = 'Download or copy it again, or take it out of the annotation file.'
+
+
+class TruncatedImageError(DataError):
+    """An image file that ends before its end marker; some readers take the beginning."""
 
 
 def is_truncated(data: bytes) -> bool:
@@ -42,7 +48,8 @@ def check_image_file(path: str) -> None:
 
     Raises:
         MissingFileError: there is no such file.
-        DataError: it is empty or ends too early.
+        TruncatedImageError: it ends too early.
+        DataError: it is empty.
     """
     if not os.path.isfile(path):
         raise missing('image', path, 'data_root, data_prefix and the file names in ann_file')
@@ -53,7 +60,7 @@ def check_image_file(path: str) -> None:
     if not data:
         raise DataError(f'image {path} is an empty file. {_REMEDY}')
     if is_truncated(data):
-        raise DataError(
+        raise TruncatedImageError(
             f'image {path} is truncated: it ends after {len(data)} bytes without its end '
             f'marker. {_REMEDY}'
         )
@@ -71,15 +78,22 @@ def _guard(module: ModuleType) -> None:
         path = results['img_path']
         backend = (self.backend_args or {}).get('backend', 'local')
         local = backend == 'local' and '://' not in str(path)
-        if local:
-            check_image_file(path)
+        truncated = None
         try:
-            return original(self, results)
+            if local:
+                check_image_file(path)
+        except TruncatedImageError as error:
+            truncated = error
+        try:
+            results = original(self, results)
         except Exception as error:
-            raise DataError(
+            raise truncated or DataError(
                 f'image {path} cannot be read as an image ({type(error).__name__}: {error}). If it '
                 f'is there, it is corrupt or no image. {_REMEDY}'
             ) from error
+        if truncated is not None:
+            warnings.warn(str(truncated), stacklevel=2)
+        return results
 
     load_image.transform = transform
 
@@ -92,7 +106,7 @@ def install() -> None:
 PATCH = Patch(
     name='image_errors',
     breaks='a corrupt image ends a training with an error that does not say what to do, a '
-    'truncated one is trained on',
+    'truncated one may be trained on',
     since='always (MMPose 1.x)',
     until='MMPose checks what it reads',
     install=install,

@@ -1,9 +1,9 @@
-"""Metainfo that contradicts itself gets an error that names it.
+"""Metainfo that contradicts itself gets an error or a warning that names it.
 
-Stock MMPose raises a bare ``KeyError`` or ``AssertionError`` where a name is wrong, and trains
-on without a word where joints do not swap in pairs (``flip_indices`` is then no involution:
-flip augmentation and flip test move joints onto the wrong ones) or where ``sigmas`` has another
-length than ``keypoint_info``.
+Stock MMPose raises a bare ``KeyError`` or ``AssertionError`` where a name is wrong; here the
+error says which. And it trains on without a word where joints do not swap in pairs
+(``flip_indices`` is then no involution: flip augmentation and flip test move joints onto the
+wrong ones) or where ``sigmas`` has another length than ``keypoint_info``; here it warns.
 
 It also takes joints in the order in which they are written, whatever their numbers are. MMEngine
 writes the keys of a dict in the order of text (0, 1, 10, 11, 2, ...) into the config that lies
@@ -65,6 +65,8 @@ def with_shipped_file(metainfo: dict) -> dict:
 def check_metainfo(parsed: dict, source: str) -> None:
     """Raise if parsed metainfo (the dict that datasets hold) is inconsistent.
 
+    The data sets make a warning of it, since MMPose can go on.
+
     Args:
         parsed: ``num_keypoints``, ``flip_indices``, ``sigmas``, ``keypoint_id2name`` and
             ``keypoint_name2id`` as MMPose's ``parse_pose_metainfo`` returns them.
@@ -119,17 +121,6 @@ def check_flip_indices(flip_indices: list, count: int, names: dict, source: str)
             )
 
 
-def _is_upstream(metainfo: dict) -> bool:
-    """Whether the metainfo is one of the files that MMPose ships."""
-    path = metainfo.get('from_file')
-    if path is None:
-        return False
-    if not Path(path).is_file():
-        return True  # MMPose then takes its own file of that name
-    shipped = find_spec('mmpose').submodule_search_locations[0]
-    return Path(path).resolve().is_relative_to(Path(shipped).resolve())
-
-
 def _guard(module: ModuleType) -> None:
     original = module.parse_pose_metainfo
 
@@ -152,9 +143,6 @@ def _guard(module: ModuleType) -> None:
         try:
             check_metainfo(parsed, str(source))
         except DataError as error:
-            if not _is_upstream(metainfo):
-                raise
-            # MMPose's deepfashion2.py is wrong in a few joints; its user cannot mend it.
             warnings.warn(str(error), stacklevel=2)
         return parsed
 
