@@ -3,11 +3,17 @@
 #
 # PYTHON wins; then an activated environment; then the checkout's own; then PATH. An environment
 # is found by its name, for a job inherits that, and the login shell it runs in makes a new PATH.
+# conda's base, which many login shells activate by themselves, comes after the checkout's own.
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=${PYTHON:-}
 if [[ -z $python ]]; then
-    python=${VIRTUAL_ENV:-${CONDA_PREFIX:-$checkout/.venv}}/bin/python
+    environment=${VIRTUAL_ENV:-${CONDA_PREFIX:-$checkout/.venv}}
+    # Only base has this folder; a job may not inherit CONDA_DEFAULT_ENV.
+    if [[ -d $environment/condabin && -x $checkout/.venv/bin/python ]]; then
+        environment=$checkout/.venv
+    fi
+    python=$environment/bin/python
     [[ -x $python ]] || python=python
 fi
 

@@ -6,7 +6,8 @@ looked up by its base name inside mmpose and that one is trained.
 
 With ``--launcher pytorch`` or ``slurm`` the first process checks everything and becomes
 torchrun or srun, which start the same command once for each rank. A process that is such
-a rank already runs the script: ``srun rlepose train CONFIG --launcher slurm`` works too.
+a rank already runs the script: ``srun --kill-on-bad-exit=1 rlepose train CONFIG --launcher slurm``
+works too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from importlib import util
 from pathlib import Path
 
 from rlepose_ext.cli import slurm
+from rlepose_ext.compat.cpu_distributed import check_gpus_are_seen, gpu_source
 from rlepose_ext.errors import UserError
 
 
@@ -94,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         UserError: config or checkpoint missing, a number of processes or a port that makes no
-            sense, more processes than GPUs, or options of another launcher.
+            sense, more processes than GPUs, GPUs that torch does not see, or options of another
+            launcher.
     """
     if args.config and args.cfg_file:
         raise UserError(f'two configs are named, {args.config} and {args.cfg_file}; give one')
@@ -102,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
     check_options(args)
     check_processes(args.gpus, args.launcher)
     check_port(args.port)
+    if args.launcher == 'none':
+        check_gpu(asked=args.gpus is not None)
     script = mmpose_script(args.script)
     checkpoint = check_checkpoint(args.checkpoint) if args.script == 'test' else None
     if args.script == 'train' and args.resume not in (None, 'auto'):
@@ -219,6 +224,29 @@ def check_processes(processes: int | None, launcher: str) -> None:
         )
 
 
+def check_gpu(asked: bool) -> None:
+    """Say that a single process would compute on the CPU of a machine with GPUs.
+
+    Args:
+        asked: whether ``--gpus`` was given; without it this is a warning.
+
+    Raises:
+        UserError: GPUs were asked for, and torch sees none of those that are there.
+    """
+    if gpu_source() is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    try:
+        check_gpus_are_seen()
+    except UserError as error:
+        if asked:
+            raise
+        print(f'rlepose: warning: {error}', file=sys.stderr)
+
+
 def check_port(port: int | None) -> None:
     """Refuse what is no TCP port; 0, any free one, differs from process to process.
 
@@ -292,16 +320,16 @@ def check_visible_gpus(processes: int) -> None:
     """Refuse more processes than GPUs that they could see.
 
     Raises:
-        UserError: torch sees GPUs, or ``CUDA_VISIBLE_DEVICES`` names some, but too few.
+        UserError: torch sees GPUs, but too few, or none where there are some.
     """
     import torch
 
     gpus = torch.cuda.device_count()
-    named = [name for name in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if name.strip()]
-    if not gpus and named and named[0].strip() != '-1':
-        gpus = len(named)
-    if 0 < gpus < processes:
-        seen = f'CUDA_VISIBLE_DEVICES={",".join(named)} shows' if named else 'this machine has'
+    if not gpus:
+        check_gpus_are_seen()
+    elif gpus < processes:
+        named = os.environ.get('CUDA_VISIBLE_DEVICES')
+        seen = f'CUDA_VISIBLE_DEVICES={named} shows' if named else 'this machine has'
         raise UserError(
             f'--gpus {processes} asks for more processes than GPUs: {seen} {gpus}. '
             f'Use --gpus {gpus}, or CUDA_VISIBLE_DEVICES= to train on the CPU.'

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rlepose_ext.cli import launch, main
+from rlepose_ext.compat import cpu_distributed
 
 TWO_MACHINES = ['--launcher', 'pytorch', '--nnodes', '2']
 
@@ -115,21 +116,63 @@ def test_what_would_silently_do_something_else_is_refused(
     assert handed_over == []
 
 
-def test_gpus_that_are_named_count_also_where_torch_sees_none(config, capsys, monkeypatch):
+@pytest.fixture
+def no_gpu_seen(monkeypatch, tmp_path):
+    """As where torch sees none, whatever this machine has; returns the folder of its devices."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '2,3')
-    command = ['train', config, '--launcher', 'pytorch', '--dry-run', '--gpus']
-    assert main.main([*command, '2']) == 0
-    assert main.main([*command, '3']) == 2
-    assert 'CUDA_VISIBLE_DEVICES=2,3 shows 2' in capsys.readouterr().err
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    devices = tmp_path / 'dev'
+    devices.mkdir()
+    monkeypatch.setattr(cpu_distributed, '_DEVICES', devices)
+    return devices
 
 
-@pytest.mark.parametrize('hidden', ['', '-1'])
-def test_hidden_gpus_mean_the_cpu(config, monkeypatch, hidden):
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', hidden)
-    command = ['train', config, '--launcher', 'pytorch', '--dry-run', '--gpus', '3']
-    assert main.main(command) == 0
+# What says that there are GPUs: the environment, and files of the driver.
+GPUS_THERE = [
+    ({'CUDA_VISIBLE_DEVICES': '2,3'}, []),
+    ({'SLURM_GPUS_ON_NODE': '2'}, []),
+    ({}, ['nvidia0', 'nvidia1', 'nvidiactl']),
+]
+
+
+@pytest.mark.parametrize(('env', 'devices'), GPUS_THERE)
+@pytest.mark.parametrize('options', [['--launcher', 'pytorch', '--gpus', '2'], ['--gpus', '1']])
+def test_gpus_are_not_exchanged_for_the_cpu(
+    config, handed_over, became, capsys, monkeypatch, no_gpu_seen, env, devices, options
+):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    for name in devices:
+        (no_gpu_seen / name).touch()
+    assert main.main(['train', config, *options]) == 2
+    assert 'torch sees no GPU' in capsys.readouterr().err
+    assert handed_over == became == []
+    # Nothing was asked for: a warning, and stock behaviour.
+    assert main.main(['train', config]) == 0
+    assert 'warning: torch sees no GPU' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('env', 'devices'),
+    [
+        ({}, []),
+        # An installed driver without a GPU.
+        ({}, ['nvidiactl', 'nvidia-uvm']),
+        ({'CUDA_VISIBLE_DEVICES': ''}, ['nvidia0']),
+        ({'CUDA_VISIBLE_DEVICES': '-1'}, ['nvidia0']),
+        ({'CUDA_VISIBLE_DEVICES': '', 'SLURM_GPUS_ON_NODE': '2'}, []),
+        # A step without a GPU, of a job with two.
+        ({'SLURM_JOB_GPUS': '0,1'}, []),
+    ],
+)
+def test_the_cpu_where_it_is_meant(config, capsys, became, monkeypatch, no_gpu_seen, env, devices):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    for name in devices:
+        (no_gpu_seen / name).touch()
+    main.main(['train', config, '--launcher', 'pytorch', '--gpus', '3'])
+    assert '--nproc_per_node=3' in became[0]
+    assert capsys.readouterr().err == ''
 
 
 @pytest.fixture

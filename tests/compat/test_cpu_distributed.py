@@ -113,6 +113,39 @@ def test_with_gpus_enough_the_request_is_untouched(environment):
     assert calls == [('set_device', 1), 'nccl']
 
 
+# What real Slurm sets, see tests/slurm; the number of GPUs that a task sees, and the one it takes.
+@pytest.mark.parametrize(
+    ('slurm', 'seen', 'device'),
+    [
+        # one task of a job that asked for eight on a node
+        ({'NTASKS_PER_NODE': '8', 'STEP_TASKS_PER_NODE': '1', 'LOCALID': '0'}, 1, 0),
+        # --gpus-per-task=1: each task sees its own GPU as number 0
+        ({'GPUS_ON_NODE': '4', 'STEP_TASKS_PER_NODE': '4', 'LOCALID': '3'}, 1, 0),
+        # --gpu-bind=closest: two tasks for each half of a node
+        ({'GPUS_ON_NODE': '4', 'STEP_TASKS_PER_NODE': '4', 'LOCALID': '3'}, 2, 1),
+        ({'STEP_TASKS_PER_NODE': '4(x2),2', 'NODEID': '2', 'LOCALID': '1'}, 2, 1),
+        # the first node of that step, and --gpus=1 for two tasks
+        ({'STEP_TASKS_PER_NODE': '4(x2),2', 'NODEID': '0', 'LOCALID': '1'}, 2, None),
+        ({'GPUS_ON_NODE': '1', 'STEP_TASKS_PER_NODE': '2', 'LOCALID': '0'}, 1, None),
+    ],
+)
+def test_the_gpu_of_a_slurm_task(environment, slurm, seen, device):
+    slurm = {'PROCID': '0', 'NTASKS': '1', 'NODELIST': 'localhost', **slurm}
+    for name, value in slurm.items():
+        environment.setenv(f'SLURM_{name}', value)
+    environment.setattr(torch.cuda, 'is_available', lambda: True)
+    environment.setattr(torch.cuda, 'device_count', lambda: seen)
+    chosen = []
+    environment.setattr(torch.cuda, 'set_device', chosen.append)
+    if device is None:
+        with pytest.raises(UserError, match='each needs one of its own'):
+            init_dist('slurm', backend='gloo')
+    else:
+        init_dist('slurm', backend='gloo')
+        # mmengine wraps the model for the GPU that this names
+        assert chosen == [device] == [int(os.environ['LOCAL_RANK'])]
+
+
 @cpu_only
 @pytest.mark.parametrize(
     ('wrapper', 'unused'),

@@ -1,8 +1,9 @@
-"""A real Slurm cluster of one node, from Debian's packages, for as long as the tests run.
+"""A real Slurm cluster of two nodes, from Debian's packages, for as long as the tests run.
 
 Everything it has lies in a temporary folder: configuration, munge key and socket, state, logs
 and two files that play GPUs. Its daemons run in the foreground as children of the tests and
-are ended by process id; nothing goes through systemd or /etc.
+are ended by process id; nothing goes through systemd or /etc. The nodes are two slurmd on this
+machine that differ in name and port, and all their traffic is on the loopback interface.
 """
 
 import os
@@ -23,22 +24,23 @@ PROGRAMS = ('munged', 'slurmctld', 'slurmd', 'srun', 'sbatch', 'sinfo', 'scontro
 # Debian puts the daemons here, which is not on every PATH.
 PATH = os.pathsep.join([os.environ.get('PATH', ''), '/usr/sbin', '/sbin'])
 
+NODES = ('node1', 'node2')
+
 CONFIGURATION = """
 ClusterName=rlepose
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 # A requeued job starts when the credential of its last run has expired: 120 s by default.
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -52,9 +54,13 @@ SchedulerParameters=sched_interval=1
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 GresTypes=gpu
+# As on sites where a job must ask for it.
+JobRequeue=0
 # Four processors, however many there are.
 SlurmdParameters=config_overrides
-NodeName=localhost NodeHostname={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 Gres=gpu:fake:2
+NodeName=DEFAULT CPUs=4 RealMemory=1000 Gres=gpu:fake:2
+NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 Port={node1_port}
+NodeName=node2 NodeHostname={host} NodeAddr=127.0.0.1 Port={node2_port}
 # A job in `urgent` sends those in `debug` back into the queue, after a time to save and leave.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
@@ -68,7 +74,15 @@ class Cluster:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.env = {**os.environ, 'PATH': PATH, 'SLURM_CONF': str(folder / 'slurm.conf')}
+        self.env = {
+            **os.environ,
+            'PATH': PATH,
+            'SLURM_CONF': str(folder / 'slurm.conf'),
+            # mmengine takes the name of the first node, and no DNS has those of this cluster.
+            'MASTER_ADDR': '127.0.0.1',
+            # There are no GPUs behind the files that play them.
+            'CUDA_VISIBLE_DEVICES': '',
+        }
         self._daemons: list[subprocess.Popen] = []
 
     def run(self, *command, cwd=None, timeout=400, **env):
@@ -84,24 +98,26 @@ class Cluster:
     def start(self) -> None:
         # munge wants a socket that every user could reach
         self.folder.chmod(0o755)
-        for name in ('state', 'spool'):
+        for name in ('state', *(f'spool-{node}' for node in NODES)):
             (self.folder / name).mkdir()
         key = self.folder / 'munge.key'
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         for index in range(2):
             fake_gpu(self.folder / f'gpu{index}')
-        controller_port, node_port = free_ports(2)
+        controller_port, node1_port, node2_port = free_ports(3)
         (self.folder / 'slurm.conf').write_text(
             CONFIGURATION.format(
                 host=socket.gethostname().partition('.')[0],
                 folder=self.folder,
                 controller_port=controller_port,
-                node_port=node_port,
+                node1_port=node1_port,
+                node2_port=node2_port,
             )
         )
+        # Slurm would set CUDA_VISIBLE_DEVICES to what it gives to a task.
         (self.folder / 'gres.conf').write_text(
-            f'NodeName=localhost Name=gpu Type=fake File={self.folder}/gpu[0-1]\n'
+            f'Name=gpu Type=fake File={self.folder}/gpu[0-1] Flags=no_gpu_env\n'
         )
         munge = [
             f'--{option}={self.folder}/munge.{file}'
@@ -117,12 +133,13 @@ class Cluster:
         self.wait_for(lambda: (self.folder / 'munge.socket').exists(), 'munged has no socket')
         conf = ('-D', '-f', self.env['SLURM_CONF'])
         self._start('slurmctld', *conf)
-        self._start('slurmd', *conf, '-N', 'localhost')
-        self.wait_for(lambda: 'idle' in self.run('sinfo', '-h', '-o', '%T').stdout, 'no idle node')
+        for node in NODES:
+            self._start('slurmd', *conf, '-N', node)
+        self.wait_for(self.is_idle, 'a node is not idle')
 
     def stop(self) -> None:
         """Cancel what still runs, then end the daemons, the last one first."""
-        if len(self._daemons) == 3:
+        if len(self._daemons) == 2 + len(NODES):
             self.run('scancel', '--user=root')
             with suppress(TimeoutError):
                 self.wait_for(lambda: not self.jobs(), 'jobs do not end', seconds=20)
@@ -148,6 +165,10 @@ class Cluster:
                 raise TimeoutError(f'{what}\n{self.logs()}')
             time.sleep(0.1)
 
+    def is_idle(self) -> bool:
+        listed = self.run('sinfo', '--noheader', '--partition=debug', '--format=%D %T').stdout
+        return listed.split() == [str(len(NODES)), 'idle']
+
     def jobs(self) -> list[str]:
         return self.run('squeue', '--noheader', '--format=%A').stdout.split()
 
@@ -170,13 +191,14 @@ class Cluster:
         )
 
     def _start(self, *command: str) -> None:
-        with open(self.folder / f'{command[0]}.out.log', 'wb') as output:
+        number = len(self._daemons)
+        with open(self.folder / f'{command[0]}.{number}.out.log', 'wb') as output:
             daemon = subprocess.Popen(command, env=self.env, stdout=output, stderr=output)
         self._daemons.append(daemon)
 
 
 def fake_gpu(path: Path) -> None:
-    """A stand-in that Slurm numbers as a GPU; as a device it sets CUDA_VISIBLE_DEVICES too."""
+    """A stand-in that Slurm numbers as a GPU."""
     try:
         os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
     except PermissionError:

@@ -59,11 +59,14 @@ def called(done) -> tuple[list[str], dict]:
 
 
 RLEPOSE = ['-u', '-m', 'rlepose_ext.cli.main']
+ONE_GPU = ['--launcher', 'none', '--gpus', '1']
 
 
 @pytest.mark.parametrize('name', ['train_1gpu.rj', 'train_4gpu.rj', 'train.sbatch'])
 @pytest.mark.parametrize(
-    ('gpus', 'launcher'), [(1, ['none']), (4, ['pytorch', '--gpus', '4'])], ids=['1', '4']
+    ('gpus', 'launcher'),
+    [(1, ['none', '--gpus', '1']), (4, ['pytorch', '--gpus', '4'])],
+    ids=['1', '4'],
 )
 def test_a_training_uses_the_gpus_it_got(job, name, gpus, launcher):
     options = '--work-dir "a b" --cfg-options x=1 \'y="c d"\' \'$(date)\' "*"'
@@ -81,13 +84,13 @@ def test_gpus_that_slurm_hides_do_not_count(job):
 
 def test_a_test_gets_its_checkpoint(job):
     words, _ = called(job('test_1gpu.rj', CONFIG=CONFIG, CHECKPOINT='c d.pth'))
-    assert words == [*RLEPOSE, 'test', CONFIG, '-C', 'c d.pth', '--launcher', 'none']
+    assert words == [*RLEPOSE, 'test', CONFIG, '-C', 'c d.pth', *ONE_GPU]
 
 
 @pytest.mark.parametrize('options', ['', ' ', ' \t\n'])
 def test_blanks_alone_are_no_option(job, options):
     words, _ = called(job('train_1gpu.rj', CONFIG=CONFIG, OPTIONS=options))
-    assert words[-2:] == ['--launcher', 'none']
+    assert words[-4:] == ONE_GPU
 
 
 @pytest.mark.parametrize('name', [path.name for path in JOBS])

@@ -149,7 +149,7 @@ def test_python_without_the_plugin_is_one_clear_line(stub, words, tmp_path):
     ('words', 'env', 'message'),
     [
         (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
-        (['dist_train.sh', CONFIG, '3'], {'CUDA_VISIBLE_DEVICES': '0,1'}, 'shows 2'),
+        (['dist_train.sh', CONFIG, '2'], {'CUDA_VISIBLE_DEVICES': '7'}, 'torch sees no GPU'),
         (['dist_train.sh', CONFIG, '0'], {}, 'makes no sense'),
         (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'NODE_RANK': 0}, '--master-addr'),
         (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'MASTER_ADDR': 'h'}, '--node-rank'),
@@ -258,6 +258,26 @@ def test_the_checkouts_environment_is_found(tmp_path, recorded, stub):
     done = call(tools / 'dist_train.sh', 'a.py', '1', VIRTUAL_ENV='', CONDA_PREFIX='')
     assert done.returncode == 0, done.stderr
     assert recorded()[0][:4] == [*RLEPOSE, 'train']
+
+
+@pytest.mark.parametrize(
+    ('environments', 'used'),
+    [(['base', '.venv'], '.venv'), (['base'], 'base'), (['named', '.venv'], 'named')],
+    ids=str,
+)
+def test_condas_base_comes_after_the_checkouts_environment(tmp_path, environments, used):
+    """Login shells activate base by themselves; only base has a condabin."""
+    tools = tmp_path / 'tools'
+    shutil.copytree(TOOLS, tools)
+    (tmp_path / 'base' / 'condabin').mkdir(parents=True)
+    for name in environments:
+        python = tmp_path / name / 'bin' / 'python'
+        python.parent.mkdir(parents=True)
+        python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || echo {name}\n')
+        python.chmod(0o755)
+    conda = tmp_path / environments[0]
+    done = call(tools / 'dist_train.sh', 'a.py', '1', VIRTUAL_ENV='', CONDA_PREFIX=conda)
+    assert done.stdout.split() == [used], done.stderr
 
 
 def test_an_environment_without_the_plugin_is_refused_in_the_checkout(tmp_path):

@@ -48,5 +48,5 @@ fi
 if ((num_gpus > 1)); then
     launcher=(--launcher pytorch --gpus "$num_gpus")
 else
-    launcher=(--launcher none)
+    launcher=(--launcher none --gpus 1)
 fi

@@ -28,9 +28,14 @@ run_or_requeue() {
     # 0: the training is complete. 2: rlepose refuses to go on, and would again.
     if ((status != 0 && status != 2)) && { [[ -n $time_is_up ]] || is_preempted; }; then
         echo "$(date '+%F %T') told to stop: job ${SLURM_JOB_ID:-} goes back into the queue"
-        scontrol requeue "$SLURM_JOB_ID"
-        # Slurm ends this script now.
-        sleep 60
+        if scontrol requeue "$SLURM_JOB_ID"; then
+            # Slurm ends this script now.
+            sleep 60
+        else
+            echo "It does not: requeueing is off for this job (\`sbatch --no-requeue\`, or" \
+                "JobRequeue=0 of the cluster without \`--requeue\`). Submit it again; it goes on" \
+                "from its last checkpoint." >&2
+        fi
     fi
     return "$status"
 }
