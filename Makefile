@@ -1,7 +1,7 @@
 # One verb per habit. A newcomer types `make demo` and `make test`.
 #
-#   make setup                  build .venv (torch from the default index: CUDA build, runs on CPU too)
-#   make setup TORCH_INDEX=cpu  small CPU-only torch; or cu126, cu128, cu130; or any index URL
+#   make setup                  build .venv (the CUDA build of torch that fits the driver; runs on CPU too)
+#   make setup TORCH_INDEX=cpu  small CPU-only torch; or cu126, cu130; or any index URL
 #   make setup MMCV=full        compile mmcv with its CUDA/C++ operators (needs a C++ compiler, ~10 min)
 #   make setup PYTHON=python3.12 VENV=~/envs/pose
 

@@ -51,11 +51,11 @@ setup(
     long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    python_requires='>=3.10,<3.13',
+    python_requires='>=3.11',
     packages=find_packages(include=['rlepose_ext', 'rlepose_ext.*']),
-    # mmpose and openmim are left out on purpose: pip would pull chumpy and a
-    # setuptools of 2022. `make setup` and the README install them with --no-deps.
+    # mmengine, mmcv, mmpose, openmim and OpenCV are left out on purpose, see nodeps.txt.
     install_requires=requirements('runtime.txt'),
+    extras_require={'mim': requirements('mim.txt'), 'dev': requirements('dev.txt')},
     entry_points={'console_scripts': ['rlepose = rlepose_ext.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

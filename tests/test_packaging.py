@@ -1,5 +1,8 @@
 """What users install: a wheel that works without the checkout, and pins that agree."""
 
+import contextlib
+import email
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -7,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from rlepose_ext.resources import resource
 from rlepose_ext.version import __version__
@@ -43,15 +48,45 @@ def test_wheel_carries_configs_tools_and_index(wheel, root):
     assert not [name for name in names if name.startswith('tests/') or '__pycache__' in name]
 
 
-def test_wheel_does_not_require_what_pip_cannot_install(wheel):
+def metadata_of(wheel):
     archive = zipfile.ZipFile(wheel)
-    (metadata,) = [name for name in archive.namelist() if name.endswith('METADATA')]
-    lines = archive.read(metadata).decode().splitlines()
-    required = {line.split()[1].split('>')[0].split('=')[0].split('<')[0] for line in lines
-                if line.startswith('Requires-Dist')}  # fmt: skip
-    assert {'torch', 'mmengine', 'mmdet', 'pycocotools'} <= required
-    assert not required & {'mmpose', 'openmim', 'chumpy', 'xtcocotools', 'mmcv'}
-    assert f'Version: {__version__}' in lines
+    (name,) = [name for name in archive.namelist() if name.endswith('METADATA')]
+    return email.message_from_bytes(archive.read(name))
+
+
+def required(requirements, extra=''):
+    """Names of the requirements in force on this Python."""
+    found = [Requirement(text) for text in requirements or ()]
+    return {
+        canonicalize_name(each.name)
+        for each in found
+        if each.marker is None or each.marker.evaluate({'extra': extra})
+    }
+
+
+def test_what_a_wheel_requires(wheel):
+    metadata = metadata_of(wheel)
+    assert metadata['Version'] == __version__
+    requirements = metadata.get_all('Requires-Dist')
+    core = required(requirements)
+    assert {'torch', 'mmdet', 'pycocotools'} <= core
+    # mim's bounds are not those of everyone.
+    assert not core & {'setuptools', 'click', 'pandas'}
+    assert {'setuptools', 'click', 'pandas'} <= required(requirements, 'mim')
+    assert 'ruff' in required(requirements, 'dev')
+
+
+def test_installing_a_wheel_pulls_no_opencv_and_nothing_that_does_not_build(wheel):
+    """A second OpenCV would be written over the one that is there: they share the folder cv2."""
+    pulled, waiting = set(), required(metadata_of(wheel).get_all('Requires-Dist'))
+    while waiting:
+        name = waiting.pop()
+        pulled.add(name)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            waiting |= required(importlib.metadata.requires(name)) - pulled
+    assert 'shapely' in pulled  # of mmdet: it did walk on
+    assert not [name for name in pulled if name.startswith('opencv')]
+    assert not pulled & {'chumpy', 'xtcocotools', 'mmcv', 'openmim'}
 
 
 def test_wheel_works_without_the_checkout(wheel, tmp_path):

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,11 +20,12 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIREMENTS = os.path.join(ROOT, 'requirements')
 CONSTRAINTS = os.path.join(REQUIREMENTS, 'constraints.txt')
 STAMP = '.rlepose-setup'
-SUPPORTED = ((3, 10), (3, 11), (3, 12))
+# In the order in which they are looked for; 3.14 last, for the tests have not run on it yet.
+SUPPORTED = ((3, 13), (3, 12), (3, 11), (3, 14))
 # What changes the environment when it changes.
 INPUTS = [
     os.path.join(REQUIREMENTS, name)
-    for name in ('runtime.txt', 'nodeps.txt', 'dev.txt', 'constraints.txt')
+    for name in ('runtime.txt', 'mim.txt', 'nodeps.txt', 'dev.txt', 'constraints.txt')
 ] + [os.path.join(ROOT, 'setup.py'), os.path.abspath(__file__)]
 
 
@@ -36,13 +38,13 @@ def find_python():
     """This interpreter if it is supported, else a supported one on PATH, else one clear line."""
     if sys.version_info[:2] in SUPPORTED:
         return sys.executable
-    for major, minor in reversed(SUPPORTED):
+    for major, minor in SUPPORTED:
         found = shutil.which('python{}.{}'.format(major, minor))
         # A version manager may leave a shim that does not run.
         if found and subprocess.call([found, '-c', ''], stderr=subprocess.DEVNULL) == 0:
             return found
     fail(
-        'Python 3.10, 3.11 or 3.12 is needed, {} is {}.{}. Install one and run '
+        'Python 3.11, 3.12, 3.13 or 3.14 is needed, {} is {}.{}. Install one and run '
         '`make setup PYTHON=python3.11`.'.format(sys.executable, *sys.version_info[:2])
     )
 
@@ -73,6 +75,35 @@ def torch_index_url(name):
     return 'https://download.pytorch.org/whl/' + name
 
 
+def index_for_driver():
+    """The index whose CUDA build runs with this machine's GPU driver.
+
+    PyTorch builds for two generations. pip's own index has CUDA 13, for drivers from 580 and cards
+    from Turing (compute capability 7.5) on. ``cu126`` has CUDA 12.6, for drivers from 525 and cards
+    from Maxwell (5.0) to Hopper (9.0). Without a driver it does not matter.
+    """
+    smi = shutil.which('nvidia-smi')
+    query = [smi, '--query-gpu=driver_version,compute_cap', '--format=csv,noheader']
+    try:
+        answer = subprocess.check_output(query).decode() if smi else ''
+    except subprocess.CalledProcessError:
+        # It is installed, and there is no GPU.
+        answer = ''
+    # Lines such as `580.65.06, 9.0`.
+    found = re.findall(r'^(\d+)[.\d]*, (\d+\.\d+)$', answer, re.MULTILINE)
+    cards = [(int(driver), float(capability)) for driver, capability in found]
+    if all(driver >= 580 and capability >= 7.5 for driver, capability in cards):
+        return 'default'
+    if all(driver >= 525 and capability < 10 for driver, capability in cards):
+        return 'cu126'
+    print(
+        'setup: no CUDA build of torch runs on all GPUs here (driver, compute capability: {}). '
+        'A driver from 580 on may help.'.format('; '.join(answer.splitlines())),
+        flush=True,
+    )
+    return 'default'
+
+
 def read_stamp(venv):
     """What the last finished setup of this environment was asked for; empty if there is none."""
     path = os.path.join(venv, STAMP)
@@ -95,7 +126,7 @@ def request(arguments, before):
             digest.update(stream.read())
     return {
         'mmcv': arguments.mmcv or before.get('mmcv', 'lite'),
-        'torch_index': arguments.torch_index or before.get('torch_index', 'default'),
+        'torch_index': arguments.torch_index or before.get('torch_index') or index_for_driver(),
         'inputs': digest.hexdigest(),
     }
 
@@ -156,26 +187,31 @@ def install(venv, wanted):
         # Such an index has torch, but not the versions of its requirements that are pinned.
         run(pinned + ['--no-deps', '--index-url', index, 'torch', 'torchvision'])
     print('setup: the stack (torch, mmengine, mmdet, ...), one to three minutes', flush=True)
-    requirements = ['-r', os.path.join(REQUIREMENTS, 'runtime.txt')]
-    if wanted['mmcv'] == 'lite' and not has_full_mmcv(venv):
-        requirements.append('mmcv-lite')
-    requirements += ['-r', os.path.join(REQUIREMENTS, 'dev.txt')]
+    requirements = []
+    for name in ('runtime.txt', 'mim.txt', 'dev.txt'):
+        requirements += ['-r', os.path.join(REQUIREMENTS, name)]
     run(pinned + requirements)
+    install_opencv(venv, pinned)
+    run(pip + ['--no-deps', '-r', os.path.join(REQUIREMENTS, 'nodeps.txt')])
+    if wanted['mmcv'] == 'lite' and not has_full_mmcv(venv):
+        run(pinned + ['--no-deps', 'mmcv-lite'])
     if wanted['mmcv'] == 'full' and not has_full_mmcv(venv):
         print('setup: compiling mmcv, about ten minutes', flush=True)
         run(pinned + ['wheel', 'ninja', 'psutil'])
         # Both distributions provide `mmcv`.
         run(pip[:3] + ['uninstall', '-q', '-y', 'mmcv-lite'])
-        run(pinned + ['--no-build-isolation', '--no-binary', 'mmcv', 'mmcv'])
-    use_headless_opencv_if_needed(venv, pinned)
-    run(pip + ['--no-deps', '-r', os.path.join(REQUIREMENTS, 'nodeps.txt')])
+        build = ['--no-deps', '--no-build-isolation', '--no-binary', 'mmcv', 'mmcv']
+        run(pinned + build)
     run(pip + ['--no-deps', '--no-build-isolation', '-e', ROOT])
 
 
-def use_headless_opencv_if_needed(venv, pinned):
-    """The usual build needs libGL and friends, which servers and containers lack."""
+def install_opencv(venv, pinned):
+    """Keep an OpenCV that loads. The usual build needs libGL, which servers and containers lack."""
     python = os.path.join(venv, 'bin', 'python')
     probe = [python, '-c', 'import cv2']
+    if subprocess.call(probe, stderr=subprocess.DEVNULL) == 0:
+        return
+    run(pinned + ['--no-deps', 'opencv-python'])
     if subprocess.call(probe, stderr=subprocess.DEVNULL) == 0:
         return
     print('setup: no display libraries here, taking opencv-python-headless', flush=True)
@@ -190,7 +226,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--venv', default=os.path.join(ROOT, '.venv'))
     parser.add_argument('--mmcv', choices=('lite', 'full'), help='as before, else lite')
-    parser.add_argument('--torch-index', help='default, cpu, cu128, ..., or URL; as before')
+    parser.add_argument('--torch-index', help='cpu, cu126, ..., or URL; by the driver')
     parser.add_argument('--python-named', action='store_true', help='insist on this Python')
     arguments = parser.parse_args()
 

@@ -14,8 +14,8 @@ def add_parser(subparsers) -> None:
     parser = subparsers.add_parser(
         'quickstart',
         help='from nothing to a trained, tested and drawn pose (make demo)',
-        description='Draws a data set of people, trains an RLE model on it with mim, tests '
-        'it, and draws skeletons on held-out images. About five minutes on two CPU cores.',
+        description='Draws a data set of people, trains an RLE model on it, tests it, and draws '
+        'skeletons on held-out images. About five minutes on two CPU cores.',
     )
     parser.add_argument('--out', type=Path, default=Path('work_dirs/quickstart'))
     parser.add_argument('--train-images', type=int, default=None, metavar='N')

@@ -22,6 +22,7 @@ _MODULES = (
     'matplotlib_canvas',
     'package_paths',
     'no_distutils',
+    'no_find_loader',
     'image_errors',
     'annotation_errors',
     'metainfo_errors',

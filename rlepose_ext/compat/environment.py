@@ -15,12 +15,13 @@ from typing import Any
 
 from rlepose_ext.compat import PATCHES
 
+_OPENCV = ('python', 'python-headless', 'contrib-python', 'contrib-python-headless')
 # Rows of the report, and the distributions that may provide each.
 PACKAGES = {
     'torch': ('torch',),
     'torchvision': ('torchvision',),
     'numpy': ('numpy',),
-    'opencv': ('opencv-python', 'opencv-python-headless', 'opencv-contrib-python'),
+    'opencv': tuple(f'opencv-{kind}' for kind in _OPENCV),
     'mmengine': ('mmengine',),
     'mmcv': ('mmcv', 'mmcv-lite'),
     'mmdet': ('mmdet',),

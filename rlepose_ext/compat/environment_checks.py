@@ -56,15 +56,16 @@ class Rule:
     remedy: str
 
 
+# An upper bound stands here only where a test shows what fails beyond it.
 RULES = (
     Rule('torch', '2.6', None, ERROR, 'older ones load unsafely', "pip install 'torch>=2.6'"),
     Rule(
         'mmengine',
         '0.10.7',
-        '0.11',
+        None,
         ERROR,
         'the patches are for 0.10.7',
-        "pip install 'mmengine>=0.10.7,<0.11'",
+        "pip install --no-deps 'mmengine==0.10.7'",
     ),
     Rule(
         'mmcv',
@@ -72,26 +73,22 @@ RULES = (
         '2.2',
         ERROR,
         'mmdet 3.3.0 refuses others at import',
-        "pip uninstall mmcv mmcv-lite; pip install 'mmcv-lite==2.1.0'",
+        "pip uninstall mmcv mmcv-lite; pip install --no-deps 'mmcv-lite==2.1.0'",
     ),
-    Rule(
-        'mmdet',
-        '3.0.0',
-        '3.4',
-        WARNING,
-        'tested with 3.3.0',
-        "pip install 'mmdet==3.3.0'",
-    ),
+    Rule('mmdet', '3.0.0', None, WARNING, 'tested with 3.3.0', "pip install 'mmdet==3.3.0'"),
     Rule(
         'mmpose',
         '1.3.0',
-        '1.4',
+        None,
         ERROR,
         'the patches are for 1.3.2',
         "pip install --no-deps 'mmpose==1.3.2'",
     ),
-    Rule('numpy', '1.26', '2.4', WARNING, 'tested up to 2.3', "pip install 'numpy>=1.26,<2.4'"),
-    Rule('opencv', '4.8', '5', WARNING, 'tested with 4', "pip install 'opencv-python>=4.8,<5'"),
+    Rule('numpy', '1.26', None, WARNING, 'tested from 1.26 on', "pip install 'numpy>=1.26'"),
+    Rule('opencv', '4.8', None, WARNING, 'tested from 4.8 on', 'install a newer one'),
+)
+# What mim needs, where it is installed; all else works without it.
+MIM_RULES = (
     Rule(
         'setuptools',
         None,
@@ -105,35 +102,40 @@ RULES = (
         None,
         '8.3',
         WARNING,
-        "mim's slurm launcher breaks on it, unless --srun-args is given",
+        "mim's slurm launcher breaks on it, unless all its options are given",
         "pip install 'click<8.3'",
     ),
 )
+# The Pythons on which the tests were run.
+TESTED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 
 # What cannot be missing, and how to get it where `make setup` was not used.
 _REMEDIES = {
     'torch': 'pip install torch torchvision',
     'torchvision': 'pip install torch torchvision',
-    'opencv': "pip install 'opencv-python>=4.8,<5'",
+    'opencv': 'pip install opencv-python, or opencv-python-headless where there is no display',
+    'mmengine': "pip install --no-deps 'mmengine==0.10.7' (its dependencies may bring an OpenCV)",
     'mmpose': "pip install --no-deps 'mmpose==1.3.2' (with its dependencies pip builds chumpy)",
-    'openmim': "pip install --no-deps 'openmim==0.3.9'; until then use rlepose train",
-    'mmcv': "pip install 'mmcv-lite==2.1.0'",
+    'mmcv': "pip install --no-deps 'mmcv-lite==2.1.0'",
 }
-_OPTIONAL = ('openmim', 'click', 'setuptools')
+_OF_MIM = ('openmim', 'click', 'setuptools')
 
 
 def check_versions(found: dict[str, str | None]) -> list[Problem]:
     """Missing packages and versions that do not work together."""
     problems = []
-    if not (3, 10) <= sys.version_info[:2] <= (3, 12):
-        remedy = 'use Python 3.10, 3.11 or 3.12'
+    if sys.version_info[:2] not in TESTED_PYTHONS:
+        remedy = 'use Python 3.11, 3.12 or 3.13'
         problems.append(Problem(WARNING, f'Python {found["python"]} is not tested', remedy))
+    rules = RULES
+    if found['openmim'] is not None:
+        rules += MIM_RULES
     for row in PACKAGES:
-        if found[row] is None:
-            level = WARNING if row in _OPTIONAL else ERROR
+        if found[row] is None and (row not in _OF_MIM or found['openmim'] is not None):
+            level = WARNING if row in _OF_MIM else ERROR
             remedy = _REMEDIES.get(row, f'pip install {row}')
             problems.append(Problem(level, f'{row} is not installed', f'make setup, or: {remedy}'))
-    for rule in RULES:
+    for rule in rules:
         text = found[rule.package]
         if text and not _within(text, rule.low, rule.high):
             limits = ' and '.join(

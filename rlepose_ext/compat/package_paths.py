@@ -5,7 +5,7 @@ for ``_base_ = 'mmpose::...'``, by the hub functions and by MMPose's inferencers
 ask ``importlib.metadata``. Where ``pkg_resources`` exists, mmengine's own are kept.
 
 A config that ``mim train`` reads is parsed before ``custom_imports`` brings this package in:
-there only ``setuptools<82`` helps, which our constraints file pins.
+there only ``setuptools<82`` helps, which the extra ``[mim]`` brings.
 """
 
 from __future__ import annotations

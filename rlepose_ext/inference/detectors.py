@@ -49,6 +49,9 @@ class HogDetector:
         bbox_thr: lowest score.
         nms_thr: of two boxes that overlap by more than this IoU, the worse is dropped.
         max_side: larger frames are made smaller for the search.
+
+    Raises:
+        UserError: OpenCV 5, which no longer has this detector.
     """
 
     # The window has a margin of 16 px at 64x128 around the person.
@@ -56,6 +59,12 @@ class HogDetector:
 
     def __init__(self, bbox_thr: float = 0.3, nms_thr: float = 0.3, max_side: int = 960) -> None:
         self.bbox_thr, self.nms_thr, self.max_side = bbox_thr, nms_thr, max_side
+        if not hasattr(cv2, 'HOGDescriptor'):
+            raise UserError(
+                f"--det hog needs OpenCV 4, and this is OpenCV {cv2.__version__}. Use 'full' (one "
+                'person fills the image), a .json file of boxes, or CONFIG CHECKPOINT of mmdet; or '
+                "pip install 'opencv-python<5'"
+            )
         self._hog = cv2.HOGDescriptor()
         self._hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
 

@@ -70,12 +70,12 @@ def run_quickstart(options: Quickstart) -> bool:
     paths = _draw_data(data / 'synthetic', options)
     mean_pose_ap = _mean_pose_ap(paths)
 
-    _announce(2, 'training: mim train mmpose')
+    _announce(2, 'training: rlepose train')
     training = time.perf_counter()
     checkpoint = _train(out, data, options)
     train_seconds = time.perf_counter() - training
 
-    _announce(3, f'testing: mim test mmpose -C {shorten(checkpoint)}')
+    _announce(3, f'testing: rlepose test -C {shorten(checkpoint)}')
     metrics = _test(out, data, checkpoint, options)
 
     _announce(4, f'drawing skeletons on {options.num_pictures} held-out images')
@@ -154,8 +154,8 @@ def _draw_data(folder: Path, options: Quickstart):
     return paths
 
 
-def _mim(verb: str, config: Path, arguments: Iterable[str | Path]) -> list[str | Path]:
-    return [sys.executable, '-m', 'mim', verb, 'mmpose', config, *arguments]
+def _rlepose(verb: str, config: Path, arguments: Iterable[str | Path]) -> list[str | Path]:
+    return [sys.executable, '-m', 'rlepose_ext.cli.main', verb, config, *arguments]
 
 
 def _train(out: Path, data: Path, options: Quickstart) -> Path:
@@ -164,11 +164,11 @@ def _train(out: Path, data: Path, options: Quickstart) -> Path:
     seed = f'randomness.seed={options.seed}'
     warm_up, main = out / 'warm_up', out / 'train'
     command = ['--work-dir', warm_up, '--cfg-options', seed]
-    watch(_mim('train', resource(WARM_UP), command), out / 'warm_up.log', env)
+    watch(_rlepose('train', resource(WARM_UP), command), out / 'warm_up.log', env)
     # Through the environment: --cfg-options tears paths apart at blanks and commas.
     env['RLEPOSE_QUICKSTART_START'] = str(_last_checkpoint(warm_up))
     command = ['--work-dir', main, '--cfg-options', seed, *_length(options), *options.cfg_options]
-    watch(_mim('train', resource(MAIN), command), out / 'train.log', env)
+    watch(_rlepose('train', resource(MAIN), command), out / 'train.log', env)
     return _last_checkpoint(main)
 
 
@@ -200,7 +200,7 @@ def _test(out: Path, data: Path, checkpoint: Path, options: Quickstart) -> dict[
     command = ['-C', checkpoint, '--work-dir', out / 'test', '--out', result]
     if options.cfg_options:
         command += ['--cfg-options', *options.cfg_options]
-    watch(_mim('test', resource(MAIN), command), out / 'test.log', {'RLEPOSE_DATA': str(data)})
+    watch(_rlepose('test', resource(MAIN), command), out / 'test.log', {'RLEPOSE_DATA': str(data)})
     return json.loads(result.read_text())
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 from pathlib import Path
 
 import mmengine
@@ -61,6 +62,13 @@ def test_collect_env_without_distutils():
     # It is no more than that: whoever asks for another part is told that it is missing.
     done = run('import rlepose_ext\nimport distutils.version')
     assert "No module named 'distutils.version'" in done.stderr
+
+
+@pytest.mark.skipif(find_spec('mim') is None, reason='openmim is not installed')
+def test_mim_alone_needs_setuptools():
+    assert "No module named 'pkg_resources'" in run('import mim').stderr
+    done = run('from rlepose_ext.cli.main import main; main(["train", "--help"])')
+    assert done.returncode == 0, done.stderr
 
 
 def test_same_answers_as_mmengine():

@@ -120,6 +120,14 @@ def test_the_whole_job_in_miniature(tmp_path):
     tmp_path = tmp_path / 'my work, here'
     tmp_path.mkdir()
     env = {**os.environ, 'RLEPOSE_SHARED': str(tmp_path / 'none')}
+    # Without mim and what only mim needs.
+    for name in ('mim', 'click', 'pandas', 'colorama', 'model_index', 'requests', 'tabulate'):
+        missing = tmp_path / 'absent' / f'{name}.py'
+        missing.parent.mkdir(exist_ok=True)
+        missing.write_text(f'raise ModuleNotFoundError("No module named {name!r}", name={name!r})')
+    env['PYTHONPATH'] = os.pathsep.join(
+        [str(tmp_path / 'absent'), os.environ.get('PYTHONPATH', '')]
+    )
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / 'run' / 'summary.json').read_text())

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 SCRIPT = Path(__file__).parents[2] / 'tools' / 'setup_env.py'
 
@@ -32,7 +33,7 @@ def test_wrong_python_is_one_line(setup_env, monkeypatch, capsys):
     monkeypatch.setattr(setup_env, 'SUPPORTED', ((3, 7), (3, 8)))
     monkeypatch.setattr(setup_env.shutil, 'which', lambda name: None)
     error = failure(setup_env.find_python, capsys=capsys)
-    assert 'Python 3.10, 3.11 or 3.12 is needed' in error
+    assert 'Python 3.11, 3.12, 3.13 or 3.14 is needed' in error
     assert 'PYTHON=' in error
 
 
@@ -70,16 +71,63 @@ def test_torch_index(setup_env, name, url):
     assert setup_env.torch_index_url(name) == url
 
 
+@pytest.mark.parametrize(
+    ('answer', 'index'),
+    [
+        ('580.65.06, 9.0', 'default'),  # H100
+        ('580.65.06, 7.0', 'cu126'),  # V100: CUDA 13 has no code for it
+        ('580.65.06, 9.0\n580.65.06, 6.1', 'cu126'),
+        ('535.104.05, 8.0', 'cu126'),  # A100, older driver
+        ('470.57.02, 8.0', 'default'),  # too old for any build: torch runs on the CPU
+        ('570.86.10, 12.0', 'default'),  # Blackwell needs CUDA 12.8 or later
+        ('580.65.06, [N/A]', 'default'),
+        (None, 'default'),  # no GPU that it could talk to
+    ],
+)
+def test_cuda_build_follows_the_driver(setup_env, monkeypatch, tmp_path, answer, index):
+    smi = tmp_path / 'nvidia-smi'
+    smi.write_text('#!/bin/sh\n' + ('exit 9' if answer is None else f'echo "{answer}"') + '\n')
+    smi.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert setup_env.index_for_driver() == index
+
+
+def test_no_driver_means_the_default_index(setup_env, monkeypatch, tmp_path):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert setup_env.index_for_driver() == 'default'
+
+
 def test_every_runtime_requirement_is_pinned(setup_env):
     pinned = {
         line.split('==')[0].lower().replace('_', '-')
         for line in Path(setup_env.CONSTRAINTS).read_text().splitlines()
     }
-    for name in ('runtime.txt', 'dev.txt'):
+    for name in ('runtime.txt', 'mim.txt', 'dev.txt'):
         for line in (Path(setup_env.REQUIREMENTS) / name).read_text().splitlines():
             if line and not line.startswith('#'):
                 package = line.split('>')[0].split('<')[0].split('=')[0]
                 assert package.lower() in pinned, line
+
+
+def test_the_workflow_runs_every_supported_python(setup_env, root):
+    jobs = yaml.safe_load((root / '.github' / 'workflows' / 'ci.yml').read_text())['jobs']
+    pythons = {f'{major}.{minor}' for major, minor in setup_env.SUPPORTED}
+    assert set(jobs['all']['strategy']['matrix']['python']) == pythons
+    assert f"python_requires='>={min(pythons)}'" in (root / 'setup.py').read_text()
+    assert jobs['lowest']['steps'][1]['with']['python-version'] == min(pythons)
+
+
+def test_the_lowest_versions_are_the_declared_bounds(setup_env):
+    def versions(name, sign):
+        lines = (Path(setup_env.REQUIREMENTS) / name).read_text().splitlines()
+        pairs = [line.split(sign) for line in lines if sign in line and line[0] != '#']
+        return {package: [int(part) for part in text.split('.')] for package, text in pairs}
+
+    tested = versions('lowest.txt', '==')
+    bounds = versions('runtime.txt', '>=')
+    assert bounds
+    for package, bound in bounds.items():
+        assert tested[package][: len(bound)] == bound
 
 
 @pytest.fixture
@@ -129,7 +177,7 @@ def test_half_written_stamp_means_again(stub, setup_env, tmp_path):
 def test_named_python_must_fit_the_environment(setup_env, tmp_path, monkeypatch, capsys):
     inside = tmp_path / 'bin' / 'python'
     inside.parent.mkdir()
-    other = '3.10' if sys.version_info[:2] != (3, 10) else '3.11'
+    other = '3.12' if sys.version_info[:2] != (3, 12) else '3.11'
     inside.write_text(f'#!/bin/sh\necho {other}\n')
     inside.chmod(0o755)
     setup_env.make_venv(str(tmp_path), sys.executable, False)
@@ -152,7 +200,7 @@ def test_own_index_is_asked_for_torch_alone(setup_env, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(setup_env, 'run', commands.append)
     monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: False)
-    monkeypatch.setattr(setup_env, 'use_headless_opencv_if_needed', lambda *args: None)
+    monkeypatch.setattr(setup_env, 'install_opencv', lambda *args: None)
     setup_env.install(str(tmp_path), {'mmcv': 'lite', 'torch_index': 'cpu'})
     first = commands[0]
     assert first[-5:] == [
@@ -165,34 +213,63 @@ def test_own_index_is_asked_for_torch_alone(setup_env, tmp_path, monkeypatch):
     pins = (tmp_path / 'constraints.txt').read_text()
     assert 'torch==' in pins
     assert 'nvidia' not in pins
-    assert 'mmcv-lite' in commands[1]
+    assert [command[-2:] for command in commands if 'mmcv-lite' in command] == [
+        ['--no-deps', 'mmcv-lite']
+    ]
 
 
 def test_compiled_mmcv_stays(setup_env, tmp_path, monkeypatch):
     commands = []
     monkeypatch.setattr(setup_env, 'run', commands.append)
     monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: True)
-    monkeypatch.setattr(setup_env, 'use_headless_opencv_if_needed', lambda *args: None)
+    monkeypatch.setattr(setup_env, 'install_opencv', lambda *args: None)
     setup_env.install(str(tmp_path), {'mmcv': 'lite', 'torch_index': 'default'})
     assert not {'mmcv', 'mmcv-lite'} & {part for command in commands for part in command}
 
 
-def test_no_display_libraries_means_headless_opencv(setup_env, tmp_path, monkeypatch, capsys):
-    """Also when both were installed before: they share a folder."""
+@pytest.fixture
+def opencv(setup_env, tmp_path, monkeypatch):
+    """Installs OpenCV where ``cv2`` loads once the file ``loads`` is there; gives the commands."""
     python = tmp_path / 'bin' / 'python'
     python.parent.mkdir()
     python.write_text(f'#!/bin/sh\ntest -e {tmp_path}/loads\n')
     python.chmod(0o755)
-    commands = []
-    monkeypatch.setattr(setup_env, 'run', commands.append)
-    use = setup_env.use_headless_opencv_if_needed
-    error = failure(use, str(tmp_path), ['pip', 'install'], capsys=capsys)
-    assert 'cv2 does not load' in error
-    assert commands[0][-1] == 'opencv-python'
-    assert commands[1][-2:] == ['--force-reinstall', 'opencv-python-headless']
+
+    def install(loads_after=None):
+        commands = []
+
+        def run(command):
+            commands.append(command)
+            if command[-1] == loads_after:
+                (tmp_path / 'loads').touch()
+
+        monkeypatch.setattr(setup_env, 'run', run)
+        setup_env.install_opencv(str(tmp_path), ['pip', 'install'])
+        return [command[-1] for command in commands]
+
+    return install
+
+
+def test_an_opencv_that_loads_stays(opencv, tmp_path):
     (tmp_path / 'loads').touch()
-    use(str(tmp_path), ['pip', 'install'])
-    assert len(commands) == 2
+    assert opencv() == []
+
+
+def test_the_usual_opencv_where_it_loads(opencv):
+    assert opencv('opencv-python') == ['opencv-python']
+
+
+def test_no_display_libraries_means_headless_opencv(opencv, capsys):
+    # They share a folder: the first goes before the second comes.
+    assert opencv('opencv-python-headless') == [
+        'opencv-python',
+        'opencv-python',
+        'opencv-python-headless',
+    ]
+
+
+def test_an_opencv_that_never_loads_is_one_line(opencv, capsys):
+    assert 'cv2 does not load' in failure(opencv, capsys=capsys)
 
 
 def test_script_is_readable_by_old_pythons():

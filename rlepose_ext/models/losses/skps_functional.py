@@ -54,7 +54,8 @@ def adaptive_wing(
     exponent = alpha - target
     edge = (theta / epsilon) ** exponent
     slope = omega * exponent * edge / (theta * (1 + edge))
-    near = error.clamp(MIN_ERROR, theta)
+    # At d = theta the curve alone gives the slope: `where` passes all of it, relu none.
+    # With clamp it would depend on torch: 2.11 passes all of it, 2.14 none.
+    near = torch.where(error > theta, theta, error).clamp(min=MIN_ERROR)
     curve = omega * torch.log1p((near / epsilon) ** exponent)
-    # relu and not clamp: at d = theta the curve alone gives the slope.
     return curve + slope * torch.relu(error - theta)
