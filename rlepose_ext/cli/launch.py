@@ -21,7 +21,7 @@ import sys
 from importlib import util
 from pathlib import Path
 
-from rlepose_ext.cli import slurm
+from rlepose_ext.cli import slurm, two_boxes
 from rlepose_ext.compat.cpu_distributed import check_gpus_are_seen, gpu_source
 from rlepose_ext.errors import UserError
 
@@ -36,6 +36,15 @@ class _Forward(argparse.Action):
         elif isinstance(values, str):
             values = [values]
         namespace.forwarded = [*namespace.forwarded, option_string, *values]
+
+
+class _Seed(_Forward):
+    """Hand a seed on as an override of the config; MMPose's script has no option for it."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        if not 0 <= values < 2**32:
+            parser.error(f'--seed {values}: expected a number from 0 to 2**32 - 1')
+        super().__call__(parser, namespace, f'randomness.seed={values}', '--cfg-options')
 
 
 # MMPose's own options: name, number of values, what it does.
@@ -68,8 +77,7 @@ def add_parser(subparsers) -> None:
     test = subparsers.add_parser('test', help='test a checkpoint (as `mim test mmpose -C`)')
     for name, parser in (('train', train), ('test', test)):
         parser.add_argument('config', nargs='?', help='config file')
-        # MMPose_Clean's train.py and val.py spell it --cfg_file.
-        parser.add_argument('--cfg_file', help=argparse.SUPPRESS)
+        parser.add_argument('--cfg_file', metavar='CONFIG', help="MMPose_Clean's way to name it")
         parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm'), default='none')
         gpus = 'processes: one per GPU, or CPU ranks; pytorch: on this machine, slurm: in all'
         parser.add_argument('--gpus', '-G', type=int, metavar='N', help=gpus)
@@ -84,7 +92,9 @@ def add_parser(subparsers) -> None:
         dry_run = 'check everything, print the command that would run, and stop'
         parser.add_argument('--dry-run', action='store_true', help=dry_run)
         parser.set_defaults(run=run, script=name, forwarded=[])
+    train.add_argument('--seed', type=int, action=_Seed, help='the same as randomness.seed=N')
     test.add_argument('--checkpoint', '-C', required=True, help='checkpoint file or URL')
+    two_boxes.add_option(test)
 
 
 _NODE_OPTIONS = ('nnodes', 'node_rank', 'master_addr')
@@ -111,6 +121,10 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = check_checkpoint(args.checkpoint) if args.script == 'test' else None
     if args.script == 'train' and args.resume not in (None, 'auto'):
         check_checkpoint(args.resume)
+    if args.script == 'test' and args.boxes:
+        if args.launcher != 'none' and is_rank(args.launcher, args.gpus):
+            raise UserError('--boxes starts its tests itself: leave out srun or torchrun before it')
+        return two_boxes.run(args, config, checkpoint)
     last = ['--launcher', args.launcher, *args.forwarded]
     if is_rank(args.launcher, args.gpus):
         command = [script, config, *([checkpoint] if checkpoint else []), *last]
@@ -127,16 +141,8 @@ def run(args: argparse.Namespace) -> int:
         print(shlex.join(command))
         return 0
     if args.launcher == 'slurm':
-        set_slurm_port(args.port)
+        slurm.set_port(args.port)
     return start(command)
-
-
-def set_slurm_port(port: int | None) -> None:
-    """Put the rendezvous port where mmengine looks, for this process and those it starts."""
-    if port is not None:
-        os.environ['MASTER_PORT'] = str(port)
-    elif slurm.in_step(os.environ):
-        os.environ.setdefault('MASTER_PORT', str(slurm.step_port(os.environ)))
 
 
 def become(command: list[str]) -> int:

@@ -157,3 +157,11 @@ def srun_command(args: argparse.Namespace, config: str, command: list[str]) -> l
     ]
     # Last, because srun takes the last of two.
     return line + extra + command
+
+
+def set_port(port: int | None) -> None:
+    """Put the rendezvous port where mmengine looks, for this process and those it starts."""
+    if port is not None:
+        os.environ['MASTER_PORT'] = str(port)
+    elif in_step(os.environ):
+        os.environ.setdefault('MASTER_PORT', str(step_port(os.environ)))

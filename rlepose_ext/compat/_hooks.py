@@ -32,8 +32,15 @@ def register_everywhere(name: str) -> None:
 
 
 def hook_of(runner: Any, name: str) -> Any:
-    """The hook of a class of that name, or of one derived from it; None if there is none."""
-    for hook in getattr(runner, 'hooks', ()):
-        if any(kind.__name__ == name for kind in type(hook).__mro__):
-            return hook
-    return None
+    """The hook of the class ``rlepose_ext.engine.hooks.<name>``, or of one derived from it.
+
+    A hook of a user's own may bear the same name; it is another class, and not meant.
+
+    Returns:
+        The hook; None if there is none.
+    """
+    # not above: it imports mmengine
+    from rlepose_ext.engine import hooks
+
+    kind = getattr(hooks, name)
+    return next((hook for hook in getattr(runner, 'hooks', ()) if isinstance(hook, kind)), None)

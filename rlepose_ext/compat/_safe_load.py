@@ -20,7 +20,7 @@ from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from rlepose_ext.engine.checkpoint_files import damage
+from rlepose_ext.engine.checkpoint_files import Whole, damage
 from rlepose_ext.errors import UserError
 
 TRUST = 'RLEPOSE_TRUST_CHECKPOINT'
@@ -104,7 +104,8 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
             f'checkpoint {str(path)!r} does not exist (looked in {os.getcwd()}). Give the path '
             'of a .pth file; training writes epoch_N.pth and best_*.pth into its work directory.'
         )
-    problem = damage(file) if _starts_like(file, _ZIP) else None
+    checked = isinstance(path, Whole) or not _starts_like(file, _ZIP)
+    problem = None if checked else damage(file)
     if problem:  # torch itself does not look at the checksums
         raise _unreadable(file, ValueError(problem))
     try:

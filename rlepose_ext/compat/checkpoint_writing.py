@@ -25,6 +25,7 @@ from typing import Any
 from rlepose_ext.compat._imports import Patch, when_imported
 from rlepose_ext.compat._rebind import rebind
 from rlepose_ext.engine.checkpoint_files import (
+    Whole,
     latest_whole,
     remove_leftovers,
     seal,
@@ -82,7 +83,7 @@ def _patch_checkpoint(module: ModuleType) -> None:
         found = latest_whole(path, lambda text: print_log(text, 'current', logging.WARNING))
         if found is None:
             print_log(f'no checkpoint to go on from in {path}; starting afresh', 'current')
-        return found and str(found)
+        return found and Whole(found)
 
     for name, ours in (
         ('save_checkpoint', save_checkpoint),
@@ -122,6 +123,8 @@ def _careful(upstream: Callable) -> Callable:
 
     @functools.wraps(upstream)
     def save(self, runner, *args, **kwargs):
+        if name == _BEST and not hasattr(self, 'file_backend'):
+            return  # Runner.val() before any training: there is no folder to save in yet
         if isinstance(self.file_backend, _Later):  # the best one saves the last one too
             return upstream(self, runner, *args, **kwargs)
         memory = _Memory(self, runner)

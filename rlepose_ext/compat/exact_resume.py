@@ -13,6 +13,8 @@ the log names what is different. Can go when mmengine does the same.
 from __future__ import annotations
 
 import functools
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,6 +24,7 @@ from typing import Any
 from rlepose_ext.compat._hooks import hook_of, register_everywhere
 from rlepose_ext.compat._imports import Patch, when_imported
 from rlepose_ext.engine.checkpoint_files import INTERRUPTED
+from rlepose_ext.errors import UserError
 
 _HOOK = 'ExactResumeHook'
 
@@ -121,6 +124,37 @@ def _patch_runner(module: ModuleType) -> None:
     module.Runner.resume = resume_exactly
 
 
+def _choose_together(module: ModuleType) -> None:
+    """Let the processes of a run go on from one file, also where their folders differ."""
+    find = module.find_latest_checkpoint
+
+    def find_latest_checkpoint(path: str) -> str | None:
+        """The newest whole checkpoint that the first process finds in its work directory.
+
+        To be called by all processes.
+
+        Raises:
+            UserError: this process does not have that file.
+        """
+        from mmengine.dist import broadcast_object_list, get_rank
+
+        rank = get_rank()
+        found = find(path) if rank == 0 else None
+        chosen = [found and str(found)]
+        broadcast_object_list(chosen)
+        if rank == 0 or chosen[0] is None:
+            return found
+        if not os.path.isfile(chosen[0]):
+            raise UserError(
+                f'process 0 resumes from {chosen[0]}, which process {rank} on '
+                f'{socket.gethostname()} cannot see. All processes need the same --work-dir, on a '
+                'file system that their machines share.'
+            )
+        return chosen[0]
+
+    module.find_latest_checkpoint = find_latest_checkpoint
+
+
 def _schedules(runner: Any) -> list[Any]:
     schedules = runner.param_schedulers or []
     if isinstance(schedules, dict):
@@ -137,6 +171,8 @@ def _go_on(runner: Any, hook: Any, built: list[dict[str, Any]]) -> None:
         hook: its ExactResumeHook.
         built: the states of its schedules before the checkpoint was loaded.
     """
+    from mmengine.hooks import CheckpointHook
+
     from rlepose_ext.engine import resumable, resume_state
     from rlepose_ext.engine.hooks.exact_resume_hook import layout_of, load_buffers
 
@@ -174,7 +210,7 @@ def _go_on(runner: Any, hook: Any, built: list[dict[str, Any]]) -> None:
         resumable.replay(loop.dataloader, position.epoch)
     for other in runner.hooks:
         # mmengine's own forgets it, and then notes a new best score in no checkpoint
-        if hasattr(other, 'last_ckpt') and other.last_ckpt is None:
+        if isinstance(other, CheckpointHook) and other.last_ckpt is None:
             other.last_ckpt = runner.message_hub.get_info('last_ckpt')
     hook.go_on(position, own and own['random'], _validation_is_missing(runner, position))
     runner.logger.info(
@@ -224,6 +260,8 @@ def _install() -> None:
     register_everywhere(_HOOK)
     when_imported('mmengine.runner.loops', _patch_loops)
     when_imported('mmengine.runner.runner', _patch_runner)
+    for module in ('runner', '_flexible_runner'):
+        when_imported(f'mmengine.runner.{module}', _choose_together)
     when_imported('mmengine.hooks.checkpoint_hook', _patch_checkpoint_hook)
 
 

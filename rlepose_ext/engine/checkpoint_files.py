@@ -45,6 +45,13 @@ _DAMAGED = (
 )
 
 
+class Whole(str):
+    """The path of a checkpoint whose checksum was right a moment ago.
+
+    Whoever loads it need not read the file twice.
+    """
+
+
 def seal(checkpoint: bytes) -> bytes:
     """End a zip archive with the sha256 of itself, as the archive's comment.
 

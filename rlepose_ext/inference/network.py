@@ -20,7 +20,7 @@ from mmcv.cnn.utils import fuse_conv_bn
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
-from rlepose_ext.engine.cpu_speed import SLOWER_IN_NHWC
+from rlepose_ext.engine.cpu_speed import is_slower_in_nhwc
 
 # Outputs of the changed model may differ by this share of what two inputs differ by.
 TOLERANCE = 1e-3
@@ -55,7 +55,7 @@ def optimise(model: nn.Module, shape: Sequence[int]) -> tuple[nn.Module, list[st
 
 
 def _channels_last(model: nn.Module) -> nn.Module:
-    if type(model.backbone).__name__ in SLOWER_IN_NHWC:
+    if is_slower_in_nhwc(model.backbone):
         return model
     return model.to(memory_format=torch.channels_last)
 

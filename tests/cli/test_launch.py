@@ -1,6 +1,7 @@
 """``rlepose train`` and ``rlepose test`` hand over what mim would, after checks."""
 
 import os
+import runpy
 import shlex
 
 import pytest
@@ -273,3 +274,32 @@ def test_version(capsys):
         main.main(['--version'])
     assert stop.value.code == 0
     assert 'rlepose_ext' in capsys.readouterr().out
+
+
+def test_a_seed_is_an_override_of_the_config(config, handed_over, monkeypatch):
+    options = ['--cfg-options', 'a=1', '--seed', '7', '--amp']
+    assert main.main(['train', config, *options]) == 0
+    (command,) = handed_over
+    # as MMPose's own script reads it
+    parse_args = runpy.run_path(command[0])['parse_args']
+    monkeypatch.setattr('sys.argv', command)
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    assert parse_args().cfg_options == {'a': 1, 'randomness.seed': 7}
+
+
+@pytest.mark.parametrize('seed', ['-1', str(2**32), 'x'])
+def test_what_is_no_seed_is_refused(config, handed_over, seed):
+    with pytest.raises(SystemExit) as stop:
+        main.main(['train', config, '--seed', seed])
+    assert stop.value.code == 2
+    assert handed_over == []
+
+
+def test_a_process_of_a_launcher_does_not_start_tests_itself(config, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'x')
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    checkpoint = tmp_path / 'epoch_1.pth'
+    checkpoint.touch()
+    command = ['test', config, '-C', str(checkpoint), '--launcher', 'pytorch', '--boxes', 'gt']
+    assert main.main(command) == 2
+    assert 'leave out srun or torchrun' in capsys.readouterr().err

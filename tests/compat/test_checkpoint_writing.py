@@ -15,7 +15,7 @@ from rlepose_ext.engine.checkpoint_files import damage
 from rlepose_ext.errors import UserError
 
 ROOM = 500_000  # bytes of a file on a full disk
-SCORES = {1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.6}
+SCORES = {0: 0.2, 1: 0.1, 2: 0.5, 3: 0.4, 4: 0.3, 5: 0.6}
 
 
 class Model(nn.Module):
@@ -32,6 +32,8 @@ class Model(nn.Module):
 
     def val_step(self, data):
         return [data]
+
+    test_step = val_step
 
 
 def runner(folder, epochs=5, resume=False, **hook):
@@ -53,6 +55,9 @@ def runner(folder, epochs=5, resume=False, **hook):
         val_evaluator=[Score()],
         train_cfg={'by_epoch': True, 'max_epochs': epochs},
         val_cfg={},
+        test_dataloader=data,
+        test_evaluator=[Score()],
+        test_cfg={},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}},
         default_hooks={'checkpoint': {'type': 'CheckpointHook', 'interval': 1, **hook}},
         resume=resume,
@@ -203,3 +208,13 @@ def test_nothing_to_resume_starts_afresh(tmp_path):
     run = runner(tmp_path, epochs=1, resume=True)
     run.train()
     assert run.epoch == 1
+
+
+@pytest.mark.parametrize('hook', [{}, {'save_best': 'score', 'rule': 'greater'}])
+def test_evaluation_without_a_training(tmp_path, hook):
+    run = runner(tmp_path, **hook)
+    assert run.val() == run.test() == {'score': SCORES[0]}
+    assert files(tmp_path) == []
+    # and it leaves a training to come as it is
+    run.train()
+    assert 'epoch_5.pth' in files(tmp_path)

@@ -109,7 +109,10 @@ def test_weights_are_really_nhwc():
 def test_foreign_and_slower_backbones_are_left_alone():
     foreign = Estimator(nn.Sequential(nn.Conv2d(3, 8, 3)))
     assert not use_channels_last(foreign)
-    assert not use_channels_last(Estimator(MODELS.build(dict(type='ShuffleNetV2'))))
+    shuffling = MODELS.get('ShuffleNetV2')
+    derived = type('Derived', (shuffling,), {'__module__': shuffling.__module__})
+    assert not use_channels_last(Estimator(shuffling()))
+    assert not use_channels_last(Estimator(derived()))
     assert not use_channels_last(nn.Linear(2, 2))
 
 

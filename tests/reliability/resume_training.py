@@ -21,6 +21,7 @@ SAMPLES = 22
 BATCH = 4
 BATCHES = 6
 EPOCHS = 4
+VIEW = 99  # a file descriptor: under its name each process has a folder of its own
 
 
 class Killed(BaseException):
@@ -172,11 +173,17 @@ runner.count = 0
 Runner._log_env = lambda self, env_cfg: None
 
 
-def train(folder, stop_at=None, stop_rank=0, send=signal.SIGTERM, full_from=None, **arguments):
+def train(
+    folder, view=None, stop_at=None, stop_rank=0, send=signal.SIGTERM, full_from=None, **arguments
+):
     """A training in a process of its own, which may send itself a signal.
 
+    With ``view`` that is its work directory, under a name that all processes have in common.
     From iteration ``full_from`` on nothing can be saved, until the training is done.
     """
+    if view is not None:
+        os.dup2(os.open(view, os.O_RDONLY), VIEW)
+        folder = f'/proc/self/fd/{VIEW}'
     run = runner(Path(folder), **arguments)
     if stop_at is not None and run.rank == stop_rank:
         run.register_hook(At(*stop_at, lambda: os.kill(os.getpid(), send)))

@@ -1,6 +1,7 @@
 """Several processes stop together and go on exactly; on another number of them they say so."""
 
 import json
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -26,14 +27,19 @@ def nursery():
         yield running
 
 
-def train(nursery, folder, processes=2, **arguments):
-    """Exit statuses of the processes of one training."""
+def train(nursery, folder, processes=2, views=None, **arguments):
+    """Exit statuses of the processes of one training.
+
+    With ``views``, a folder for each, their work directory has one name and differs.
+    """
     folder.mkdir(exist_ok=True)
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = str(probe.getsockname()[1])
     arguments['launcher'] = 'pytorch' if processes > 1 else 'none'
     arguments['hooks'] = [{'type': 'rlepose_ext.InterruptHook', 'seconds': SECONDS_BETWEEN_CALLS}]
+    # Processes that have lost each other fail, instead of waiting for half an hour.
+    arguments['env_cfg'] = {'dist_cfg': {'backend': 'gloo', 'timeout': 120}}
     # Each process with a seed of its own, and the order of samples with one that no config has.
     arguments['randomness'] = {'seed': 3, 'diff_rank_seed': processes > 1}
     children = []
@@ -48,7 +54,7 @@ def train(nursery, folder, processes=2, **arguments):
         children.append(
             nursery.start(
                 'resume_training:train',
-                {'folder': str(folder), **arguments},
+                {'folder': str(folder), 'view': views and str(views[rank]), **arguments},
                 folder / f'log_{rank}.txt',
                 environment,
             )
@@ -101,6 +107,28 @@ def test_the_last_save_is_made_up_for(nursery, tmp_path, undisturbed):
     assert 'epoch_3.pth was NOT saved: No space left' in (tmp_path / 'log_0.txt').read_text()
     ours, theirs = final(tmp_path), final(undisturbed)
     assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_one_process_chooses_where_all_go_on(nursery, tmp_path, undisturbed):
+    """The second one's view of the folder is an epoch behind, as with a slow file system."""
+    here, behind = tmp_path / 'here', tmp_path / 'behind'
+    train(nursery, here, epochs=3, stop_at=['after_train_iter', 7])
+    shutil.copytree(here, behind)
+    (behind / 'last_checkpoint').write_text('epoch_1.pth')
+    assert train(nursery, here, epochs=3, resume=True, views=[here, behind]) == [0, 0]
+    ours, theirs = final(here), final(undisturbed)
+    assert [name for name in theirs if not torch.equal(ours[name], theirs[name])] == []
+
+
+def test_a_process_that_cannot_see_the_file_says_so(nursery, tmp_path):
+    """As on two machines that share no folder."""
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    second.mkdir()
+    assert train(nursery, first, epochs=1) == [0, 0]
+    (first / 'last_checkpoint').unlink()  # it names a path that both can see
+    status = train(nursery, first, epochs=2, resume=True, views=[first, second])
+    assert 0 not in status
+    assert 'process 0 resumes from' in (first / 'log_1.txt').read_text()
 
 
 def test_from_two_processes_to_one(nursery, tmp_path, undisturbed):

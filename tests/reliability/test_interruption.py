@@ -10,12 +10,14 @@ import threading
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 from resume_training import BATCHES, EPOCHS, At, Killed, end_workers, runner
 
 from rlepose_ext.compat._hooks import hook_of
 from rlepose_ext.compat._safe_load import load_file
 from rlepose_ext.engine import checkpoint_files
+from rlepose_ext.engine.hooks import InterruptHook
 from rlepose_ext.engine.interrupt import GuardedWorker
 
 
@@ -130,6 +132,34 @@ def test_a_config_may_choose_the_signals(tmp_path):
     run.register_hook(At('after_train_iter', 2, send('SIGUSR2')))
     assert stopped(run) == 128 + signal.SIGUSR2
     assert seen == [before]
+
+
+def test_hooks_of_the_same_name_are_others(tmp_path):
+    """A user's hooks are called like ours and are not taken for them."""
+
+    class InterruptHook(Hook):
+        """Has neither signals nor anything else of ours."""
+
+    class BadLossHook(Hook):
+        pass
+
+    class ExactResumeHook(Hook):
+        last_ckpt = None  # nor is it a CheckpointHook
+
+    theirs = [InterruptHook(), BadLossHook(), ExactResumeHook()]
+    runner(tmp_path, epochs=1, hooks=theirs).train()
+    again = [*theirs, At('after_train_iter', BATCHES + 1, send('SIGTERM'))]
+    assert stopped(runner(tmp_path, resume=True, hooks=again)) == 143
+    assert (tmp_path / 'interrupted.pth').exists()
+    assert theirs[2].last_ckpt is None
+
+
+def test_a_derived_hook_is_in_the_place_of_ours(tmp_path):
+    class Mine(InterruptHook):
+        pass
+
+    run = runner(tmp_path, epochs=1, hooks=[Mine(signals=['SIGUSR2'])])
+    assert [type(hook) for hook in run.hooks if isinstance(hook, InterruptHook)] == [Mine]
 
 
 def test_outside_the_main_thread_trainings_run_as_before(tmp_path, capsys):
