@@ -10,8 +10,7 @@ from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.heads.debiased_integral_functional import integral, remove_bias
-from rlepose_ext.models.heads.debiased_integral_head import DebiasedIntegralHead
+from rlepose_ext.models.heads.integral import DebiasedIntegralHead, integral, remove_bias
 
 W, H = 12, 16
 CODEC = {

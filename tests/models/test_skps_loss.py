@@ -9,7 +9,7 @@ from mmpose.models.losses import AdaptiveWingLoss as StockAdaptiveWingLoss
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import AdaptiveWingLoss
-from rlepose_ext.models.losses.skps_functional import MAX_ERROR, adaptive_wing
+from rlepose_ext.models.losses.adaptive_wing import MAX_ERROR, adaptive_wing
 from rlepose_ext.registry import MODELS
 
 SHAPE = (3, 4, 6, 5)

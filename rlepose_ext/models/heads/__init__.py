@@ -1,5 +1,5 @@
-from rlepose_ext.models.heads.debiased_integral_head import DebiasedIntegralHead
 from rlepose_ext.models.heads.heatmap_gau_head import HeatmapGAUHead
+from rlepose_ext.models.heads.integral import DebiasedIntegralHead
 from rlepose_ext.models.heads.rle_head import RLEHead
 from rlepose_ext.models.heads.sigmoid_heatmap_head import SigmoidHeatmapHead
 from rlepose_ext.models.heads.simcc_rle_head import SimCCRLEHead

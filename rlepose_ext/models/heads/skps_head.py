@@ -2,7 +2,7 @@
 
 The heatmap says which pixel, the offsets say where within it; see
 :mod:`rlepose_ext.codecs.skps_heatmap` for the maps and
-:mod:`rlepose_ext.models.losses.skps_loss` for the losses. Names of arguments and of the
+:mod:`rlepose_ext.models.losses.adaptive_wing` for the losses. Names of arguments and of the
 state dict are those of ``projects/skps`` of MMPose, whose checkpoints load.
 """
 

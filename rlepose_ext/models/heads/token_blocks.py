@@ -26,8 +26,7 @@ from torch import Tensor, nn
 from rlepose_ext.checks import check_arguments, check_counts, width
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.layers.coord_attention import CoordAttention
-from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
-from rlepose_ext.models.layers.norms import ScaleNorm
+from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit, ScaleNorm
 from rlepose_ext.models.layers.sem_gcn import SemGCN
 from rlepose_ext.models.layers.skeleton import Skeleton, skeleton_graph
 

@@ -1,12 +1,5 @@
-from rlepose_ext.models.layers.attention import (
-    ATTENTION,
-    relu2_attention,
-    softmax_attention,
-    softmax_plus_attention,
-)
 from rlepose_ext.models.layers.coord_attention import CoordAttention
-from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
-from rlepose_ext.models.layers.norms import ScaleNorm
+from rlepose_ext.models.layers.gated_attention import ATTENTION, GatedAttentionUnit, ScaleNorm
 from rlepose_ext.models.layers.sem_gcn import GraphConvBlock, SemGCN, SemGraphConv
 from rlepose_ext.models.layers.skeleton import COCO_EDGES, adjacency, check_adjacency
 
@@ -21,7 +14,4 @@ __all__ = [
     'SemGraphConv',
     'adjacency',
     'check_adjacency',
-    'relu2_attention',
-    'softmax_attention',
-    'softmax_plus_attention',
 ]

@@ -27,18 +27,80 @@ such layer replaces attention plus feed-forward. The unit adds X and normalises:
 
     Y = rms_norm(X + O)                 post-norm, the default
     Y = X + O(scale_norm(X))            pre-norm, as in MMPose's RTMCCBlock
+
+where rms_norm(x) = x / sqrt(mean(x^2) + eps), without a parameter, and scale_norm(x) =
+g sqrt(d) x / |x|, with one, g. Both put a token on a sphere of radius sqrt(d), so that its
+features are of size 1 on average. RMS norm: Zhang & Sennrich, NeurIPS 2019, arXiv 1910.07467,
+eq. 4; it is torch's. ScaleNorm: Nguyen & Salazar, IWSLT 2019, arXiv 1910.05895, eq. 5; it is
+MMPose's.
+
+Three functions turn queries and keys into weights; they differ in how they bound and normalise
+the dot products. Softmax: Vaswani et al., 2017, arXiv 1706.03762, eq. 1. Squared ReLU: the GAU
+paper. The length factor of softmax_plus: Su Jianlin, https://kexue.fm/archives/8823.
 """
 
+import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
+from mmpose.models.utils.transformer import ScaleNorm
 from torch import Tensor, nn
 
 from rlepose_ext.checks import check_choice, check_counts, check_rates, width
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.attention import ATTENTION
-from rlepose_ext.models.layers.norms import RMS_EPS, ScaleNorm
+
+# Added to a token's mean square.
+RMS_EPS = 1e-12
+# The sequence length at which softmax_plus is the plain softmax.
+REFERENCE_LENGTH = 512
+
+
+def softmax_attention(q: Tensor, k: Tensor) -> Tensor:
+    """Scaled dot-product attention, ``softmax(Q K^T / sqrt(s))``; rows sum to 1.
+
+    Args:
+        q: queries, shape (B, n, s).
+        k: keys, shape (B, n, s).
+
+    Returns:
+        Weights of the n keys for each query, shape (B, n, n).
+    """
+    return _products(q, k, q.shape[-1] ** -0.5).softmax(-1)
+
+
+def softmax_plus_attention(q: Tensor, k: Tensor) -> Tensor:
+    """Softmax attention that is as sharp at any length: ``softmax(log_512(n) Q K^T / sqrt(s))``.
+
+    A softmax over more keys is flatter at equal logits. With logits of size log n its
+    entropy hardly depends on n; 512 fixes the unit. For 17 joints the factor is 0.454:
+    attention is *softer* than the plain softmax's. Shapes as in :func:`softmax_attention`.
+    """
+    scale = math.log(k.shape[-2]) / math.log(REFERENCE_LENGTH)
+    return _products(q, k, scale * q.shape[-1] ** -0.5).softmax(-1)
+
+
+def relu2_attention(q: Tensor, k: Tensor) -> Tensor:
+    """The GAU paper's own: ``relu(Q K^T / n)^2``; rows are not normalised.
+
+    Most weights are exactly zero. The square sharpens what is left. Shapes as in
+    :func:`softmax_attention`.
+    """
+    return _products(q, k, 1.0 / k.shape[-2]).relu().square()
+
+
+ATTENTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    'softmax': softmax_attention,
+    'softmax_plus': softmax_plus_attention,
+    'relu2': relu2_attention,
+}
+
+
+def _products(q: Tensor, k: Tensor, scale: float) -> Tensor:
+    """``scale * Q K^T``. Scaled before the product, which float16 could not hold otherwise."""
+    return (q * scale) @ k.transpose(-2, -1)
+
 
 NORMS = ('post_rms', 'pre_scale', 'none')
 
@@ -60,7 +122,7 @@ class GatedAttentionUnit(nn.Module):
         dim: d, features of a token.
         expansion_dim: e; or give ``expansion``.
         key_dim: s.
-        attention: a name in :data:`~rlepose_ext.models.layers.attention.ATTENTION`.
+        attention: a name in :data:`~rlepose_ext.models.layers.gated_attention.ATTENTION`.
         query_offset: learn beta_q and beta_k as the paper does; default: scales only.
         norm: ``'post_rms'``, ``'pre_scale'`` or ``'none'``.
         dropout: rate for the output, before the residual is added.

@@ -1,4 +1,3 @@
-from rlepose_ext.models.necks.lsk_neck import LSKNeck
-from rlepose_ext.models.necks.sk_neck import SKNeck
+from rlepose_ext.models.necks.attention import LSKNeck, SKNeck
 
 __all__ = ['LSKNeck', 'SKNeck']

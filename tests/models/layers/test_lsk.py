@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.large_selective_kernel import (
+from rlepose_ext.models.necks.attention import (
     LargeSelectiveKernel,
     gated_sum,
     spatial_summary,

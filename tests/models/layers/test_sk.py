@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.selective_kernel import SelectiveKernel, select_per_channel
+from rlepose_ext.models.necks.attention import SelectiveKernel, select_per_channel
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-r"""What the debiased integral head computes from its heatmaps, as functions of tensors.
+r"""Integral regression without its bias.
 
 Integral regression takes the mean of the softmax of a heatmap :math:`z` of :math:`H W` pixels as
 the joint's position (Sun et al., *Integral Human Pose Regression*, ECCV 2018, arXiv 1711.08229):
@@ -14,17 +14,22 @@ of Integral Pose Regression*, ICCV 2021, subtract what a map of zeros would cont
 The paper writes :math:`m = 1/2` for coordinates in [0, 1]. MMPose counts pixels from their index,
 :math:`p = j / W`, so that :math:`m = (W - 1) / 2 W`; with it a single peak on an empty map is
 recovered exactly. MMPose 1.3.2 has 1 in place of :math:`H W`, and leaves :math:`\beta` out of
-:math:`C`, which corrects almost nothing.
+:math:`C`, which corrects almost nothing. Everything else of its ``DSNTHead``, layers, losses, flip
+test and state dict, is used as it is.
 """
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from mmpose.models.heads import DSNTHead
 from torch import Tensor
 
+from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import normalise
+from rlepose_ext.registry import MODELS
 
 
 def integral(logits: Tensor, beta: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,3 +82,63 @@ def remove_bias(
     gain = 1 / (1 - background).clamp_min(1 / max_gain)
     axes = zip(coords.unbind(-1), centre, strict=True)
     return torch.stack([middle + (axis - middle) * gain for axis, middle in axes], dim=-1)
+
+
+@MODELS.register_module()
+class DebiasedIntegralHead(DSNTHead):
+    """MMPose's ``DSNTHead`` with the debiasing of the paper.
+
+    It supervises the coordinates and the heatmaps after the softmax. Its state dict is that of
+    ``DSNTHead``, so MMPose's checkpoints load; one that was trained with MMPose's formula gives
+    other coordinates here.
+
+    Args:
+        args: those of ``DSNTHead``.
+        debias: remove the bias. Without it the head is ``DSNTHead(debias=False)``.
+        max_gain: how much further from the middle of the map the correction may move a joint;
+            see :func:`remove_bias`.
+        kwargs: those of ``DSNTHead``.
+
+    Raises:
+        ValueError: ``max_gain`` is below 1.
+    """
+
+    def __init__(
+        self, *args: Any, debias: bool = True, max_gain: float = 20.0, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, debias=debias, **kwargs)
+        if not max_gain >= 1:
+            raise ValueError(f'max_gain must be at least 1, got {max_gain}')
+        self.max_gain = max_gain
+
+    def forward(self, feats: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Coordinates and heatmaps.
+
+        Args:
+            feats: feature maps; without deconvolutions the last one counts.
+
+        Returns:
+            coords: normalised by the crop, shape (N, K, 2).
+            heatmaps: after the softmax, shape (N, K, H, W).
+
+        Raises:
+            UserError: maps of another size than ``in_featuremap_size`` leads to. The bias and
+                what is decoded depend on it.
+        """
+        if self.simplebaseline_head is not None:
+            logits = self.simplebaseline_head(feats)
+        elif self.final_layer is not None:
+            logits = self.final_layer(feats[-1])
+        else:
+            logits = feats[-1]
+        size = tuple(logits.shape[:1:-1])
+        if size != tuple(self.heatmap_size):
+            raise UserError(
+                f'DebiasedIntegralHead: expected heatmaps of (width, height) '
+                f'{tuple(self.heatmap_size)}, got {size}. Set in_featuremap_size to that of the '
+                "last feature map, and the codec's input_size to that of the images."
+            )
+        coords, heatmaps, log_mass = integral(logits, self.beta)
+        if self.debias:
+            coords = remove_bias(coords, log_mass, size, self.max_gain)
+        return coords, heatmaps

@@ -3,7 +3,8 @@
 A heatmap of 64x64 px has some 4,000 pixels of background and twenty or so of a peak. With
 a squared error the many small errors outweigh the few that say where the joint is, and
 near its minimum the squared error gives no slope any more, on the peak either. The
-adaptive wing function (:func:`.skps_functional.adaptive_wing`) bends with the label: flat
+adaptive wing function (Wang, Bo, Fuxin, *Adaptive Wing Loss for Robust Face Alignment via
+Heatmap Regression*, ICCV 2019, arXiv 1904.07399) bends with the label: flat
 around zero for background, steep to the last for a peak.
 
 SKPS uses it twice, :class:`rlepose_ext.models.heads.SKPSHead` puts the parts together:
@@ -26,8 +27,60 @@ import torch
 from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.losses.skps_functional import adaptive_wing
 from rlepose_ext.registry import MODELS
+
+# Below exponent 1 the slope is infinite at an error of 0, which times a slope of 0 is nan.
+MIN_ERROR = 1e-12
+# A sum over 1e10 elements of this size is still finite in float32.
+MAX_ERROR = 1e25
+
+
+def adaptive_wing(
+    pred: Tensor,
+    target: Tensor,
+    alpha: float = 2.1,
+    omega: float = 14.0,
+    epsilon: float = 1.0,
+    theta: float = 0.5,
+) -> Tensor:
+    """A curve for small errors whose shape depends on the label, a line for large ones.
+
+    With the error d = |y - pred|, y the label (equation 3 of the paper),
+
+        AWing(d) = omega ln(1 + (d / epsilon)^(alpha - y))      if d < theta
+                 = A d - C                                      else
+
+        A = omega / (1 + (theta / epsilon)^(alpha - y))
+                  * (alpha - y) (theta / epsilon)^(alpha - y - 1) / epsilon
+        C = theta A - omega ln(1 + (theta / epsilon)^(alpha - y))
+
+    A and C make value and slope continuous at theta. Putting C in, both cases are one:
+
+        AWing(d) = omega ln(1 + (min(d, theta) / epsilon)^(alpha - y)) + A max(d - theta, 0)
+
+    On the background, y = 0, the exponent is 2.1, nearly that of the squared error: small
+    errors hardly count. On a peak, y = 1, it is 1.1: the slope stays large to the end.
+
+    Args:
+        pred: any shape and scale, floating point.
+        target: y, same shape; less than ``alpha``, else the curve falls with the error.
+        alpha: keeps the exponent positive.
+        omega: height of the curve.
+        epsilon: scale of the error within the curve.
+        theta: where the curve ends.
+
+    Returns:
+        Same shape; never negative, finite if ``target`` is and ``pred`` is not nan.
+    """
+    error = (target - pred).abs().clamp(max=MAX_ERROR)
+    exponent = alpha - target
+    edge = (theta / epsilon) ** exponent
+    slope = omega * exponent * edge / (theta * (1 + edge))
+    # At d = theta the curve alone gives the slope: `where` passes all of it, relu none.
+    # With clamp it would depend on torch: 2.11 passes all of it, 2.14 none.
+    near = torch.where(error > theta, theta, error).clamp(min=MIN_ERROR)
+    curve = omega * torch.log1p((near / epsilon) ** exponent)
+    return curve + slope * torch.relu(error - theta)
 
 
 @MODELS.register_module()
@@ -40,7 +93,7 @@ class AdaptiveWingLoss(nn.Module):
     autocast everything is computed in float32.
 
     Args:
-        alpha: see :func:`.skps_functional.adaptive_wing`, also for the next three.
+        alpha: see :func:`adaptive_wing`, also for the next three.
         omega: ...
         epsilon: ...
         theta: ...
