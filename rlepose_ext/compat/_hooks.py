@@ -1,34 +1,38 @@
-"""Give every Runner a hook of ours, whatever its config says."""
+"""Give every runner a hook of ours, whatever its config says."""
 
 from __future__ import annotations
 
 import functools
-from types import ModuleType
 from typing import Any
 
-from rlepose_ext.compat._imports import when_imported
+from rlepose_ext.compat._runners import patch_runners
+
+_NAMES: list[str] = []
 
 
 def register_everywhere(name: str) -> None:
-    """Let each Runner have the hook ``rlepose_ext.engine.hooks.<name>``.
+    """Let each runner have the hook ``rlepose_ext.engine.hooks.<name>``.
 
     A config that lists it already, to give it other arguments, keeps its own.
     """
+    if not _NAMES:
+        patch_runners(_patch)
+    _NAMES.append(name)
 
-    def patch(module: ModuleType) -> None:
-        register_hooks = module.Runner.register_hooks
 
-        @functools.wraps(register_hooks)
-        def register_hooks_and_ours(self, *args, **kwargs):
-            from rlepose_ext.engine import hooks
+def _patch(runner: type) -> None:
+    register_hooks = runner.register_hooks
 
-            register_hooks(self, *args, **kwargs)
+    @functools.wraps(register_hooks)
+    def register_hooks_and_ours(self, *args, **kwargs):
+        from rlepose_ext.engine import hooks
+
+        register_hooks(self, *args, **kwargs)
+        for name in _NAMES:
             if hook_of(self, name) is None:
                 self.register_hook(getattr(hooks, name)())
 
-        module.Runner.register_hooks = register_hooks_and_ours
-
-    when_imported('mmengine.runner.runner', patch)
+    runner.register_hooks = register_hooks_and_ours
 
 
 def hook_of(runner: Any, name: str) -> Any:

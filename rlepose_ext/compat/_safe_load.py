@@ -1,9 +1,9 @@
 """Read a checkpoint without running code from it.
 
 ``torch.load(weights_only=True)`` builds only what is on a list. What mmengine puts
-beside the tensors (log history, metainfo with numpy arrays, scores, configs) is on
-:func:`safe_globals`; a file that names anything else is refused, and
-``RLEPOSE_TRUST_CHECKPOINT=<sha256>`` lets exactly that file through.
+beside the tensors (log history, metainfo with numpy arrays, scores, configs) is on ours,
+as stand-ins (:mod:`rlepose_ext.compat._safe_values`); a file that names anything else is
+refused, and ``RLEPOSE_TRUST_CHECKPOINT=<sha256>`` lets exactly that file through.
 """
 
 from __future__ import annotations
@@ -34,55 +34,23 @@ class MissingCheckpointError(UserError, FileNotFoundError):
     """No such file. Also the exception that mmengine raises for it."""
 
 
-def safe_globals() -> list:
-    """What a checkpoint may contain besides tensors and plain Python containers.
+def safe_load(file: Any, map_location: Any = None, **_: Any) -> Any:
+    """``torch.load`` for files that nobody vouches for, whatever else it is asked for.
 
-    Returns:
-        Items for ``torch.serialization.safe_globals``: objects, or pairs of an object
-        and the name under which a file may refer to it.
+    Args:
+        file: path or open binary file.
+        map_location: as in ``torch.load``.
+
+    Raises:
+        pickle.UnpicklingError: the file names something that is not on the list.
     """
-    import numpy as np
-    from mmengine.config import ConfigDict
-    from mmengine.logging import HistoryBuffer
+    import torch
 
-    # A float64 array names numpy's rebuilding function, ndarray, dtype, and the class of
-    # its dtype. numpy 2 renamed the module of the function; files hold either name.
-    reconstruct = np.empty(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    items: list = [HistoryBuffer, ConfigDict, np.ndarray, np.dtype]
-    for core in ('numpy.core', 'numpy._core'):
-        items.append((reconstruct, f'{core}.multiarray._reconstruct'))
-        items.append((scalar, f'{core}.multiarray.scalar'))
-    # not by name: np.dtypes differs between numpy versions
-    items += {type(np.dtype(code)) for code in np.typecodes['All']}
-    # Methods among the state are spelled getattr(class, name) by a pickle. The builtin, and
-    # a class that takes an optimizer, are not given away.
-    scheduler = 'mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler'
-    items += [(_OneCycle, scheduler), (_method, 'builtins.getattr')]
-    # An array without elements, as in the metainfo of faces, spells its content bytes().
-    items.append((_no_bytes, 'builtins.bytes'))
-    return items
+    from rlepose_ext.compat._safe_values import STAND_INS, with_arrays
 
-
-def _no_bytes() -> bytes:
-    """``bytes`` for the empty string only: with a number it would allocate that much."""
-    return b''
-
-
-class _OneCycle:
-    """Stands for mmengine's 1cycle scheduler while a checkpoint is read."""
-
-
-def _method(owner: type, name: str) -> Any:
-    """``getattr`` for the methods that mmengine's checkpoints hold, and nothing else."""
-    from mmengine.logging import HistoryBuffer
-    from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
-
-    if owner is HistoryBuffer and name in ('min', 'max', 'mean', 'current'):
-        return getattr(HistoryBuffer, name)
-    if owner is _OneCycle and name in ('_annealing_cos', '_annealing_linear'):
-        return getattr(OneCycleParamScheduler, name)
-    raise pickle.UnpicklingError(f'GLOBAL builtins.getattr ({owner!r}, {name!r})')
+    allowed = [(stand_in, name) for name, stand_in in STAND_INS.items()]
+    with torch.serialization.safe_globals(allowed):
+        return with_arrays(torch.load(file, map_location=map_location, weights_only=True))
 
 
 def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
@@ -96,8 +64,6 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
         MissingCheckpointError: there is no such file.
         UserError: the file is not a checkpoint, is damaged, or would execute code.
     """
-    import torch
-
     file = _local_path(path)
     if not file.is_file():
         raise MissingCheckpointError(
@@ -109,8 +75,7 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
     if problem:  # torch itself does not look at the checksums
         raise _unreadable(file, ValueError(problem))
     try:
-        with torch.serialization.safe_globals(safe_globals()):
-            return torch.load(file, map_location=map_location, weights_only=True)
+        return safe_load(file, map_location)
     except (PermissionError, MemoryError):
         raise
     except pickle.UnpicklingError as error:

@@ -9,14 +9,15 @@ which parameters loading has written:
 - fine-tuning (``load_from``): at least one, and one of the backbone if there is a
   backbone. A new head is legitimate; one warning lists what was not loaded.
 
-``init_cfg=dict(type='Pretrained', ...)`` is not touched. All versions of mmengine
+``init_cfg=dict(type='Pretrained', ...)`` is not touched, and who calls
+``runner.load_checkpoint(..., strict=False)`` gets what fits. All versions of mmengine
 need this; it can go when upstream makes loading strict by default.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -167,6 +168,20 @@ def _require_resumable(checkpoint: Mapping[str, Any], filename: str) -> None:
         )
 
 
+def _require(runner: Any, match: Match, checkpoint: Mapping[str, Any], filename: str) -> None:
+    """Apply the rule for what a runner is about to do."""
+    from mmengine.runner import BaseLoop
+
+    # train() builds its loop before it loads; test and val leave the config there.
+    training = isinstance(runner._train_loop, BaseLoop)
+    if training and not runner._resume:
+        require_related(match, filename)
+    else:
+        require_exact(match, filename)
+    if training and runner._resume:
+        _require_resumable(checkpoint, filename)
+
+
 def _patch_runner(module: ModuleType) -> None:
     upstream = module.Runner.load_checkpoint
 
@@ -175,18 +190,68 @@ def _patch_runner(module: ModuleType) -> None:
         model = unwrap(self.model)
         before = snapshot(model)
         checkpoint = upstream(self, filename, *args, **kwargs)
-        match = compare(model, before, state_dict_of(checkpoint))
-        # Runner.train builds its loop before it loads; test and val leave the config there.
-        training = isinstance(self._train_loop, module.BaseLoop)
-        if training and not self._resume:
-            require_related(match, filename)
-        else:
-            require_exact(match, filename)
-        if training and self._resume:
-            _require_resumable(checkpoint, filename)
+        if _asks_for_part(args, kwargs):
+            return checkpoint
+        _require(self, compare(model, before, state_dict_of(checkpoint)), checkpoint, filename)
         return checkpoint
 
     module.Runner.load_checkpoint = load_checkpoint
+
+
+def _asks_for_part(args: tuple, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call says ``strict=False``, rather than leave it at that."""
+    return (args[1] if len(args) > 1 else kwargs.get('strict')) is False
+
+
+def _patch_flexible_runner(module: ModuleType) -> None:
+    """Let the strategy of a FlexibleRunner check what it loads, before it goes on with it."""
+    from mmengine._strategy import SingleDeviceStrategy
+
+    runner = module.FlexibleRunner
+    build_strategy, load_checkpoint = runner.build_strategy, runner.load_checkpoint
+
+    @functools.wraps(build_strategy)
+    def build_checking_strategy(self, *args, **kwargs):
+        strategy = build_strategy(self, *args, **kwargs)
+        # Others deal out the parameters, so that they have other names and shapes than in a file.
+        load = module.BaseStrategy.load_model_state_dict
+        if (
+            isinstance(strategy, SingleDeviceStrategy)
+            and type(strategy).load_model_state_dict is load
+        ):
+            strategy.load_checkpoint = _checked(strategy, self)
+        return strategy
+
+    @functools.wraps(load_checkpoint)
+    def load_checkpoint_as_told(self, filename, *args, **kwargs):
+        if len(args) < 2:
+            # not the default False, which the strategy could not tell from one that was asked for
+            kwargs.setdefault('strict', None)
+        return load_checkpoint(self, filename, *args, **kwargs)
+
+    runner.build_strategy = build_checking_strategy
+    runner.load_checkpoint = load_checkpoint_as_told
+
+
+def _checked(strategy: Any, runner: Any) -> Callable:
+    upstream = strategy.load_checkpoint
+
+    @functools.wraps(upstream)
+    def load_checkpoint(filename, *, callback=None, **kwargs):
+        model, found = unwrap(strategy.model), {}
+
+        def keep(checkpoint):
+            if callback is not None:
+                callback(checkpoint)
+            found.update(checkpoint)
+
+        before = snapshot(model)
+        checkpoint = upstream(filename, callback=keep, **kwargs)
+        if kwargs.get('strict') is not False:
+            _require(runner, compare(model, before, state_dict_of(found)), found, filename)
+        return checkpoint
+
+    return load_checkpoint
 
 
 def _patch_init_model(module: ModuleType) -> None:
@@ -225,6 +290,7 @@ def _patch_inferencer(module: ModuleType) -> None:
 
 def _install() -> None:
     when_imported('mmengine.runner.runner', _patch_runner)
+    when_imported('mmengine.runner._flexible_runner', _patch_flexible_runner)
     when_imported('mmpose.apis.inference', _patch_init_model)
     when_imported('mmdet.apis.inference', _patch_init_model)
     when_imported('mmpose.apis.inferencers.base_mmpose_inferencer', _patch_inferencer)

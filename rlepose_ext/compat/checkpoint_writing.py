@@ -15,7 +15,6 @@ fails too, the run ends with an error. Can go when mmengine does the same.
 from __future__ import annotations
 
 import functools
-import io
 import logging
 import os
 from collections.abc import Callable
@@ -28,8 +27,7 @@ from rlepose_ext.engine.checkpoint_files import (
     Whole,
     latest_whole,
     remove_leftovers,
-    seal,
-    write_atomically,
+    write_sealed,
 )
 from rlepose_ext.errors import UserError
 
@@ -73,9 +71,7 @@ def _patch_checkpoint(module: ModuleType) -> None:
             return upstream(checkpoint, filename, file_client_args, backend_args)
         import torch
 
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(seal(buffer.getvalue()), filename)
+        write_sealed(functools.partial(torch.save, checkpoint), filename)
 
     def find_latest_checkpoint(path):
         from mmengine.logging import print_log

@@ -16,28 +16,38 @@ Can go once mmengine releases its own safe list and stops executing such text.
 from __future__ import annotations
 
 import functools
-import pickle
-from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
 from rlepose_ext.compat._imports import Patch, when_imported
-from rlepose_ext.compat._safe_load import (
-    TRUST,
-    how_to_trust,
-    is_trusted,
-    load_file,
-    load_url,
-    safe_globals,
-)
+from rlepose_ext.compat._rebind import rebind
+from rlepose_ext.compat._safe_load import how_to_trust, is_trusted, load_file, load_url
 from rlepose_ext.errors import UserError
 
-# Backends that fetch the file themselves and then call torch.load.
-_OTHER_SCHEMES = {
-    'load_from_pavi': ['pavi://'],
-    'load_from_ceph': [r'(\S+\:)?s3://', r'(\S+\:)?petrel://'],
-    'load_from_openmmlab': ['open-mmlab://', 'openmmlab://'],
-}
+
+class _SafeTorch(ModuleType):
+    """``torch`` as mmengine's loaders see it: its ``load`` is ours, whatever they ask for.
+
+    Some forks of mmengine load a refused file again with ``weights_only=False``.
+    """
+
+    def __init__(self, torch: ModuleType) -> None:
+        super().__init__(torch.__name__)
+        self._torch = torch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+    def load(self, file: Any, map_location: Any = None, **options: Any) -> Any:
+        """Load a path, or what a backend has fetched."""
+        if not hasattr(file, 'read'):
+            return load_file(file, map_location)
+        with TemporaryDirectory() as folder:
+            fetched = Path(folder, 'fetched.pth')
+            fetched.write_bytes(file.read())
+            return load_file(fetched, map_location)
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
@@ -45,49 +55,23 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     return load_file(filename, map_location)
 
 
-def guarded(loader: Callable) -> Callable:
-    """A loader of mmengine's, with the safe list in force while it runs.
-
-    Raises:
-        UserError: (the new loader) what it fetched would execute code.
-    """
-
-    @functools.wraps(loader)
-    def load(filename: str, map_location: Any = None) -> Any:
-        import torch
-
-        try:
-            with torch.serialization.safe_globals(safe_globals()):
-                return loader(filename, map_location=map_location)
-        except pickle.UnpicklingError as error:
-            raise UserError(
-                f'checkpoint {filename} was refused: it would execute code, or is damaged. '
-                f'Download it and load the local file: {TRUST} can then name it. ({error})'
-            ) from error
-
-    return load
-
-
 def _patch_loader(module: ModuleType) -> None:
-    register = module.CheckpointLoader.register_scheme
-    register('', load_from_local, force=True)
+    module.torch = _SafeTorch(module.torch)
+    module.CheckpointLoader.register_scheme('', load_from_local, force=True)
     # Under this name mmengine's own http, torchvision, openmmlab and mmcls loaders call it.
     module.load_url = load_url
-    for name, prefixes in _OTHER_SCHEMES.items():
-        register(prefixes, guarded(getattr(module, name)), force=True)
-
-
-def _patch_runner(module: ModuleType) -> None:
-    upstream = module.Runner.load_checkpoint
+    upstream = module._load_checkpoint
 
     @functools.wraps(upstream)
-    def load_checkpoint(self, filename, *args, **kwargs):
-        checkpoint = upstream(self, filename, *args, **kwargs)
-        if isinstance(checkpoint.get('meta'), dict):
+    def load_without_config(*args, **kwargs):
+        checkpoint = upstream(*args, **kwargs)
+        if isinstance(checkpoint, dict) and isinstance(checkpoint.get('meta'), dict):
             checkpoint['meta'].pop('config', None)
         return checkpoint
 
-    module.Runner.load_checkpoint = load_checkpoint
+    # All runners and strategies load through it.
+    module._load_checkpoint = load_without_config
+    rebind(upstream, load_without_config, 'mmengine')
 
 
 def _patch_inferencer(module: ModuleType) -> None:
@@ -121,7 +105,6 @@ def _require_trust(weights: str) -> None:
 
 def _install() -> None:
     when_imported('mmengine.runner.checkpoint', _patch_loader)
-    when_imported('mmengine.runner.runner', _patch_runner)
     when_imported('mmengine.infer.infer', _patch_inferencer)
 
 

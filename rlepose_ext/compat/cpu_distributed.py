@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from rlepose_ext.compat._imports import Patch, when_imported
 from rlepose_ext.errors import UserError
@@ -189,32 +190,52 @@ def _patch_init(module: ModuleType) -> None:
 
 
 def _patch_runner(module: ModuleType) -> None:
-    from mmengine.dist import get_backend
-
     upstream = module.Runner.wrap_model
 
     @functools.wraps(upstream)
     def wrap_model(self, model_wrapper_cfg, model):
         if not self.distributed or not on_cpu() or module.is_model_wrapper(model):
             return upstream(self, model_wrapper_cfg, model)
-        self.logger.info(
-            f'No GPU: {self.world_size} processes run on the CPU and communicate over '
-            f'{get_backend()}; SyncBN layers normalise within each process.'
-        )
         cfg = model_wrapper_cfg or {
             'broadcast_buffers': False,
             'find_unused_parameters': self.cfg.get('find_unused_parameters', False),
         }
-        cfg = {'type': 'MMDistributedDataParallel', **cfg}
-        cfg['module'] = module.revert_sync_batchnorm(model.to('cpu'))
-        return module.MODEL_WRAPPERS.build(cfg)
+        return _wrap_on_cpu(self, cfg, model)
 
     module.Runner.wrap_model = wrap_model
+
+
+def _patch_strategy(module: ModuleType) -> None:
+    upstream = module.DDPStrategy._wrap_model
+
+    @functools.wraps(upstream)
+    def wrap_model(self, model):
+        if not on_cpu() or module.is_model_wrapper(model):
+            return upstream(self, model)
+        return _wrap_on_cpu(self, self.model_wrapper or {'broadcast_buffers': False}, model)
+
+    module.DDPStrategy._wrap_model = wrap_model
+
+
+def _wrap_on_cpu(owner: Any, cfg: dict, model: Any) -> Any:
+    """The model of a runner or a strategy, in a wrapper for processes without a GPU."""
+    from mmengine.dist import get_backend
+    from mmengine.model import revert_sync_batchnorm
+    from mmengine.registry import MODEL_WRAPPERS
+
+    owner.logger.info(
+        f'No GPU: {owner.world_size} processes run on the CPU and communicate over '
+        f'{get_backend()}; SyncBN layers normalise within each process.'
+    )
+    cfg = {'type': 'MMDistributedDataParallel', **cfg}
+    cfg['module'] = revert_sync_batchnorm(model.to('cpu'))
+    return MODEL_WRAPPERS.build(cfg)
 
 
 def _install() -> None:
     when_imported('mmengine.dist.utils', _patch_init)
     when_imported('mmengine.runner.runner', _patch_runner)
+    when_imported('mmengine._strategy.distributed', _patch_strategy)
 
 
 def _status() -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import os
-from types import ModuleType
 
 from rlepose_ext.compat._imports import Patch, when_imported
 from rlepose_ext.compat.cpu_distributed import on_cpu
@@ -34,8 +33,8 @@ def wanted() -> tuple[bool, bool]:
     return choices[value]
 
 
-def _patch_runner(module: ModuleType) -> None:
-    build_model = module.Runner.build_model
+def _patch_builder(builder: type) -> None:
+    build_model = builder.build_model
 
     @functools.wraps(build_model)
     def build_fast_model(self, model):
@@ -44,7 +43,7 @@ def _patch_runner(module: ModuleType) -> None:
             _speed_up(model, *wanted())
         return model
 
-    module.Runner.build_model = build_fast_model
+    builder.build_model = build_fast_model
 
 
 def _speed_up(model, memory: bool, layout: bool) -> None:
@@ -65,6 +64,12 @@ def _speed_up(model, memory: bool, layout: bool) -> None:
         print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off)', logger='current')
 
 
+def _install() -> None:
+    when_imported('mmengine.runner.runner', lambda module: _patch_builder(module.Runner))
+    # builds the model of a FlexibleRunner
+    when_imported('mmengine._strategy.base', lambda module: _patch_builder(module.BaseStrategy))
+
+
 def _status() -> str:
     memory, layout = wanted()
     return f'on a CPU: memory {"kept" if memory else "returned"}, {"NHWC" if layout else "NCHW"}'
@@ -75,6 +80,6 @@ PATCH = Patch(
     breaks='nothing; a CPU run takes much longer (docs/cpu_training.md)',
     since='always',
     until='MMEngine offers a memory format and torch caches CPU memory',
-    install=lambda: when_imported('mmengine.runner.runner', _patch_runner),
+    install=_install,
     status=_status,
 )

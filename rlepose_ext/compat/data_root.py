@@ -19,10 +19,10 @@ import functools
 import os
 import re
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
-from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.compat._imports import Patch
+from rlepose_ext.compat._runners import patch_runners
 
 VARIABLE = 'RLEPOSE_DATA'
 
@@ -88,15 +88,15 @@ def _moved(node: Any, root: str, is_path: bool) -> Any:
     return move_path(node, root) if is_path and isinstance(node, str) else node
 
 
-def _patch_runner(module: ModuleType) -> None:
-    from_cfg = module.Runner.from_cfg.__func__
+def _patch_runner(runner: type) -> None:
+    from_cfg = runner.from_cfg.__func__
 
     @functools.wraps(from_cfg)
     def from_moved_cfg(cls, cfg):
         root = os.environ.get(VARIABLE)
         return from_cfg(cls, move_data(cfg, root) if root else cfg)
 
-    module.Runner.from_cfg = classmethod(from_moved_cfg)
+    runner.from_cfg = classmethod(from_moved_cfg)
 
 
 PATCH = Patch(
@@ -104,6 +104,6 @@ PATCH = Patch(
     breaks="configs over 'mmpose::...' look for data in ./data, whatever RLEPOSE_DATA says",
     since='always',
     until="MMPose's configs read a variable for their data",
-    install=lambda: when_imported('mmengine.runner.runner', _patch_runner),
+    install=lambda: patch_runners(_patch_runner),
     status=lambda: f'{VARIABLE}={os.environ.get(VARIABLE) or "(not set: ./data)"}',
 )

@@ -23,6 +23,7 @@ from typing import Any
 
 from rlepose_ext.compat._hooks import hook_of, register_everywhere
 from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.compat._runners import patch_runners
 from rlepose_ext.engine.checkpoint_files import INTERRUPTED
 from rlepose_ext.errors import UserError
 
@@ -103,8 +104,8 @@ def _batches(loader: Any, done: int) -> Iterator[Any]:
     yield from batches
 
 
-def _patch_runner(module: ModuleType) -> None:
-    resume = module.Runner.resume
+def _patch_runner(runner: type) -> None:
+    resume = runner.resume
 
     @functools.wraps(resume)
     def resume_exactly(self, filename, *args, **kwargs):
@@ -121,7 +122,32 @@ def _patch_runner(module: ModuleType) -> None:
             return
         _go_on(self, hook, built)
 
-    module.Runner.resume = resume_exactly
+    runner.resume = resume_exactly
+
+
+def _patch_saving(module: ModuleType) -> None:
+    """Let FlexibleRunner save under the epoch and iteration that it is given, as Runner does."""
+    from mmengine.hooks import Hook
+
+    class Place(Hook):
+        def __init__(self, meta: dict[str, Any]) -> None:
+            self.place = {key: meta[key] for key in ('epoch', 'iter') if key in meta}
+
+        def before_save_checkpoint(self, runner, checkpoint):
+            checkpoint['meta'].update(self.place)
+
+    save_checkpoint = module.FlexibleRunner.save_checkpoint
+
+    @functools.wraps(save_checkpoint)
+    def save_checkpoint_as_told(self, *args, **kwargs):
+        place = Place(kwargs.get('meta') or {})
+        self.hooks.insert(0, place)
+        try:
+            save_checkpoint(self, *args, **kwargs)
+        finally:
+            self.hooks.remove(place)
+
+    module.FlexibleRunner.save_checkpoint = save_checkpoint_as_told
 
 
 def _choose_together(module: ModuleType) -> None:
@@ -259,9 +285,10 @@ def _patch_checkpoint_hook(module: ModuleType) -> None:
 def _install() -> None:
     register_everywhere(_HOOK)
     when_imported('mmengine.runner.loops', _patch_loops)
-    when_imported('mmengine.runner.runner', _patch_runner)
+    patch_runners(_patch_runner)
     for module in ('runner', '_flexible_runner'):
         when_imported(f'mmengine.runner.{module}', _choose_together)
+    when_imported('mmengine.runner._flexible_runner', _patch_saving)
     when_imported('mmengine.hooks.checkpoint_hook', _patch_checkpoint_hook)
 
 

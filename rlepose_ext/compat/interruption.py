@@ -13,10 +13,11 @@ from types import ModuleType
 
 from rlepose_ext.compat._hooks import hook_of, register_everywhere
 from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.compat._runners import patch_runners
 
 
-def _patch_runner(module: ModuleType) -> None:
-    train = module.Runner.train
+def _patch_runner(runner: type) -> None:
+    train = runner.train
 
     @functools.wraps(train)
     def train_and_put_handlers_back(self):
@@ -27,7 +28,7 @@ def _patch_runner(module: ModuleType) -> None:
             if hook is not None:
                 hook.stop.uninstall()
 
-    module.Runner.train = train_and_put_handlers_back
+    runner.train = train_and_put_handlers_back
 
 
 def _patch_loop(module: ModuleType) -> None:
@@ -50,7 +51,7 @@ def _patch_loop(module: ModuleType) -> None:
 
 def _install() -> None:
     register_everywhere('InterruptHook')
-    when_imported('mmengine.runner.runner', _patch_runner)
+    patch_runners(_patch_runner)
     when_imported('mmengine.runner.base_loop', _patch_loop)
 
 

@@ -20,8 +20,9 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 # While it is written, epoch_3.pth is called .epoch_3.pth.writing
 WRITING = '.writing'
@@ -52,20 +53,6 @@ class Whole(str):
     """
 
 
-def seal(checkpoint: bytes) -> bytes:
-    """End a zip archive with the sha256 of itself, as the archive's comment.
-
-    Raises:
-        ValueError: it is no zip archive, or has a comment.
-    """
-    if checkpoint[-_END_SIZE:][:4] != _END_SIGNATURE or checkpoint[-2:] != b'\0\0':
-        raise ValueError('expected a zip archive without a comment, as torch.save writes it')
-    # the last field of the archive is the length of the comment that follows
-    length = (len(_SEAL) + _DIGEST_SIZE).to_bytes(2, 'little')
-    checkpoint = checkpoint[:-2] + length + _SEAL
-    return checkpoint + hashlib.sha256(checkpoint).hexdigest().encode()
-
-
 def write_atomically(data: bytes | memoryview, path: str | os.PathLike) -> None:
     """Put ``data`` into ``path``, whole, or leave ``path`` as it was.
 
@@ -77,17 +64,96 @@ def write_atomically(data: bytes | memoryview, path: str | os.PathLike) -> None:
         OSError: it cannot be written, as on a full disk, or read back as it was written;
             its ``filename`` is ``path``. What was half written is removed.
     """
+    with _written_atomically(path) as stream:
+        stream.write(data)
+
+
+def write_sealed(save: Callable[[BinaryIO], Any], path: str | os.PathLike) -> None:
+    """As :func:`write_atomically`, of a zip archive, which is sealed on the way.
+
+    The archive goes to the disk as it comes: it is never in memory as a whole.
+
+    Args:
+        save: writes the archive to the stream that it is given, from start to end.
+        path: the file; its folder is made.
+
+    Raises:
+        OSError: as above.
+        ValueError: what ``save`` has written is no zip archive, or has a comment.
+    """
+    with _written_atomically(path) as stream:
+        sealing = _Sealing(stream)
+        save(sealing)
+        sealing.finish()
+
+
+class _Hashing:
+    """A stream to write to, which hashes what it writes.
+
+    An ``OSError`` is kept until the end: torch's writer would make another error of it.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+        self.error: OSError | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        size = memoryview(data).nbytes
+        if self.error is None:
+            self.sha256.update(data)
+            self.size += size
+            try:
+                self._stream.write(data)
+            except OSError as error:
+                self.error = error
+        return size
+
+
+class _Sealing:
+    """A stream that ends a zip archive with the sha256 of itself, as the archive's comment."""
+
+    def __init__(self, stream: _Hashing) -> None:
+        self._stream = stream
+        self._end = b''  # held back: these bytes change if they turn out to be the last ones
+
+    def write(self, data: bytes | memoryview) -> int:
+        data = memoryview(data)
+        self._stream.write(self._end[: max(0, len(self._end) + data.nbytes - _END_SIZE)])
+        self._stream.write(data[: max(0, data.nbytes - _END_SIZE)])
+        self._end = (self._end + bytes(data[-_END_SIZE:]))[-_END_SIZE:]
+        return data.nbytes
+
+    def flush(self) -> None:
+        """Do nothing; torch asks for it."""
+
+    def finish(self) -> None:
+        if self._end[:4] != _END_SIGNATURE or self._end[-2:] != b'\0\0':
+            raise ValueError('expected a zip archive without a comment, as torch.save writes it')
+        # the last field of the archive is the length of the comment that follows
+        length = (len(_SEAL) + _DIGEST_SIZE).to_bytes(2, 'little')
+        self._stream.write(self._end[:-2] + length + _SEAL)
+        self._stream.write(self._stream.sha256.hexdigest().encode())
+
+
+@contextmanager
+def _written_atomically(path: str | os.PathLike) -> Iterator[_Hashing]:
+    """A stream whose content is in ``path`` after the block, or ``path`` is as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.name}{WRITING}')
     try:
         with partial.open('wb') as stream:
-            stream.write(data)
+            writer = _Hashing(stream)
+            yield writer
+            if writer.error is not None:
+                raise writer.error
             stream.flush()
             os.fsync(stream.fileno())
         with partial.open('rb') as stream:
-            written = _sha256(stream, len(data) + 1)
-        if written != hashlib.sha256(data).hexdigest():
+            written = _sha256(stream, writer.size + 1)
+        if written != writer.sha256.hexdigest():
             raise OSError(errno.EIO, 'what was read back is not what was written')
         os.replace(partial, path)
         _sync_folder(path.parent)

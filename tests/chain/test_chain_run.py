@@ -1,7 +1,7 @@
 """Chains with a stand-in for training: order, hand-over, resuming, refusals, the state file."""
 
-import io
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from rlepose_ext.chain.run import Options, run_chain, show_chain
 from rlepose_ext.chain.table import find_chain
-from rlepose_ext.engine.checkpoint_files import damage, seal
+from rlepose_ext.engine.checkpoint_files import damage, write_sealed
 from rlepose_ext.errors import UserError
 
 CONFIG = """
@@ -54,9 +54,7 @@ class FakeTraining:
 
 
 def write_checkpoint(path):
-    buffer = io.BytesIO()
-    torch.save({'state_dict': {}}, buffer)
-    path.write_bytes(seal(buffer.getvalue()))
+    write_sealed(partial(torch.save, {'state_dict': {}}), path)
 
 
 @pytest.fixture

@@ -125,6 +125,16 @@ def test_fine_tuning_with_a_new_head_warns(make_runner, tmp_path, caplog):
     assert any('Fine-tuning from' in t and 'head.weight: file (3, 4)' in t for t in texts)
 
 
+def test_part_of_a_checkpoint_loads_when_asked_for(make_runner, tmp_path):
+    model, runner = Net(joints=3), make_runner(None)
+    file = write(tmp_path / 'coco.pth', model)
+    with pytest.raises(UserError, match='of another model'):
+        runner.load_checkpoint(file)
+    runner.load_checkpoint(file, strict=False)
+    assert torch.equal(runner.model.backbone.weight, model.backbone.weight)
+    runner.load_checkpoint(write(tmp_path / 'other.pth', Other()), 'cpu', False)
+
+
 @pytest.mark.parametrize('other', [Other(), Net(width=5)])
 def test_fine_tuning_from_another_backbone_is_refused(make_runner, tmp_path, other):
     with pytest.raises(UserError, match=r'is of another model.*random weights'):

@@ -3,7 +3,10 @@
 import hashlib
 import os
 import pickle
+import sys
 from functools import partial
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -53,9 +56,9 @@ class Points(Dataset):
     metainfo = {
         'dataset_name': 'points',
         'sigmas': np.array([0.026, 0.025], np.float32),
+        'weights': np.array([1, 1.5], np.float32),
         'flip_indices': [1, 0],
         'names': np.array(['left', 'right']),
-        'any': np.array([{'a': 1}, None], dtype=object),
         'mask': np.array([True, False]),
         'classes': ConfigDict(person=ConfigDict(id=1)),
         'best': np.float64(0.25),
@@ -173,9 +176,14 @@ def test_arrays_of_both_numpy_generations(tmp_path, core):
     file = tmp_path / 'array.pth'
     values = {
         'array': np.arange(6, dtype='>i2').reshape(2, 3),
+        'columns': np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        'texts': np.array([['left', ''], ['right', 'ä']]),
+        'bytes': np.array([b'a', b'bc']),
+        'complex': np.array(1 + 2j),
+        'mask': np.array([True, False]),
         'scalar': np.float16(0.5),
-        'time': np.datetime64('2024-01-01'),
-        'record': np.zeros(2, [('x', 'f4'), ('y', 'i8')]),
+        'name': np.str_('left'),
+        'nothing': np.str_(''),
     }
     torch.save(values, file, _use_new_zipfile_serialization=False)
     ours = np.empty(0).__reduce__()[0].__module__.removesuffix('.multiarray').encode()
@@ -188,6 +196,8 @@ def test_arrays_of_both_numpy_generations(tmp_path, core):
         # numpy itself turns arrays into the machine's byte order
         assert loaded[name].dtype == value.dtype.newbyteorder('=')
         np.testing.assert_array_equal(loaded[name], value)
+    loaded['array'][0, 0] = 7  # memory of its own
+    assert loaded['columns'].flags.f_contiguous
 
 
 def test_nothing_stays_on_torchs_list(trained):
@@ -251,14 +261,50 @@ def test_trust_in_another_file_does_not_help(tmp_path, monkeypatch):
     assert not executed.exists()
 
 
-def test_other_backends_of_mmengine_use_the_list_too(trained, tmp_path, monkeypatch):
-    _, good = trained
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """A function that lets mmengine's backends of other services find a local file."""
+
+    def offer(file):
+        content = file.read_bytes()
+        entry = f'{{"model": "{file}"}}'
+        (file.parent / 'open_mmlab.json').write_text(entry)
+        monkeypatch.setenv('MMENGINE_HOME', str(file.parent))
+        # the clients of the other two are not public
+        download = SimpleNamespace(
+            name='model.pth', download=lambda path: Path(path).write_bytes(content)
+        )
+        pavi = ModuleType('pavi')
+        pavi.modelcloud = SimpleNamespace(get=lambda path: download)
+        petrel = ModuleType('petrel_client.client')
+        petrel.Client = lambda **_: SimpleNamespace(Get=lambda path: content)
+        modules = {
+            'pavi': pavi,
+            'petrel_client': ModuleType('petrel_client'),
+            'petrel_client.client': petrel,
+        }
+        for name, module in modules.items():
+            monkeypatch.setitem(sys.modules, name, module)
+
+    return offer
+
+
+ELSEWHERE = ['open-mmlab://model', 'openmmlab://model', 's3://bucket/model.pth', 'pavi://model']
+
+
+@pytest.mark.parametrize('address', ELSEWHERE)
+def test_other_backends_of_mmengine_use_the_list_too(
+    trained, tmp_path, monkeypatch, elsewhere, address
+):
+    good = tmp_path / 'good.pth'
+    good.write_bytes(Path(trained[1]).read_bytes())
+    elsewhere(good)
+    checkpoint = CheckpointLoader.load_checkpoint(address)
+    assert isinstance(checkpoint['meta']['dataset_meta']['sigmas'], np.ndarray)
     bad, executed = malicious(tmp_path)
-    (tmp_path / 'open_mmlab.json').write_text(f'{{"good": "{good}", "bad": "{bad}"}}')
-    monkeypatch.setenv('MMENGINE_HOME', str(tmp_path))
-    assert 'state_dict' in CheckpointLoader.load_checkpoint('openmmlab://good')
-    with pytest.raises(UserError, match='refused'):
-        CheckpointLoader.load_checkpoint('open-mmlab://bad')
+    elsewhere(bad)
+    with pytest.raises(UserError, match=r'posix\.mkdir'):
+        CheckpointLoader.load_checkpoint(address)
     assert not executed.exists()
 
 

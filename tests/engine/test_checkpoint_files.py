@@ -1,8 +1,12 @@
 """Checkpoint files are whole or not there; damage of any byte is found."""
 
 import errno
+import functools
 import os
 import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +16,8 @@ from rlepose_ext.engine.checkpoint_files import (
     damage,
     latest_whole,
     remove_leftovers,
-    seal,
     write_atomically,
+    write_sealed,
 )
 
 
@@ -91,8 +95,9 @@ def damage_of(path, data):
 
 
 def test_every_flipped_byte_of_a_sealed_file_is_found(tmp_path):
-    data = seal(save(tmp_path / 'a.pth').read_bytes())
     path = tmp_path / 'sealed.pth'
+    write_sealed(save, path)
+    data = path.read_bytes()
     assert damage_of(path, data) is None
     assert torch.load(path)['step'] == 0
     name = range(data.index(b'rlepose_ext sha256'), len(data) - 64)  # all else is whole then
@@ -110,9 +115,68 @@ def test_a_flipped_weight_of_an_unsealed_file_is_found(tmp_path):
 
 
 @pytest.mark.parametrize('data', [b'', b'PK', b'\x80\x02no archive'])
-def test_only_archives_are_sealed(data):
+def test_only_archives_are_sealed(tmp_path, data):
     with pytest.raises(ValueError, match='zip archive'):
-        seal(data)
+        write_sealed(lambda stream: stream.write(data), tmp_path / 'a.pth')
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('step', [1, 7, 22, 100, 10_000])
+def test_an_archive_may_come_in_pieces_of_any_size(tmp_path, step):
+    data = save(tmp_path / 'a.pth').read_bytes()
+
+    def write(stream):
+        for start in range(0, len(data), step):
+            stream.write(data[start : start + step])
+
+    write_sealed(write, tmp_path / 'b.pth')
+    assert damage(tmp_path / 'b.pth') is None
+    assert (tmp_path / 'b.pth').read_bytes()[: len(data) - 2] == data[:-2]
+
+
+@pytest.mark.parametrize('room', [100, 50_000, 81_000])
+def test_a_full_disk_while_torch_saves_is_the_error(tmp_path, room):
+    """Wherever in the archive: torch's writer turns an error of its stream into another one."""
+    path, values = tmp_path / 'a.pth', {'a': torch.zeros(10_000), 'b': torch.zeros(10_000)}
+    save = functools.partial(torch.save, values)
+    write_sealed(save, path)
+    old = path.read_bytes()
+    assert len(old) > 81_000
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(OSError, match='File too large') as error:
+            write_sealed(save, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == old
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='needs Linux')
+def test_saving_takes_no_memory_for_a_copy(tmp_path):
+    program = """
+import sys
+import torch
+from mmengine.runner.checkpoint import save_checkpoint
+
+
+def memory(name):
+    lines = open('/proc/self/status').read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+
+
+save_checkpoint({'w': torch.zeros(3)}, sys.argv[1])  # imports what is imported late
+checkpoint = {'w': torch.ones(64, 1 << 20)}
+open('/proc/self/clear_refs', 'w').write('5')
+before = memory('VmRSS')
+save_checkpoint(checkpoint, sys.argv[1])
+print(memory('VmHWM') - before)
+"""
+    command = [sys.executable, '-c', f'import rlepose_ext\n{program}', str(tmp_path / 'a.pth')]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout.splitlines()[-1]) < 64, 'MiB, of a checkpoint of 256'
 
 
 class TestLatestWhole:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlepose_ext.compat._safe_load import safe_globals
+from rlepose_ext.compat._safe_load import load_file
 from rlepose_ext.engine.random_state import capture, kept_cpu_state, restore, seed_cpu, seed_from
 
 
@@ -27,8 +27,7 @@ def test_captured_state_survives_a_checkpoint(tmp_path):
     torch.save(capture(), tmp_path / 'state.pth')
     expected = draw()
     seed_cpu(5)
-    with torch.serialization.safe_globals(safe_globals()):
-        restore(torch.load(tmp_path / 'state.pth', weights_only=True))
+    restore(load_file(tmp_path / 'state.pth'))
     assert draw() == expected
 
 

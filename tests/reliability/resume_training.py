@@ -13,8 +13,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import EMAHook, Hook
 from mmengine.model import BaseModel
-from mmengine.registry import DATASETS, METRICS, MODELS, TRANSFORMS
-from mmengine.runner import Runner
+from mmengine.registry import DATASETS, METRICS, MODELS, RUNNERS, TRANSFORMS
+from mmengine.runner import FlexibleRunner, Runner
 from torch import nn
 
 SAMPLES = 22
@@ -96,8 +96,19 @@ class At(Hook):
             self.function()
 
 
-def runner(folder, *, hooks=(), workers=0, seed=3, resume=False, epochs=EPOCHS, **changes):
-    """A Runner; ``changes`` replace arguments of it."""
+def runner(
+    folder,
+    *,
+    hooks=(),
+    workers=0,
+    seed=3,
+    resume=False,
+    epochs=EPOCHS,
+    kind='Runner',
+    average=True,
+    **changes,
+):
+    """A runner of one of mmengine's two kinds; ``changes`` replace arguments of it."""
     loader = {
         'batch_size': BATCH,
         'num_workers': workers,
@@ -146,7 +157,7 @@ def runner(folder, *, hooks=(), workers=0, seed=3, resume=False, epochs=EPOCHS, 
             'logger': {'type': 'LoggerHook', 'interval': 1},
         },
         'custom_hooks': [
-            {'type': 'EMAHook', 'momentum': 0.1},
+            *([{'type': 'EMAHook', 'momentum': 0.1}] if average else []),
             {'type': 'SyncBuffersHook'},
             {
                 'type': 'rlepose_ext.PipelineSwitchHook',
@@ -163,7 +174,7 @@ def runner(folder, *, hooks=(), workers=0, seed=3, resume=False, epochs=EPOCHS, 
     torch.set_num_threads(1)
     # the name of a Runner must be its own within a process
     runner.count += 1
-    return Runner(
+    return RUNNERS.get(kind)(
         work_dir=str(folder), experiment_name=f'{folder.name}_{runner.count}', **arguments
     )
 
@@ -171,6 +182,7 @@ def runner(folder, *, hooks=(), workers=0, seed=3, resume=False, epochs=EPOCHS, 
 runner.count = 0
 # asks gcc and git for their versions, for seconds
 Runner._log_env = lambda self, env_cfg: None
+FlexibleRunner._log_env = lambda self: None
 
 
 def train(
@@ -194,8 +206,10 @@ def train(
     run.train()
     model = run.model.module if run.distributed else run.model
     (Path(folder) / f'seen_{run.rank}.json').write_text(json.dumps(model.seen))
-    average = next(hook for hook in run.hooks if isinstance(hook, EMAHook)).ema_model.module
-    buffers = {'model': dict(model.named_buffers()), 'average': dict(average.named_buffers())}
+    buffers = {'model': dict(model.named_buffers())}
+    for hook in run.hooks:
+        if isinstance(hook, EMAHook):
+            buffers['average'] = dict(hook.ema_model.module.named_buffers())
     torch.save(buffers, Path(folder) / f'buffers_{run.rank}.pt')
 
 
@@ -219,7 +233,7 @@ def final(folder, epochs=EPOCHS):
     scores = found['message_hub']['runtime_info']['best_score']
     return {
         **{f'model.{name}': value for name, value in found['state_dict'].items()},
-        **{f'ema.{name}': value for name, value in found['ema_state_dict'].items()},
+        **{f'ema.{name}': value for name, value in found.get('ema_state_dict', {}).items()},
         **{
             f'optimizer.{number}.{name}': value
             for number, state in found['optimizer']['state'].items()
