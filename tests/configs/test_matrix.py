@@ -32,6 +32,8 @@ QUICK = (
 # Totals that papers, the model zoo or the founding documents give, by the start of the name.
 KNOWN = {
     'aid_hrnet-w32-udp': 28_537_235,
+    'dekr-rescore-multiscale_hrnet-w32': 29_646_431,
+    'dekr-rescore-multiscale_hrnet-w48': 65_769_839,
     'dekr-rescore_hrnet-w32_8xb10-140e_coco': 29_646_431,
     'dekr-rescore_hrnet-w48_8xb10-140e_coco': 65_769_839,
     'dsnt_res50': 33_999_825,

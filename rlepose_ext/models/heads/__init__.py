@@ -1,3 +1,4 @@
+from rlepose_ext.models.heads.dekr_head import DEKRHead, PyramidDataPreprocessor
 from rlepose_ext.models.heads.heatmap_gau_head import HeatmapGAUHead
 from rlepose_ext.models.heads.integral import DebiasedIntegralHead
 from rlepose_ext.models.heads.rle_head import RLEHead
@@ -7,8 +8,10 @@ from rlepose_ext.models.heads.skps_head import SKPSHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
 
 __all__ = [
+    'DEKRHead',
     'DebiasedIntegralHead',
     'HeatmapGAUHead',
+    'PyramidDataPreprocessor',
     'RLEHead',
     'SKPSHead',
     'SigmoidHeatmapHead',

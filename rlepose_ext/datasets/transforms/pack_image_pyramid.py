@@ -1,0 +1,30 @@
+"""Pack an image in several sizes, for a test at several scales."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmpose.datasets.transforms import PackPoseInputs
+from mmpose.datasets.transforms.formatting import image_to_tensor
+
+from rlepose_ext.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackImagePyramid(PackPoseInputs):
+    """``PackPoseInputs`` after ``BottomupResize(aug_scales=...)``.
+
+    MMPose stacks the images, which have different sizes. Here ``inputs`` is a list of tensors
+    (3, H, W), that of scale 1 first. The model needs
+    ``data_preprocessor=dict(type='rlepose_ext.PyramidDataPreprocessor')``.
+
+    Args:
+        meta_keys: must have ``aug_scales``, besides those of the method.
+        pack_transformed: as in ``PackPoseInputs``.
+    """
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        images = results['img']
+        packed = super().transform({**results, 'img': images[0]})
+        packed['inputs'] = [image_to_tensor(image) for image in images]
+        return packed
