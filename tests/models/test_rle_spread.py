@@ -5,57 +5,71 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle_spread import learned_spread, standard_deviation
+from rlepose_ext.models.losses.rle_spread import learned_spread
 
 
-class Scaled(torch.nn.Module):
-    """A flow of which the density is a normal with known scales."""
-
-    def __init__(self, scales):
-        super().__init__()
-        self.layer = torch.nn.Linear(2, 2)
-        self.scales = torch.tensor(scales)
-
-    def log_prob(self, x):
-        normal = torch.distributions.Normal(torch.zeros(2), self.scales)
-        return normal.log_prob(x).sum(-1)
-
-
-def test_normal_density_without_residual():
-    loss = RLELoss(residual=False)
-    loss.flow_model = Scaled([0.3, 0.7])
-    np.testing.assert_allclose(learned_spread(loss), [0.3, 0.7], rtol=1e-3)
+def stretched(bias: float, shift: float = 0.0) -> RLELoss:
+    """A flow of which the density is normal with standard deviation exp(3 tanh(bias))."""
+    loss = RLELoss()
+    flow = loss.flow_model
+    for parameter in flow.parameters():
+        nn.init.zeros_(parameter)
+    # Of a column that is not used, so that the flow counts as trained.
+    flow.s[0][0].weight.data[:, 1 - flow.kept[0]] = 1
+    for scale, translation in zip(flow.s, flow.t, strict=True):
+        nn.init.constant_(scale[4].bias, bias)
+        nn.init.constant_(translation[4].bias, shift)
+    return loss
 
 
-@pytest.mark.parametrize(('q', 'second_moment'), [
-    # normal of scale s times another normal: 1 / (1 / s^2 + 1)
-    ('gaussian', 1 / (1 / 0.25 + 1)),
-    ('laplace', None),
+@pytest.mark.parametrize('shift', [0.0, 4.0])
+@pytest.mark.parametrize('bias', [-9.0, -1.0, 0.0, 1.0, 9.0])
+def test_normal_densities_from_narrow_to_wide(bias, shift):
+    expected = math.exp(3 * math.tanh(bias))
+    np.testing.assert_allclose(learned_spread(stretched(bias, shift)), [expected] * 2, rtol=1e-4)
+
+
+@pytest.mark.parametrize('std', [0.15, 0.3])
+def test_is_the_standard_deviation_of_samples(std):
+    loss = RLELoss()
+    for parameter in loss.parameters():
+        nn.init.normal_(parameter, std=std)
+    with torch.no_grad():
+        samples, _ = loss.flow_model(torch.randn(200_000, 2))
+    np.testing.assert_allclose(learned_spread(loss), samples.std(0), rtol=0.02)
+
+
+def laplace(number: int) -> torch.Tensor:
+    return torch.distributions.Laplace(0.0, 0.5).sample((number, 2))
+
+
+def mixture(number: int) -> torch.Tensor:
+    wide = torch.rand(number, 1) < 0.1
+    return torch.randn(number, 2) * torch.where(wide, 1.5, 0.3)
+
+
+@pytest.mark.parametrize(('draw', 'expected'), [
+    (laplace, math.sqrt(0.5)),
+    (mixture, math.sqrt(0.9 * 0.3**2 + 0.1 * 1.5**2)),
 ])  # fmt: skip
-def test_residual_multiplies_q(q, second_moment):
-    loss = RLELoss(q_distribution=q)
-    loss.flow_model = Scaled([0.5, 0.5])
-    if second_moment is None:
-        # exp(-x^2 / (2 s^2) - |x|) by one-dimensional quadrature
-        x = np.linspace(-6, 6, 200_001)
-        p = np.exp(-(x**2) / (2 * 0.25) - np.abs(x))
-        second_moment = (p * x**2).sum() / p.sum()
-    np.testing.assert_allclose(learned_spread(loss), math.sqrt(second_moment), rtol=1e-3)
+def test_after_training_it_is_that_of_the_errors(draw, expected):
+    """With the real loss, for a sigma that is fixed; Q takes no part in it."""
+    loss = RLELoss()
+    optimizer = torch.optim.Adam(loss.parameters(), lr=3e-3)
+    logits = torch.zeros(512, 1, 2)
+    for _ in range(150):
+        error = draw(512)[:, None]
+        # mu - g = e sigma, sigma = 1 / 2
+        value = loss(error / 2, logits, torch.zeros_like(error))
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    np.testing.assert_allclose(learned_spread(loss), [expected] * 2, rtol=0.1)
 
 
 def test_an_initial_flow_says_nothing():
-    loss = RLELoss()
-    assert learned_spread(loss) is None
-    with torch.no_grad():
-        next(m for m in loss.flow_model.modules() if isinstance(m, torch.nn.Linear)).weight[0] = 0.5
-    assert learned_spread(loss).shape == (2,)
-
-
-def test_standard_deviation_of_two_points():
-    points = torch.tensor([[-1.0, 0.0], [3.0, 0.0]])
-    log_density = torch.tensor([math.log(3), 0.0]) + 100
-    torch.testing.assert_close(
-        standard_deviation(points, log_density).float(), torch.tensor([math.sqrt(3), 0.0])
-    )
+    assert learned_spread(RLELoss()) is None
+    assert learned_spread(stretched(0.0)).shape == (2,)
