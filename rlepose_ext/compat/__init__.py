@@ -36,6 +36,7 @@ _MODULES = (
     'averaged_buffers',
     'throughput',
     'bad_loss',
+    'out_of_range_labels',
     'interruption',
     'exact_resume',
     'log_writing',

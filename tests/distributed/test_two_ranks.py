@@ -49,6 +49,8 @@ def folder(tmp_path_factory):
     # Rank 1 finds no label in its first batch.
     for person in content['annotations'][1 : worker.BATCH : 2]:
         person['keypoints'][2::3] = [0] * 17
+    # and in its second batch a nose far off its crop.
+    content['annotations'][worker.BATCH + 1]['keypoints'][:3] = [1e5, 1e5, 2]
     drawn.train_json.with_name('half_labelled.json').write_text(json.dumps(content))
 
     model, predicted = start_model(folder)
@@ -148,6 +150,14 @@ def test_flow_is_the_same_on_both_ranks(one, two):
         assert len(set(first['flow'])) == len(first['flow'])
     assert two[1]['frozen']['losses'][0] == 0
     assert two[0]['frozen']['losses'][0] > 0
+
+
+def test_labels_out_of_range_on_the_other_rank_are_in_the_log(one, two):
+    expected = [None, 1, 1, 2, 2, 3]
+    for report in (one, two[0]):
+        for name in ('frozen', 'simcc'):
+            log = report[name]['log']
+            assert [row.get('out_of_range_labels') for row in log] == expected
 
 
 def test_buffers_are_equal_at_each_epochs_end(two):

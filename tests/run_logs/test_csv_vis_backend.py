@@ -55,7 +55,7 @@ class Scale(BaseModel):
         if mode == 'predict':
             return list(x * self.weight)
         self.calls += 1
-        # a term that joins in later, as absurd_labels of the RLE head does
+        # a term that joins in later, as out_of_range_labels does
         extra = {'late': torch.tensor(1.0)} if self.calls > 3 else {}
         return {'loss': (x * self.weight).square().mean(), **extra}
 

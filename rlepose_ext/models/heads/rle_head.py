@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.models.heads import BaseHead
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.sigma_field import add_sigma
-from rlepose_ext.models.losses.rle_functional import absurd_labels
+from rlepose_ext.models.losses.rle_functional import out_of_range
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # A joint is right, for the log, if it is this near its label, in crop sizes.
@@ -94,7 +93,7 @@ class RLEHead(BaseHead):
             deviation 0.01, biases 0. The flow keeps its own, much smaller initialisation,
             which a rule for every ``Linear`` would overwrite.
         split: two layers ``fc_coord`` and ``fc_sigma``, which a quantiser can give
-            different ranges. Same function: see :func:`join_fc`.
+            different ranges. Same function up to rounding: see :func:`join_fc`.
         norm_linear: the paper's repository: coordinates from the direction of the feature
             alone, ``W x / |x| + b``; implies ``split``. There the labels are x / W - 0.5,
             so that an output of 0 is the middle of the crop. The loss sees differences of
@@ -164,12 +163,6 @@ class RLEHead(BaseHead):
             )
         if not self.split:
             return self.fc(x).unflatten(1, (self.num_joints, 4))
-        if not self.norm_linear and _is_plain(self.fc_coord) and _is_plain(self.fc_sigma):
-            # One product of the joint layer's shape: its numbers to the last bit, which two
-            # smaller products would round otherwise.
-            weight = join_fc(self.fc_coord.weight, self.fc_sigma.weight)
-            bias = join_fc(self.fc_coord.bias, self.fc_sigma.bias)
-            return F.linear(x, weight, bias).unflatten(1, (self.num_joints, 4))
         direction = _normalised(x) if self.norm_linear else x
         pairs = (self.fc_coord(direction), self.fc_sigma(x))
         return torch.cat([pair.unflatten(1, (self.num_joints, 2)) for pair in pairs], dim=-1)
@@ -223,8 +216,7 @@ class RLEHead(BaseHead):
 
         Returns:
             ``loss_kpt``; ``acc_pose``, the share of labelled joints within 0.05 crop
-            sizes, averaged over joint types; ``absurd_labels``, how many labels were left
-            out so far, once there are any.
+            sizes, averaged over joint types.
         """
         outputs = self.forward(feats)
         instances = [sample.gt_instance_labels for sample in batch_data_samples]
@@ -233,14 +225,10 @@ class RLEHead(BaseHead):
         check_joint_count(self, 'num_joints', 'keypoint_labels', labels.shape[1])
 
         coords, sigma = outputs[..., :2], outputs[..., 2:]
-        losses = {
+        return {
             'loss_kpt': self.loss_module(coords, sigma, labels, weights[..., None]),
             'acc_pose': _accuracy(coords, labels, weights),
         }
-        num_absurd = getattr(self.loss_module, 'num_absurd', 0)
-        if num_absurd:
-            losses['absurd_labels'] = labels.new_tensor(float(num_absurd))
-        return losses
 
 
 def _accuracy(coords: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -249,7 +237,7 @@ def _accuracy(coords: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         # numpy has no bfloat16
         pred=coords.detach().float().cpu().numpy(),
         gt=labels.detach().float().cpu().numpy(),
-        mask=((weights > 0) & ~absurd_labels(labels)).cpu().numpy(),
+        mask=((weights > 0) & ~out_of_range(labels)).cpu().numpy(),
         thr=ACC_THRESHOLD,
         norm_factor=np.ones((len(coords), 2), dtype=np.float32),
     )
@@ -265,8 +253,3 @@ def _normalised(x: Tensor) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
     return (x / norm.clamp(min=MIN_FEATURE_NORM)).to(x.dtype)
-
-
-def _is_plain(layer: nn.Module) -> bool:
-    """Neither replaced nor watched, as quantisers do: calling it is one matrix product."""
-    return type(layer) is nn.Linear and not (layer._forward_hooks or layer._forward_pre_hooks)

@@ -235,8 +235,7 @@ class SimCCRLEHead(SimCCHead):
 
         Returns:
             ``loss_simcc`` and ``loss_rle``, their factors included; ``acc_pose``, the share of
-            labelled joints whose greatest bins are within 0.05 crop sizes; ``absurd_labels``,
-            how many labels the RLE term left out so far, once there are any.
+            labelled joints whose greatest bins are within 0.05 crop sizes.
         """
         pred_x, pred_y, sigma = self.forward(feats)
         instances = [sample.gt_instance_labels for sample in batch_data_samples]
@@ -262,15 +261,11 @@ class SimCCRLEHead(SimCCHead):
             simcc_split_ratio=self.simcc_split_ratio,
             mask=to_numpy(simcc_weights) > 0,
         )
-        losses = {
+        return {
             'loss_simcc': self.simcc_weight * loss_simcc,
             'loss_rle': self.rle_weight * loss_rle,
             'acc_pose': torch.tensor(float(accuracy), device=coords.device),
         }
-        num_absurd = getattr(self.loss_rle, 'num_absurd', 0)
-        if num_absurd:
-            losses['absurd_labels'] = coords.new_tensor(float(num_absurd))
-        return losses
 
     def _init_by_name(self) -> list[dict]:
         """MMPose's numbers; a deconvolutional part is a head with rules of its own."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 EPS = 1e-9
-# A hundredth of a pixel in a crop of 100: below all label noise, above float32's trouble.
+# Keeps e = d / sigma and its gradients, which grow with 1 / sigma, finite in float32.
 MIN_SIGMA = 1e-4
 # Farther out of the crop, in crop sizes, a label is a mistake or a placeholder.
 MAX_LABEL_DISTANCE = 10.0
@@ -53,8 +53,8 @@ def official_nll(difference: Tensor, sigma: Tensor) -> Tensor:
 Q_DISTRIBUTIONS = {'laplace': laplace_nll, 'gaussian': gaussian_nll, 'official': official_nll}
 
 
-def absurd_labels(target: Tensor) -> Tensor:
-    """Find labels that cannot be meant: not finite, or more than 10 crop sizes off the crop.
+def out_of_range(target: Tensor) -> Tensor:
+    """Find labels that are not finite or more than 10 crop sizes off the crop.
 
     Args:
         target: normalised labels, the crop is [0, 1] x [0, 1]; shape (..., 2).

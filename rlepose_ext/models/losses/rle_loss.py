@@ -17,38 +17,44 @@ How, in three steps.
 
    (change of variables from g to e). What varies with the image is in mu and sigma, what
    is common to all is in phi.
-2. *Learn phi* by a normalising flow in the plane, trained by the same maximum likelihood.
+2. *Learn phi* by a normalising flow G in the plane, trained by the same maximum likelihood.
    mu gets its gradient through e; at test time the flow is not needed.
-3. *Residual.* At first the flow knows nothing, and its gradient would be poor. A plain
-   density Q, Laplace or Gaussian, is set beside it, phi = Q * G / const, and the flow has
-   only to learn the correction G, the residual log-likelihood. The constant is dropped.
+3. *Help the start.* At first the flow knows nothing, and its gradient would be poor. So -log Q0
+   of a plain density at unit scale, Laplace or normal, is added.
 
 The loss of one joint, as implemented by the paper's authors and by MMPose, is
 
-    sum over d in {x, y} of  [ log sigma_d - log G(e) ]  +  [ log sigma_d - log Q(e_d) ]
+    sum over d in {x, y} of  [ log sigma_d - log G(e) ]  +  [ log sigma_d - log Q0(e_d) ]
 
-Two habits of these implementations are kept, since released models were trained with
-them: log sigma_d comes twice, and log G(e), one number per joint, counts once for each
-coordinate.
+log sigma_d comes twice, and so does log G(e), which is one number per joint. Hence it is
+
+    2 [ log sigma_x + log sigma_y - log G(e) ]  -  log Q0(e)
+
+twice the negative log-likelihood of step 2 with phi = G, and a penalty: |e_x| + |e_y| for
+Laplace, |e|^2 / 2 for a normal Q0.
+
+The paper means G to be a residual, phi = Q0 G / Z with Z the integral of Q0 G,
+and drops log Z. But Z depends on the flow, and is all through which Q0 could reach it:
+as implemented, Q0 has no gradient for the flow, and G alone is the density of e.
+
+The likelihood does not fix the scale that all sigmas have in common: c sigma with a flow
+narrower by c is the same density. Nor does Q0, whose penalty falls with growing sigma; the
+common scale is where initialisation and optimiser leave it. :mod:`.rle_spread` takes it out.
 
 The loss is the logarithm of a density: it goes below zero as soon as the typical error
 is small, and that is no fault. Watch ``acc_pose`` beside it.
 """
 
-import logging
-
 import torch
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.flows import RealNVP
 from rlepose_ext.models.losses.rle_functional import (
     EPS,
-    MAX_LABEL_DISTANCE,
     Q_DISTRIBUTIONS,
-    absurd_labels,
     bounded_sigma,
+    out_of_range,
 )
 from rlepose_ext.registry import MODELS
 
@@ -61,25 +67,29 @@ class RLELoss(nn.Module):
     """Residual log-likelihood loss with a RealNVP as the learnt density.
 
     Arguments, interface and state dict are MMPose's; equal numbers too, wherever sigma is
-    above 1e-4. What is different cannot be seen until something goes wrong: only joints
-    that count enter the flow, absurd labels are left out and counted, everything is
-    computed in float32 (or float64) whatever autocast says.
+    above 1e-4. What is different cannot be seen until something goes wrong: joints without
+    weight and labels out of range are masked before the flow, the latter are counted, and
+    everything is computed in float32 (or float64) whatever autocast says. It compiles to one
+    graph and never waits for the device.
 
     Args:
         use_target_weight: multiply the loss of each joint by its weight, leave joints of
             weight 0 out.
         size_average: divide the sum over joints by the batch size N (and not by the
             number of joints).
-        residual: add Q. Without it the flow has to learn the whole density.
+        residual: add ``log sigma_d - log Q0(e_d)``. The flow's gradients are the same with
+            and without. Without, log sigma counts once and log G twice, so that larger
+            sigmas with a narrower flow are always better.
         q_distribution: 'laplace' or 'gaussian', as in MMPose, or 'official', as in the
             paper's repository (see :mod:`.rle_functional`). Its targets are x / W - 0.5;
             the loss knows targets through mu - g only, so that MMPose's x / W does as
             well (see ``norm_linear`` of :class:`rlepose_ext.models.heads.RLEHead`).
 
     Attributes:
-        num_absurd: absurd labels met so far in this process, not finite or more than
-            10 crop sizes off the crop, whether marked visible or not.
-        num_absurd_visible: those of them that were marked visible.
+        num_out_of_range: (2,), labels met so far in this process that are not finite or more
+            than 10 crop sizes off the crop: all, and those of them that count by their
+            weight. :class:`rlepose_ext.engine.hooks.OutOfRangeLabelsHook` logs their sum
+            over the processes.
 
     Raises:
         UserError: unknown ``q_distribution``.
@@ -103,9 +113,8 @@ class RLELoss(nn.Module):
         self.residual = residual
         self.q_distribution = q_distribution
         self.flow_model = RealNVP()
-        self.num_absurd = 0
-        self.num_absurd_visible = 0
-        self._reported: set[int] = set()
+        # No buffer: DistributedDataParallel may overwrite buffers with those of rank 0.
+        self.num_out_of_range = torch.zeros(2, dtype=torch.int64, device='cpu')
 
     def forward(
         self, pred: Tensor, sigma: Tensor, target: Tensor, target_weight: Tensor | None = None
@@ -129,27 +138,25 @@ class RLELoss(nn.Module):
         # Wide before anything is computed; autocast touches nothing here but the flow's matrix
         # products, and the flow switches it off.
         dtype = torch.promote_types(pred.dtype, torch.float32)
-        rows = self._joints_that_count(target, weight)
-        pred_, sigma_, target_ = (
-            values.flatten(0, 1).index_select(0, rows).to(dtype) for values in (pred, sigma, target)
+        ignored = self._ignored(target, weight)[..., None]
+        # Masked before the flow: an infinite loss times zero would be nan, and a nan in the
+        # backward pass spoils every weight of the model.
+        pred, sigma, target, weight = (
+            values.masked_fill(ignored, 0).to(dtype).flatten(0, 1)
+            for values in (pred, sigma, target, weight)
         )
-        sigma_ = bounded_sigma(sigma_)
-        difference = pred_ - target_
-        error = (difference / (sigma_ + EPS)).clamp(-MAX_FLOW_ERROR, MAX_FLOW_ERROR)
+        sigma = bounded_sigma(sigma)
+        difference = pred - target
+        error = (difference / (sigma + EPS)).clamp(-MAX_FLOW_ERROR, MAX_FLOW_ERROR)
 
-        loss = sigma_.log() - self.flow_model.log_prob(error)[:, None]
+        loss = sigma.log() - self.flow_model.log_prob(error)[:, None]
         if self.residual:
-            loss = loss + Q_DISTRIBUTIONS[self.q_distribution](difference, sigma_)
-        if weight is not None:
-            loss = loss * weight.flatten(0, 1).index_select(0, rows).to(dtype)
-        if self.size_average:
-            loss = loss / max(len(pred), 1)
-        return loss.sum()
+            loss = loss + Q_DISTRIBUTIONS[self.q_distribution](difference, sigma)
+        loss = (loss * weight).sum()
+        return loss / max(len(ignored), 1) if self.size_average else loss
 
-    def _check(
-        self, pred: Tensor, sigma: Tensor, target: Tensor, weight: Tensor | None
-    ) -> Tensor | None:
-        """Weights as (N, K, 1) or (N, K, 2), or None where they are not wanted."""
+    def _check(self, pred: Tensor, sigma: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+        """Weights as (N, K, 1) or (N, K, 2); ones where they are not wanted."""
         if pred.ndim != 3 or pred.shape[-1] != 2 or not pred.shape == sigma.shape == target.shape:
             raise UserError(
                 'RLELoss: expected coordinates, sigma logits and labels of one shape (N, K, 2), '
@@ -158,7 +165,7 @@ class RLELoss(nn.Module):
                 'is two-dimensional, 3-D labels do not go in.'
             )
         if not self.use_target_weight:
-            return None
+            return torch.ones_like(target[..., :1])
         if weight is not None and weight.ndim == 2:
             weight = weight[..., None]
         if weight is None or weight.shape not in (pred.shape, (*pred.shape[:2], 1)):
@@ -169,39 +176,10 @@ class RLELoss(nn.Module):
             )
         return weight
 
-    def _joints_that_count(self, target: Tensor, weight: Tensor | None) -> Tensor:
-        """Row numbers, in (N * K), of joints of positive weight with a sane label.
-
-        They are selected before the flow: multiplied by zero after it, an infinite loss
-        would be nan, and a nan in the backward pass spoils every weight of the model.
-        """
-        absurd = absurd_labels(target)
-        visible = torch.ones_like(absurd) if weight is None else (weight > 0).any(-1)
-        if absurd.any():
-            self._report(target, absurd, visible)
-        return (visible & ~absurd).flatten().nonzero()[:, 0]
-
-    def _report(self, target: Tensor, absurd: Tensor, visible: Tensor) -> None:
-        """Count absurd labels; log the first ones, loudly unless they look like placeholders."""
-        count, count_visible = int(absurd.sum()), int((absurd & visible).sum())
-        self.num_absurd += count
-        self.num_absurd_visible += count_visible
-        # COCO stores unlabelled joints as (0, 0), which may lie far from a small crop.
-        harmless = count_visible == 0 and bool(target.isfinite().all())
-        level = logging.INFO if harmless else logging.WARNING
-        if level not in self._reported:
-            self._reported.add(level)
-            print_log(
-                f'RLELoss: {count} of {absurd.numel()} labels of this batch are not finite or more '
-                f'than {MAX_LABEL_DISTANCE:g} crop sizes off the crop, {count_visible} of them '
-                'marked visible. They are left out of the loss and counted in '
-                'RLELoss.num_absurd; this is said once. '
-                + (
-                    'None is marked visible: no harm.'
-                    if harmless
-                    else 'Check the keypoints and boxes of the annotation file (nan, inf, another '
-                    'unit or image, boxes of almost no size), and custom transforms.'
-                ),
-                logger='current',
-                level=level,
-            )
+    def _ignored(self, target: Tensor, weight: Tensor) -> Tensor:
+        """Joints without weight or with a label out of range, (N, K); the latter are counted."""
+        bad, visible = out_of_range(target), (weight > 0).any(-1)
+        if self.num_out_of_range.device != target.device:
+            self.num_out_of_range = self.num_out_of_range.to(target.device)
+        self.num_out_of_range += torch.stack([bad.sum(), (bad & visible).sum()])
+        return bad | ~visible
