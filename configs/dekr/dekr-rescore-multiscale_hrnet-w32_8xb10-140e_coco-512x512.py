@@ -12,6 +12,7 @@ pipeline = [
 val_dataloader = dict(dataset=dict(pipeline=pipeline))
 test_dataloader = val_dataloader
 model = dict(
+    type='rlepose_ext.PyramidPoseEstimator',
     data_preprocessor=dict(type='rlepose_ext.PyramidDataPreprocessor'),
     head=dict(type='rlepose_ext.DEKRHead'),
     test_cfg=dict(multiscale_test=True, multiscale_score_decrease=0.9, nms_dist_thr=0.15),

@@ -83,6 +83,7 @@ LEAVES = {
 MULTISCALE = {
     'val_dataloader.dataset.pipeline',
     'test_dataloader.dataset.pipeline',
+    'model.type',
     'model.data_preprocessor.type',
     'model.head.type',
     'model.test_cfg.multiscale_test',

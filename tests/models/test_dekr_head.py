@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.registry import KEYPOINT_CODECS, MODELS, TRANSFORMS
 
-from rlepose_ext.models.heads import DEKRHead, PyramidDataPreprocessor
+from rlepose_ext.models.estimators import PyramidDataPreprocessor
+from rlepose_ext.models.heads import DEKRHead
 
 K = 17
 CODEC = {
@@ -115,14 +117,14 @@ def test_images_of_several_sizes_reach_the_model():
     preprocessor = PyramidDataPreprocessor(**normalise, bgr_to_rgb=True)
 
     def batch(sample):
-        return preprocessor({key: [value] for key, value in sample.items()})
+        return preprocessor(pseudo_collate([sample, sample]))
 
     plain, pyramid = batch(packed['plain']), batch(packed['pyramid'])
     assert [tuple(each.shape) for each in pyramid['inputs']] == [
-        (1, 3, 64, 96), (1, 3, 32, 64), (1, 3, 128, 192),
+        (2, 3, 64, 96), (2, 3, 32, 64), (2, 3, 128, 192),
     ]  # fmt: skip
     assert torch.equal(pyramid['inputs'][0], plain['inputs'])
-    (sample,) = pyramid['data_samples']
+    sample, _ = pyramid['data_samples']
     assert sample.metainfo['aug_scales'] == [0.5, 2.0]
     assert sample.metainfo['batch_input_shape'] == (64, 96)
     assert tuple(sample.metainfo['input_size']) == (96, 64)

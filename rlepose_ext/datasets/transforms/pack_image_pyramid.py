@@ -15,8 +15,8 @@ class PackImagePyramid(PackPoseInputs):
     """``PackPoseInputs`` after ``BottomupResize(aug_scales=...)``.
 
     MMPose stacks the images, which have different sizes. Here ``inputs`` is a list of tensors
-    (3, H, W), that of scale 1 first. The model needs
-    ``data_preprocessor=dict(type='rlepose_ext.PyramidDataPreprocessor')``.
+    (3, H, W), that of scale 1 first. What else it takes:
+    :mod:`rlepose_ext.models.estimators.image_pyramid`.
 
     Args:
         meta_keys: must have ``aug_scales``, besides those of the method.

@@ -1,3 +1,7 @@
+from rlepose_ext.models.estimators.image_pyramid import (
+    PyramidDataPreprocessor,
+    PyramidPoseEstimator,
+)
 from rlepose_ext.models.estimators.shared_gau import SharedGAUPoseEstimator
 
-__all__ = ['SharedGAUPoseEstimator']
+__all__ = ['PyramidDataPreprocessor', 'PyramidPoseEstimator', 'SharedGAUPoseEstimator']

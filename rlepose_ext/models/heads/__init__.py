@@ -1,4 +1,4 @@
-from rlepose_ext.models.heads.dekr_head import DEKRHead, PyramidDataPreprocessor
+from rlepose_ext.models.heads.dekr_head import DEKRHead
 from rlepose_ext.models.heads.heatmap_gau_head import HeatmapGAUHead
 from rlepose_ext.models.heads.integral import DebiasedIntegralHead
 from rlepose_ext.models.heads.rle_head import RLEHead
@@ -11,7 +11,6 @@ __all__ = [
     'DEKRHead',
     'DebiasedIntegralHead',
     'HeatmapGAUHead',
-    'PyramidDataPreprocessor',
     'RLEHead',
     'SKPSHead',
     'SigmoidHeatmapHead',

@@ -17,9 +17,7 @@ input at each scale, so that x input px lie at
 
 in the input of scale s, with w the padded widths (heights alike).
 
-MMPose's ``BottomupResize(aug_scales=...)`` makes the images and ``BottomupPoseEstimator`` runs
-them. ``PackImagePyramid``, a transform, and ``PyramidDataPreprocessor`` bring images of different
-sizes from one to the other, and ``DEKRHead`` joins the scales.
+:mod:`rlepose_ext.models.estimators.image_pyramid` brings the images to the head.
 """
 
 from __future__ import annotations
@@ -31,38 +29,11 @@ import numpy as np
 import torch
 from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import nearby_joints_nms
-from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.models.heads import DEKRHead as _DEKRHead
 from torch import Tensor
 
 from rlepose_ext.geometry.spaces import image_to_input, input_to_heatmap, input_to_image
 from rlepose_ext.registry import MODELS
-
-
-@MODELS.register_module()
-class PyramidDataPreprocessor(PoseDataPreprocessor):
-    """``PoseDataPreprocessor`` for what ``PackImagePyramid`` packs, and for plain images."""
-
-    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Normalise and stack the images of each scale.
-
-        Args:
-            data: a batch of N samples; ``inputs`` holds N lists with an image for each scale.
-            training: as in ``PoseDataPreprocessor``.
-
-        Returns:
-            ``inputs``, a list of tensors (N, 3, H, W), one for each scale; and ``data_samples``.
-            Plain images give one such tensor, as in MMPose.
-        """
-        if isinstance(data['inputs'][0], Tensor):
-            return super().forward(data, training)
-        first, *others = (list(images) for images in zip(*data['inputs'], strict=True))
-        inputs = [super().forward({**data, 'inputs': first}, training)]
-        for images in others:
-            # the size of the input that samples note is that of scale 1
-            scaled = {'inputs': images, 'data_samples': []}
-            inputs.append(super().forward(scaled, training))
-        return {**inputs[0], 'inputs': [each['inputs'] for each in inputs]}
 
 
 @MODELS.register_module()
