@@ -7,7 +7,7 @@ a Gaussian over the bins instead of a one: a bin beside the right one is nearly 
 
 RLE regresses the point itself, normalised by the crop. The hybrid trains both at once, so it
 needs both labels, and since they live on one grid (bin i is x = i / s in input px, i / (W s)
-normalised), one can be read from the other: see :mod:`rlepose_ext.models.heads.simcc_rle_head`.
+normalised), one can be read from the other: see :mod:`rlepose_ext.models.heads.simcc_rle`.
 """
 
 from collections.abc import Sequence

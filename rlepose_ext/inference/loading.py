@@ -19,7 +19,7 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle_spread import learned_spread
+from rlepose_ext.models.losses.rle import learned_spread
 from rlepose_ext.zoo import Entry, find, read_zoo
 from rlepose_ext.zoo.counting import load_config
 from rlepose_ext.zoo.weights import fetch

@@ -33,7 +33,7 @@ class PoseResult:
         meta: what the joints are: ``keypoint_id2name``, ``skeleton_links``,
             ``keypoint_colors``, ``skeleton_link_colors``, ``sigmas``, ``flip_indices``,
             as MMPose's ``dataset_meta``; and ``sigma_spread``, (2,) or ``None``, see
-            :mod:`rlepose_ext.models.losses.rle_spread`.
+            :mod:`rlepose_ext.models.losses.rle`.
         image: (H, W, 3) uint8 BGR, where the caller wants to draw on it.
     """
 

@@ -161,5 +161,5 @@ def test_registry_prefix_gives_our_class_in_both_import_orders():
             DefaultScope.get_instance('test', scope_name='mmpose')
             print(MODELS.get('rlepose_ext.RLELoss').__module__, MODELS.get('RLELoss').__module__)
         """)
-        ours, stock = 'rlepose_ext.models.losses.rle_loss', 'mmpose.models.losses.regression_loss'
+        ours, stock = 'rlepose_ext.models.losses.rle', 'mmpose.models.losses.regression_loss'
         assert out.splitlines() == [f'{ours} {stock}'] * 2

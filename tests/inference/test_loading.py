@@ -152,4 +152,5 @@ def test_every_config_is_of_one_of_these_kinds():
     assert len(known) == len(KINDS)
     for entry in read_zoo():
         config = Config.fromfile(entry.path)
-        assert kind(config) in known or config.model.type == 'BottomupPoseEstimator', entry.name
+        bottom_up = config.model.type.endswith(('BottomupPoseEstimator', 'PyramidPoseEstimator'))
+        assert kind(config) in known or bottom_up, entry.name

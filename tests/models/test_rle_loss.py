@@ -10,7 +10,7 @@ from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle_functional import MIN_SIGMA, bounded_sigma, out_of_range
+from rlepose_ext.models.losses.rle import MIN_SIGMA, bounded_sigma, out_of_range
 
 Q = ['laplace', 'gaussian', 'official']
 

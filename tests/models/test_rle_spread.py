@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle_spread import learned_spread
+from rlepose_ext.models.losses.rle import learned_spread
 
 
 def stretched(bias: float, shift: float = 0.0) -> RLELoss:

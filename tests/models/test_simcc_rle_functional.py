@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rlepose_ext.codecs import SimCCRLELabel
-from rlepose_ext.models.heads.simcc_rle_functional import drop_bad_rows, soft_argmax
+from rlepose_ext.models.heads.simcc_rle import drop_bad_rows, soft_argmax
 
 
 def test_soft_argmax_of_a_delta_is_its_bin():

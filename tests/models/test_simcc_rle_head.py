@@ -10,7 +10,7 @@ from simcc_rle_case import ARGS, FLIP, SIZE, C, K, features, make, samples, tota
 from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads import SimCCRLEHead
-from rlepose_ext.models.heads.simcc_rle_functional import soft_argmax
+from rlepose_ext.models.heads.simcc_rle import soft_argmax
 from rlepose_ext.models.losses import RLELoss
 from rlepose_ext.registry import MODELS
 

@@ -31,7 +31,7 @@ the first matrix and the one used row of the last, which gives the same numbers 
 same gradients (zero for all that is unused).
 
 This module knows nothing about poses. In residual log-likelihood estimation
-(:mod:`rlepose_ext.models.losses.rle_loss`) x is a standardised prediction error.
+(:mod:`rlepose_ext.models.losses.rle`) x is a standardised prediction error.
 """
 
 import math

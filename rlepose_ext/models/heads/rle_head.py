@@ -2,7 +2,7 @@
 
 One linear layer on the pooled feature gives four numbers per joint: where it is, and how
 far off that may be. Li et al., *Human Pose Regression with Residual Log-likelihood
-Estimation*, ICCV 2021, arXiv 2107.11291; :mod:`rlepose_ext.models.losses.rle_loss` tells
+Estimation*, ICCV 2021, arXiv 2107.11291; :mod:`rlepose_ext.models.losses.rle` tells
 how the second pair is learnt without a label.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.models.heads import BaseHead
 from torch import Tensor, nn
@@ -19,8 +20,7 @@ from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
-from rlepose_ext.models.heads.sigma_field import add_sigma
-from rlepose_ext.models.losses.rle_functional import out_of_range
+from rlepose_ext.models.losses.rle import out_of_range
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # A joint is right, for the log, if it is this near its label, in crop sizes.
@@ -253,3 +253,25 @@ def _normalised(x: Tensor) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=dtype)
     return (x / norm.clamp(min=MIN_FEATURE_NORM)).to(x.dtype)
+
+
+def add_sigma(
+    poses: Sequence[InstanceData], sigma: Tensor, input_size: Sequence[float]
+) -> Sequence[InstanceData]:
+    """Give each pose the field ``sigma``, (1, K, 2) in input px.
+
+    MMPose's estimator takes ``keypoints`` on to image px and leaves other fields as they are;
+    :class:`rlepose_ext.inference.PoseEstimator` takes sigma along.
+
+    Args:
+        poses: N decoded poses, changed in place.
+        sigma: (N, K, 2) in crop sizes.
+        input_size: width and height of the crop.
+
+    Returns:
+        ``poses``.
+    """
+    pixels = (sigma.detach().float() * sigma.new_tensor(list(input_size)).float()).cpu().numpy()
+    for pose, values in zip(poses, pixels, strict=True):
+        pose.set_field(values[None], 'sigma')
+    return poses

@@ -1,5 +1,5 @@
 from rlepose_ext.models.losses.adaptive_wing import AdaptiveWingLoss
 from rlepose_ext.models.losses.per_sample_loss import PerSampleLoss
-from rlepose_ext.models.losses.rle_loss import RLELoss
+from rlepose_ext.models.losses.rle import RLELoss
 
 __all__ = ['AdaptiveWingLoss', 'PerSampleLoss', 'RLELoss']

@@ -39,12 +39,51 @@ from torch import Tensor, nn
 from rlepose_ext.checks import check_counts, check_factors, check_positive
 from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.errors import UserError
-from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
+from rlepose_ext.geometry.spaces import flip_normalised, normalise, swap_sides
 from rlepose_ext.models.heads.joint_count import check_joint_count
-from rlepose_ext.models.heads.sigma_field import add_sigma
+from rlepose_ext.models.heads.rle_head import add_sigma
 from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
-from rlepose_ext.models.heads.simcc_rle_functional import drop_bad_rows, soft_argmax
 from rlepose_ext.registry import MODELS
+
+
+def soft_argmax(pred_x: Tensor, pred_y: Tensor) -> Tensor:
+    """The mean of the distributions whose logits are given, as a point.
+
+    Args:
+        pred_x: logits over the bins of the width, shape (..., W s).
+        pred_y: logits over the bins of the height, shape (..., H s).
+
+    Returns:
+        Coordinates normalised by the crop, shape (..., 2), in float32 at least: bins are
+        counted in hundreds, which half precision cannot tell apart.
+    """
+    means = []
+    for pred in (pred_x, pred_y):
+        dtype = torch.promote_types(pred.dtype, torch.float32)
+        bins = torch.arange(pred.shape[-1], dtype=dtype, device=pred.device)
+        means.append((pred.to(dtype).softmax(-1) * bins).sum(-1))
+    return normalise(torch.stack(means, dim=-1), (pred_x.shape[-1], pred_y.shape[-1]))
+
+
+def drop_bad_rows(labels: Sequence[Tensor], weights: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Zero the label vectors of joints that cannot enter the SimCC term.
+
+    A weight of zero is not enough: zero times nan is nan, in every weight of the model.
+
+    Args:
+        labels: x and y vectors, (N, K, W s) and (N, K, H s).
+        weights: (N, K).
+
+    Returns:
+        The vectors and the weights, both zero where the weight is not positive or a vector
+        is not finite; as they are elsewhere.
+    """
+    good = weights > 0
+    for vectors in labels:
+        good = good & vectors.isfinite().all(-1)
+    zero = weights.new_zeros(())
+    return [torch.where(good[..., None], v, zero.to(v)) for v in labels], weights.where(good, zero)
+
 
 BRANCHES = ('simcc', 'rle')
 LABELS = (

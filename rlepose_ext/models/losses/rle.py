@@ -39,24 +39,82 @@ as implemented, Q0 has no gradient for the flow, and G alone is the density of e
 
 The likelihood does not fix the scale that all sigmas have in common: c sigma with a flow
 narrower by c is the same density. Nor does Q0, whose penalty falls with growing sigma; the
-common scale is where initialisation and optimiser leave it. :mod:`.rle_spread` takes it out.
+common scale is where initialisation and optimiser leave it. :func:`learned_spread` takes it out.
 
 The loss is the logarithm of a density: it goes below zero as soon as the typical error
 is small, and that is no fault. Watch ``acc_pose`` beside it.
+
+Differences d = mu - g and scales sigma are in units of the crop (normalised space).
 """
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.flows import RealNVP
-from rlepose_ext.models.losses.rle_functional import (
-    EPS,
-    Q_DISTRIBUTIONS,
-    bounded_sigma,
-    out_of_range,
-)
+from rlepose_ext.models.flows.real_nvp import log_standard_normal
 from rlepose_ext.registry import MODELS
+
+EPS = 1e-9
+# Keeps e = d / sigma and its gradients, which grow with 1 / sigma, finite in float32.
+MIN_SIGMA = 1e-4
+# Farther out of the crop, in crop sizes, a label is a mistake or a placeholder.
+MAX_LABEL_DISTANCE = 10.0
+
+
+def bounded_sigma(logit: Tensor) -> Tensor:
+    """Scale of the error from the head's logit: the sigmoid, at least ``MIN_SIGMA``."""
+    return logit.sigmoid().clamp(min=MIN_SIGMA)
+
+
+def laplace_nll(difference: Tensor, sigma: Tensor) -> Tensor:
+    """MMPose's 'laplace': ``log(2 sigma) + |d| / sigma``, exactly -log of a Laplace density.
+
+    Args:
+        difference: d = mu - g, any shape.
+        sigma: scale, same shape and unit.
+
+    Returns:
+        Same shape.
+    """
+    return torch.log(2 * sigma) + difference.abs() / (sigma + EPS)
+
+
+def gaussian_nll(difference: Tensor, sigma: Tensor) -> Tensor:
+    """MMPose's 'gaussian': ``log(sigma sqrt(2 pi)) + (d / sigma)^2 / 2``, exactly a normal."""
+    return torch.log(sigma * math.sqrt(2 * math.pi)) + 0.5 * (difference / (sigma + EPS)).square()
+
+
+def official_nll(difference: Tensor, sigma: Tensor) -> Tensor:
+    """Q of the paper's repository: ``log(sigma sqrt(2 pi)) + |d| / (sqrt(2) sigma + 1e-9)``.
+
+    The exponent of a Laplace density of standard deviation 2 sigma with the constant of
+    a normal one: not a density, but a constant does not change a gradient.
+    """
+    return torch.log(sigma * math.sqrt(2 * math.pi)) + difference.abs() / (
+        math.sqrt(2) * sigma + EPS
+    )
+
+
+Q_DISTRIBUTIONS = {'laplace': laplace_nll, 'gaussian': gaussian_nll, 'official': official_nll}
+
+
+def out_of_range(target: Tensor) -> Tensor:
+    """Find labels that are not finite or more than 10 crop sizes off the crop.
+
+    Args:
+        target: normalised labels, the crop is [0, 1] x [0, 1]; shape (..., 2).
+
+    Returns:
+        Boolean, shape (...).
+    """
+    # A comparison with nan is false, so this is one test for all.
+    inside = (target >= -MAX_LABEL_DISTANCE) & (target <= 1 + MAX_LABEL_DISTANCE)
+    return ~inside.all(-1)
+
 
 # Farther out the flow sees the error no more (Q does): its square must stay in float32.
 MAX_FLOW_ERROR = 1e5
@@ -81,7 +139,7 @@ class RLELoss(nn.Module):
             and without. Without, log sigma counts once and log G twice, so that larger
             sigmas with a narrower flow are always better.
         q_distribution: 'laplace' or 'gaussian', as in MMPose, or 'official', as in the
-            paper's repository (see :mod:`.rle_functional`). Its targets are x / W - 0.5;
+            paper's repository (see :func:`official_nll`). Its targets are x / W - 0.5;
             the loss knows targets through mu - g only, so that MMPose's x / W does as
             well (see ``norm_linear`` of :class:`rlepose_ext.models.heads.RLEHead`).
 
@@ -183,3 +241,51 @@ class RLELoss(nn.Module):
             self.num_out_of_range = self.num_out_of_range.to(target.device)
         self.num_out_of_range += torch.stack([bad.sum(), (bad & visible).sum()])
         return bad | ~visible
+
+
+# The noise z is summed on a square grid of this half width and this many points a side.
+HALF_WIDTH = 6.0
+POINTS = 121
+# Gain of the flow's initialisation, see models/flows/real_nvp.py.
+_INITIAL_GAIN = 0.01
+
+
+def learned_spread(loss: RLELoss) -> np.ndarray | None:
+    """Standard deviation of the learnt density of the error, in sigmas.
+
+    Sigma is a scale, not a standard deviation: the density of e is that of the flow, which may be
+    much narrower than 1. The standard deviation of a joint's error is ``spread * sigma``, with one
+    spread per axis for the whole model.
+
+    The flow maps noise z ~ N(0, I) to e, so that moments of e are expectations over z. They are
+    summed on a grid in z, which the flow takes to wherever e is, be that narrow or wide. Within
+    0.3 % of 4 million samples; 20,000 samples are 2.5 % off where a few errors are large.
+
+    Args:
+        loss: of a trained head, with its flow.
+
+    Returns:
+        (2,) for x and y, or ``None`` if the flow is as it was initialised, because the
+        checkpoint does not have it.
+    """
+    flow = loss.flow_model
+    if not _is_trained(flow):
+        return None
+    device = next(flow.parameters()).device
+    axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, POINTS, device=device)
+    z = torch.cartesian_prod(axis, axis)
+    with torch.no_grad():
+        error = flow(z)[0].double()
+    weight = torch.softmax(log_standard_normal(z).double(), dim=0)
+    mean = weight @ error
+    return (weight @ (error - mean).square()).sqrt().cpu().numpy()
+
+
+def _is_trained(flow: nn.Module) -> bool:
+    """Whether some weight is larger than Xavier's uniform initialisation allows."""
+    for module in flow.modules():
+        if isinstance(module, nn.Linear):
+            bound = _INITIAL_GAIN * math.sqrt(6 / (module.in_features + module.out_features))
+            if module.weight.abs().max() > 1.01 * bound:
+                return True
+    return False
