@@ -14,6 +14,9 @@ import os
 import pickle
 import re
 import sys
+import threading
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -28,6 +31,8 @@ TRUST = 'RLEPOSE_TRUST_CHECKPOINT'
 # First bytes of what torch.save writes: a zip archive, or (legacy format) a pickle.
 _ZIP = b'PK\x03\x04'
 _TORCH_MAGIC = (_ZIP, b'\x80')
+# torch's list belongs to the process.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class MissingCheckpointError(UserError, FileNotFoundError):
@@ -46,11 +51,39 @@ def safe_load(file: Any, map_location: Any = None, **_: Any) -> Any:
     """
     import torch
 
-    from rlepose_ext.compat._safe_values import STAND_INS, with_arrays
+    from rlepose_ext.compat._safe_values import with_arrays
 
-    allowed = [(stand_in, name) for name, stand_in in STAND_INS.items()]
-    with torch.serialization.safe_globals(allowed):
+    with _list_of_ours():
         return with_arrays(torch.load(file, map_location=map_location, weights_only=True))
+
+
+@contextmanager
+def _list_of_ours() -> Iterator[None]:
+    """While it lasts, torch's list of what a file may name has our stand-ins.
+
+    A program may have put the real classes there (so goes the usual advice, and so does a fork of
+    mmengine): then it would be by chance which of the two a file gets. Other entries stay.
+    """
+    from torch import serialization
+
+    from rlepose_ext.compat._safe_values import STAND_INS
+
+    with _ONE_AT_A_TIME:
+        before = serialization.get_safe_globals()
+        kept = [entry for entry in before if not _is_replaced(entry, STAND_INS)]
+        serialization.clear_safe_globals()
+        serialization.add_safe_globals(kept + [(item, name) for name, item in STAND_INS.items()])
+        try:
+            yield
+        finally:
+            serialization.clear_safe_globals()
+            serialization.add_safe_globals(before)
+
+
+def _is_replaced(entry: Any, stand_ins: Container[str]) -> bool:
+    item, name = entry if isinstance(entry, tuple) else (entry, None)
+    name = name or f'{item.__module__}.{item.__qualname__}'
+    return name in stand_ins or name.startswith('numpy.')
 
 
 def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:

@@ -22,7 +22,7 @@ PACKAGES = {
     'torchvision': ('torchvision',),
     'numpy': ('numpy',),
     'opencv': tuple(f'opencv-{kind}' for kind in _OPENCV),
-    'mmengine': ('mmengine',),
+    'mmengine': ('mmengine', 'onedl-mmengine'),
     'mmcv': ('mmcv', 'mmcv-lite'),
     'mmdet': ('mmdet',),
     'mmpose': ('mmpose',),

@@ -143,9 +143,14 @@ def check_versions(found: dict[str, str | None]) -> list[Problem]:
             )
             what = f'{rule.package} {text}, expected {limits}: {rule.why}'
             problems.append(Problem(rule.level, what, rule.remedy))
-    if found['mmcv'] and ',' in found['mmcv']:
-        what = f'two packages provide mmcv: {found["mmcv"]}'
-        problems.append(Problem(ERROR, what, 'pip uninstall both, then install one of them'))
+    for row in ('mmcv', 'mmengine'):
+        if found[row] and ',' in found[row]:
+            what = f'two packages provide {row}: {found[row]}'
+            problems.append(Problem(ERROR, what, 'pip uninstall both, then install one of them'))
+        elif found[row] and 'onedl' in found[row]:
+            what = f'{row} {found[row]} is a fork: tested is that it loads checkpoints safely'
+            remedy = "pip uninstall onedl-mmengine; pip install 'mmengine==0.10.7'"
+            problems.append(Problem(WARNING, what, remedy))
     mended = 'package_paths' in {patch.name for patch in PATCHES}
     if found['setuptools'] and not mended and not _within(found['setuptools'], None, '82'):
         what = 'mmengine needs pkg_resources, which this setuptools lacks'

@@ -98,6 +98,8 @@ def test_good_versions_have_no_problem():
         ('setuptools', None, 'warning'),
         ('numpy', '1.25.2', 'warning'),
         ('mmcv', '2.1.0, 2.1.0 (mmcv-lite)', 'error'),
+        ('mmengine', '0.10.12 (onedl-mmengine)', 'warning'),
+        ('mmengine', '0.10.7, 0.10.12 (onedl-mmengine)', 'error'),
     ],
 )
 def test_versions_that_do_not_work(package, version, level):

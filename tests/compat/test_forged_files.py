@@ -120,6 +120,26 @@ def test_forged_files_are_refused(tmp_path, name):
     assert in_child(lambda: use(load_file(file))) == REFUSED
 
 
+class Own:
+    pass
+
+
+def test_what_a_program_has_put_on_torchs_list_makes_no_hole(tmp_path):
+    """The usual advice for checkpoints of mmengine; other classes there are still welcome."""
+    file = forge(tmp_path / 'forged.pth', call('numpy.dtypes.Float64DType'))
+
+    def task():
+        torch.serialization.add_safe_globals([getattr, np.dtype, type(np.dtype('f8')), Own])
+        before = set(torch.serialization.get_safe_globals())
+        torch.save(Own(), tmp_path / 'own.pth')
+        assert type(load_file(tmp_path / 'own.pth')) is Own
+        with pytest.raises(UserError, match=r'numpy\.dtypes\.Float64DType'):
+            load_file(file)
+        assert set(torch.serialization.get_safe_globals()) == before
+
+    assert in_child(task) == LOADED
+
+
 def test_text_that_is_none_does_no_harm(tmp_path):
     data = build(new_array(), array_state([1], dtype('U1'), raw(b'\xff\xff\xff\xff')))
     file = forge(tmp_path / 'forged.pth', data)

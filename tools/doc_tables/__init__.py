@@ -8,7 +8,7 @@ from doc_tables.configs import BY_HAND, FAMILIES, family_configs
 from doc_tables.history import records
 from doc_tables.inference import drawn_chain, inference, inference_memory, inference_stages
 from doc_tables.matrix import matrix
-from doc_tables.reliability import reliability
+from doc_tables.reliability import checkpoint_saving, reliability
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
@@ -77,6 +77,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
         'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability
     ),
     'records': records,
+    'checkpoint_saving': measured(
+        'checkpoint_saving', 'python benchmarks/checkpoint_saving.py', checkpoint_saving
+    ),
     'zoo': zoo,
     'zoo_planned': zoo_planned,
     'weights_files': weights_files,
