@@ -132,23 +132,25 @@ torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(
-    ('options', 'expected'),
+    ('options', 'nodes', 'gpus'),
     [
-        ('--nodes=1 --gres=gpu:2', [['node1', '0'], ['node1', '1']]),
-        ('--nodes=1 --gpus-per-task=1', [['node1', '0'], ['node1', '1']]),
-        ('--nodes=2 --gpus-per-task=1', [['node1', '0'], ['node2', '0']]),
-        ('--nodes=1 --gres=gpu:2 --gpu-bind=map_gpu:1,0', [['node1', '1'], ['node1', '0']]),
+        ('--gres=gpu:2', 1, ['0', '1']),
+        ('--gpus-per-task=1', 1, ['0', '1']),
+        ('--gpus-per-task=1', 2, ['0', '0']),
+        ('--gres=gpu:2 --gpu-bind=map_gpu:1,0', 1, ['1', '0']),
     ],
 )
-def test_each_task_has_a_gpu_of_its_own(cluster, root, env, tmp_path, options, expected):
+def test_each_task_has_a_gpu_of_its_own(cluster, root, env, tmp_path, options, nodes, gpus):
     script = tmp_path / 'rank.py'
     script.write_text(RANK)
-    command = ['srun', '--ntasks=2', '--kill-on-bad-exit=1', *options.split()]
+    command = ['srun', '--ntasks=2', f'--nodes={nodes}', '--kill-on-bad-exit=1', *options.split()]
     # The job may have asked for more tasks than this step has.
     job = {'SLURM_NTASKS_PER_NODE': '8'}
     done = cluster.run(*command, sys.executable, script, tmp_path, cwd=root, **env, **job)
     assert done.returncode == 0, done.stderr
-    assert [json.loads((tmp_path / rank).read_text()) for rank in '01'] == expected
+    found = [json.loads((tmp_path / rank).read_text()) for rank in '01']
+    assert [gpu for _, gpu in found] == gpus
+    assert len({node for node, _ in found}) == nodes
 
 
 def test_srun_takes_our_options(cluster, root, env, monkeypatch, tmp_path):
