@@ -1,5 +1,6 @@
 """What users install: a wheel that works without the checkout, and pins that agree."""
 
+import ast
 import contextlib
 import email
 import importlib.metadata
@@ -74,6 +75,24 @@ def test_what_a_wheel_requires(wheel):
     assert not core & {'setuptools', 'click', 'pandas'}
     assert {'setuptools', 'click', 'pandas'} <= required(requirements, 'mim')
     assert 'ruff' in required(requirements, 'dev')
+
+
+def test_a_wheel_requires_what_it_imports(wheel, root):
+    """Or the README installs it beside the wheel, or it is asked for where it is used."""
+    imported = set()
+    for path in (root / 'rlepose_ext').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split('.')[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(node.module.split('.')[0])
+    imported -= {*sys.stdlib_module_names, 'rlepose_ext'}
+    beside = {'mmengine', 'mmpose', 'mmcv', 'cv2', 'xtcocotools', 'supervision'}
+    required_names = required(metadata_of(wheel).get_all('Requires-Dist'))
+    providers = importlib.metadata.packages_distributions()
+    for module in imported - beside:
+        names = {canonicalize_name(name) for name in providers[module]}
+        assert names & required_names, module
 
 
 def test_installing_a_wheel_pulls_no_opencv_and_nothing_that_does_not_build(wheel):

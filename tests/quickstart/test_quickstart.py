@@ -121,7 +121,7 @@ def test_the_whole_job_in_miniature(tmp_path):
     tmp_path.mkdir()
     env = {**os.environ, 'RLEPOSE_SHARED': str(tmp_path / 'none')}
     # Without mim and what only mim needs.
-    for name in ('mim', 'click', 'pandas', 'colorama', 'model_index', 'requests', 'tabulate'):
+    for name in ('mim', 'click', 'pandas', 'colorama', 'model_index', 'tabulate'):
         missing = tmp_path / 'absent' / f'{name}.py'
         missing.parent.mkdir(exist_ok=True)
         missing.write_text(f'raise ModuleNotFoundError("No module named {name!r}", name={name!r})')
