@@ -36,7 +36,7 @@ SHARED = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared'))
 CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb64-20e_lsp-192x192.py'
 BACKBONE = 'mmpose_clean_mbv2_0.50x_udp_coco_aic_backbone.pth'
 BATCH = 64
-CODE = (*TRAINING, CONFIG, 'configs/_base_/rle_lsp_192x192.py')
+CODE = (*TRAINING, CONFIG, 'configs/rle/_base_/rle_lsp-192x192.py')
 
 STOCK_MODULES = ['model.head.type=RLEHead', 'model.head.loss.type=RLELoss']
 # name -> (RLEPOSE_CPU_SPEED, config overrides). The last row says what memory alone brings.

@@ -6,7 +6,7 @@
     python benchmarks/family_budget.py --also rle_res50    # of what does not fit into the hour
 
 Every variant starts from random weights and sees the same crops in the same order: data set
-and augmentation of ``configs/_base_/rle_lsp_192x192.py``, Adam with one learning rate for
+and augmentation of ``configs/rle/_base_/rle_lsp-192x192.py``, Adam with one learning rate for
 all. What is the variant's own: network, loss, codec, and the way its crop is cut. Trainings
 run in processes of their own, as many at once as there are cores. Rows are added to the
 file as they come; those that are there are not run again. What does not fit into the hour
@@ -102,7 +102,7 @@ def runner_config(path: Path, seed: int, steps: int, work_dir: str) -> Config:
         steps: iterations.
         work_dir: where MMEngine logs.
     """
-    lsp = Config.fromfile(CONFIGS / '_base_' / 'rle_lsp_192x192.py')
+    lsp = Config.fromfile(CONFIGS / 'rle/_base_/rle_lsp-192x192.py')
     meta = parse_pose_metainfo(lsp.metainfo)
     variant = load_small(path, SIZE, meta['num_keypoints'], meta['skeleton_links'])
     own = {step.type: step for step in variant.train_dataloader.dataset.pipeline}

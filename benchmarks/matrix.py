@@ -23,6 +23,7 @@ import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pprint import pformat
 from typing import Any
 
 import yaml
@@ -64,11 +65,11 @@ def listed_parameters(path: Path) -> int | None:
 
 
 def digest(path: Path) -> str:
-    """Changes when the config or one of its bases says something else."""
+    """Changes when the resolved config says something else, in whichever files it says it."""
     # Where data and weights lie is no part of it.
     paths = {name: os.environ.pop(name) for name in PATHS if name in os.environ}
     try:
-        content = repr(Config.fromfile(path)._cfg_dict.to_dict())
+        content = pformat(Config.fromfile(path)._cfg_dict.to_dict())  # with sorted keys
     finally:
         os.environ.update(paths)
     return hashlib.sha256(content.encode()).hexdigest()[:12]

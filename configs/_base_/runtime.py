@@ -1,4 +1,4 @@
-# What every run needs. First in each chain: runtime -> data set -> method -> leaf.
+# What every run needs. A method file has three bases: this, a data set and a schedule.
 custom_imports = dict(imports=['rlepose_ext'])
 default_scope = 'mmpose'
 
@@ -34,6 +34,5 @@ log_level = 'INFO'
 load_from = None
 resume = False
 
-train_cfg = dict(by_epoch=True)
 val_cfg = dict()
 test_cfg = dict()

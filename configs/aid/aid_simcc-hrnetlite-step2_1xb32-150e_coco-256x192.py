@@ -1,5 +1,5 @@
 # AID on HRNet-Lite + SimCC, step 2. Step 1 is hrnet_lite/simcc_hrnetlite_1xb32-210e_coco-256x192.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['../hrnet_lite/_base_/simcc-hrnetlite_coco-256x192.py']
 
 load_from = 'work_dirs/simcc_hrnetlite_1xb32-210e_coco-256x192/epoch_210.pth'
 train_cfg = dict(max_epochs=150)

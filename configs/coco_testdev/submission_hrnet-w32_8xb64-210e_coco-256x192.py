@@ -3,20 +3,19 @@
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py'
 custom_imports = dict(imports=['rlepose_ext'])
 
-name = 'hrnet-w32'  # of the submission, part of the file's name
 data_root = 'data/coco/'
-images = 'annotations/image_info_test-dev2017.json'
-detections = 'person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json'
 test_dataloader = dict(
     dataset=dict(
-        ann_file=images,
-        bbox_file=data_root + detections,
+        ann_file='annotations/image_info_test-dev2017.json',
+        bbox_file=f'{data_root}person_detection_results/'
+        'COCO_test-dev2017_detections_AP_H_609_person.json',
         data_prefix=dict(img='test2017/'),
     )
 )
 test_evaluator = dict(
     _delete_=True,
     type='rlepose_ext.CocoSubmission',
-    ann_file=data_root + images,
-    outfile_prefix=f'work_dirs/coco_testdev/person_keypoints_test-dev2017_{name}',
+    ann_file=f'{data_root}annotations/image_info_test-dev2017.json',
+    # ends in the name of the submission
+    outfile_prefix='work_dirs/coco_testdev/person_keypoints_test-dev2017_hrnet-w32',
 )

@@ -1,6 +1,6 @@
 # HRNet-Lite + SimCC, trained and tested on grey pictures in one channel. The file comes from
 # `rlepose convert gray`, see README.md; mean and std are those that the command takes.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['../hrnet_lite/_base_/simcc-hrnetlite_coco-256x192.py']
 
 auto_scale_lr = dict(base_batch_size=32)
 
@@ -12,10 +12,16 @@ model = dict(
     ),
 )
 
-gray = dict(type='rlepose_ext.ToGray', num_output_channels=1)
-train_pipeline = [*_base_.train_pipeline[:-2], gray, *_base_.train_pipeline[-2:]]
-val_pipeline = [*_base_.val_pipeline[:-1], gray, *_base_.val_pipeline[-1:]]
-del gray  # else it becomes a key of the config
+train_pipeline = [
+    *_base_.train_pipeline[:-2],
+    dict(type='rlepose_ext.ToGray', num_output_channels=1),
+    *_base_.train_pipeline[-2:],
+]
+val_pipeline = [
+    *_base_.val_pipeline[:-1],
+    dict(type='rlepose_ext.ToGray', num_output_channels=1),
+    *_base_.val_pipeline[-1:],
+]
 
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))

@@ -1,7 +1,7 @@
 # Heatmaps, MobileNetV2 0.5x at 192x192, one GPU, COCO. Aim: AP 52.08 (MMPose_Clean).
 # Starts from ImageNet weights; README.md says where from, or train from random weights with
 # --cfg-options model.backbone.init_cfg=None.
-_base_ = ['../_base_/msra-heatmap_coco_192x192.py']
+_base_ = ['_base_/msra_coco-192x192.py']
 
 model = dict(
     backbone=dict(

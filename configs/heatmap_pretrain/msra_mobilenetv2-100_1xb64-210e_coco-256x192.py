@@ -1,6 +1,6 @@
 # Heatmaps, MobileNetV2 1.0x at 256x192, one GPU, COCO. Aim: AP 65.34 (MMPose_Clean).
 # MMPose's own configuration, which has AP 64.8, takes mean and std of ImageNet.
-_base_ = ['../_base_/msra-heatmap_coco_256x192.py']
+_base_ = ['_base_/msra_coco-256x192.py']
 
 model = dict(
     backbone=dict(

@@ -2,7 +2,7 @@
 # Aim: AP 59.59 (MMPose_Clean).
 # Starts from ImageNet weights; README.md says where from, or train from random weights with
 # --cfg-options model.backbone.init_cfg=None.
-_base_ = ['../_base_/udp-heatmap_aic-coco_192x192.py']
+_base_ = ['_base_/udp_aic-coco-192x192.py']
 
 # As in the run of the figure; those at 256x192 have AdamW with 4e-3.
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=5e-4))

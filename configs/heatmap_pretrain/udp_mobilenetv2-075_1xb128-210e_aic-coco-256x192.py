@@ -2,7 +2,7 @@
 # Aim: AP 63.71 (MMPose_Clean).
 # Starts from ImageNet weights; README.md says where from, or train from random weights with
 # --cfg-options model.backbone.init_cfg=None.
-_base_ = ['../_base_/udp-heatmap_aic-coco_256x192.py']
+_base_ = ['_base_/udp_aic-coco-256x192.py']
 
 model = dict(
     backbone=dict(

@@ -1,6 +1,6 @@
 # UDP heatmaps, MobileNetV2 1.0x at 256x192, one GPU, AI Challenger + COCO.
 # Aim: AP 65.31 (MMPose_Clean).
-_base_ = ['../_base_/udp-heatmap_aic-coco_256x192.py']
+_base_ = ['_base_/udp_aic-coco-256x192.py']
 
 model = dict(
     backbone=dict(

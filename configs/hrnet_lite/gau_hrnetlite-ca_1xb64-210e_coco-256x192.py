@@ -1,6 +1,6 @@
 # "Superlite" with coordinate attention before the unit: 53 parameters more. The founding
 # notebook saw hardly a gain after 250 epochs; its number is in a lost figure.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 model = dict(
     head=dict(

@@ -1,6 +1,6 @@
 # The unit at 512 numbers per joint instead of 3072: ScaleNorm and a projection first. A fifth
 # of "superlite"'s parameters. No number in the founding notebook.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 model = dict(
     head=dict(

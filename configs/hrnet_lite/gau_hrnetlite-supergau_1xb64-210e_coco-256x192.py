@@ -1,7 +1,7 @@
 # Units at three more places: over the channels of the maps that enter stage 3; the first
 # shares the head's weights. Quoted: AP 73.5 at epoch 200 (the founding notebook). The
 # notebook probably measured on ground-truth boxes; this config evaluates on detected ones.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 model = dict(
     type='rlepose_ext.SharedGAUPoseEstimator',

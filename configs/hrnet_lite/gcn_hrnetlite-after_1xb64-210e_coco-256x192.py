@@ -1,6 +1,6 @@
 # Swapped: the unit first, then a graph network over the logits of each axis, hidden width
 # twice the bins. No number in the founding notebook.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 model = dict(
     head=dict(

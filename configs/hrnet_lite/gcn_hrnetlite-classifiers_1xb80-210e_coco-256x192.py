@@ -1,6 +1,6 @@
 # Graph networks in place of the linear classifiers, behind the narrow unit (the notebook's
 # "gaugcn"). Its number is in a lost figure.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 train_dataloader = dict(batch_size=80)
 auto_scale_lr = dict(base_batch_size=80)

@@ -1,7 +1,7 @@
 # Cross-attention: the query of the unit is a graph network over the third input of stage 3,
 # 128 channels at a quarter of the size (the founding notebook's idea 2, "gaugcn3"). Its
 # number is in a lost figure.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 train_dataloader = dict(batch_size=80)
 auto_scale_lr = dict(base_batch_size=80)

@@ -1,6 +1,6 @@
 # Cross-attention: the query of the unit is a graph network over the map of the stem, 64 channels
 # (the founding notebook's idea 2, "gaugcn2"). Its number is in a lost figure.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 train_dataloader = dict(batch_size=80)
 auto_scale_lr = dict(base_batch_size=80)

@@ -1,6 +1,6 @@
 # The notebook's "gaugcn6": as gaugcn5 with ScaleNorm, and the query of the unit from the third
 # input of stage 3 as in gaugcn3. No number in the notebook.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 train_dataloader = dict(batch_size=80)
 auto_scale_lr = dict(base_batch_size=80)

@@ -1,6 +1,6 @@
 # A gated attention unit (MMPose's RTMCCBlock) over the 17 heatmaps, hidden width 256: the
 # notebook's heatmap_gau_head. It has no number.
-_base_ = ['../_base_/heatmap_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/heatmap-hrnetlite_coco-256x192.py']
 
 model = dict(
     head=dict(

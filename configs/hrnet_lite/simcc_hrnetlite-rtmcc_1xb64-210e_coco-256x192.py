@@ -1,6 +1,6 @@
 # HRNet-Lite with MMPose's RTMCCHead (ScaleNorm, 256 numbers per joint, one gated attention
 # unit): 1,443,123 parameters in the head. No number in the founding notebook.
-_base_ = ['../_base_/simcc_hrnetlite_coco_256x192.py']
+_base_ = ['_base_/simcc-hrnetlite_coco-256x192.py']
 
 model = dict(
     head=dict(

@@ -2,18 +2,14 @@
 _base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py'
 custom_imports = dict(imports=['rlepose_ext'])
 
+from rlepose_ext.datasets.pipelines import with_codec
+
 # Maps of 32 px have room for half of the usual sigma, 2 px on 64.
 codec = dict(type='MSRAHeatmap', input_size=(128, 128), heatmap_size=(32, 32), sigma=1)
 model = dict(head=dict(decoder=codec))
 
-# The base's steps at this size.
-steps = dict(
-    TopdownAffine=dict(type='TopdownAffine', input_size=codec['input_size']),
-    GenerateTarget=dict(type='GenerateTarget', encoder=codec),
-)
-train_pipeline = [steps.get(step['type'], step) for step in _base_.train_pipeline]
-val_pipeline = [steps.get(step['type'], step) for step in _base_.val_pipeline]
-del steps  # else it becomes a key of the config
+train_pipeline = with_codec(_base_.train_pipeline, codec)
+val_pipeline = with_codec(_base_.val_pipeline, codec)
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))

@@ -1,5 +1,7 @@
 # SimDR on HRNet-W32 at 64x64, three bins for each px. Aim: AP 56.4 (the paper), 45.8 with heatmaps.
-_base_ = ['../_base_/simdr_coco_256x192.py']
+_base_ = ['../simcc/_base_/simdr_coco-256x192.py']
+
+from rlepose_ext.datasets.pipelines import with_codec
 
 codec = dict(_base_.codec, input_size=(64, 64), simcc_split_ratio=3.0)
 model = dict(
@@ -11,14 +13,8 @@ model = dict(
     )
 )
 
-# The base's steps at this size.
-steps = dict(
-    TopdownAffine=dict(type='TopdownAffine', input_size=codec['input_size']),
-    GenerateTarget=dict(type='GenerateTarget', encoder=codec),
-)
-train_pipeline = [steps.get(step['type'], step) for step in _base_.train_pipeline]
-val_pipeline = [steps.get(step['type'], step) for step in _base_.val_pipeline]
-del steps  # else it becomes a key of the config
+train_pipeline = with_codec(_base_.train_pipeline, codec)
+val_pipeline = with_codec(_base_.val_pipeline, codec)
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))

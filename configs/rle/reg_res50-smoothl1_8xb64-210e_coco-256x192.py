@@ -1,6 +1,6 @@
 # Plain regression with a smooth L1 loss: what RLE is compared with. Aim: AP 54.1
 # (MMPose's model zoo).
-_base_ = ['../_base_/rle_coco_256x192.py']
+_base_ = ['_base_/rle_coco-256x192.py']
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 model = dict(

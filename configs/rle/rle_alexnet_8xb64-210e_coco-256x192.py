@@ -4,7 +4,7 @@
 #   --cfg-options model.backbone.init_cfg.type=Pretrained
 #   model.backbone.init_cfg.checkpoint=torchvision://alexnet
 # and MMEngine names `classifier.*`, which a pose model does not have, as unexpected.
-_base_ = ['../_base_/rle_coco_256x192.py']
+_base_ = ['_base_/rle_coco-256x192.py']
 
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 model = dict(

@@ -1,7 +1,7 @@
 # RLE, MobileNetV2 0.75x at 192x192, one GPU, COCO. Aim: AP 55.28 (MMPose_Clean).
 # The backbone comes from heatmap training on COCO; ../heatmap_pretrain/README.md says how to get
 # the file, or train from random weights with --cfg-options model.backbone.init_cfg=None.
-_base_ = ['../_base_/rle-210e_coco_192x192.py']
+_base_ = ['_base_/rle_coco-192x192.py']
 
 model = dict(
     backbone=dict(

@@ -1,5 +1,5 @@
 # RLE, MobileNetV2 1.0x that was trained on heatmaps first. Aim: AP 59.3 (MMPose's model zoo).
-_base_ = ['../_base_/rle_coco_256x192.py']
+_base_ = ['_base_/rle_coco-256x192.py']
 
 model = dict(
     backbone=dict(

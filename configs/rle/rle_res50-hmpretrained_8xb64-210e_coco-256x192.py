@@ -1,5 +1,5 @@
 # RLE, ResNet-50 that was trained on heatmaps first. Aim: AP 71.9 (MMPose's model zoo).
-_base_ = ['../_base_/rle_coco_256x192.py']
+_base_ = ['_base_/rle_coco-256x192.py']
 
 model = dict(
     backbone=dict(

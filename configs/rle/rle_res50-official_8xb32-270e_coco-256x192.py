@@ -1,6 +1,6 @@
 # RLE, ResNet-50 as in the paper's own repository: its loss, head, input and augmentation.
 # Aim: AP 70.5 (paper). Its rotation, 45 degrees times a normal cut at +-2, is about our 90.
-_base_ = ['../_base_/rle_coco_256x192.py']
+_base_ = ['_base_/rle_coco-256x192.py']
 
 train_cfg = dict(max_epochs=270)
 param_scheduler = [dict(type='MultiStepLR', end=270, milestones=[170, 200], gamma=0.1)]

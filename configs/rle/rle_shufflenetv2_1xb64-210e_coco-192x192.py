@@ -1,6 +1,6 @@
 # RLE, ShuffleNetV2 1.0x at 192x192, one GPU, COCO. Aim: AP 50.96 (MMPose_Clean).
 # The backbone is that of MMPose's heatmap model, which has AP 60.2.
-_base_ = ['../_base_/rle-210e_coco_192x192.py']
+_base_ = ['_base_/rle_coco-192x192.py']
 
 model = dict(
     backbone=dict(

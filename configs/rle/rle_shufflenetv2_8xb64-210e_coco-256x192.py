@@ -1,6 +1,6 @@
 # RLE, ShuffleNetV2 1.0x at 256x192, COCO. Aim: no published figure (192x192: 50.96).
 # The backbone is that of MMPose's heatmap model, which has AP 60.2.
-_base_ = ['../_base_/rle_coco_256x192.py']
+_base_ = ['_base_/rle_coco-256x192.py']
 
 model = dict(
     backbone=dict(

@@ -2,7 +2,7 @@
 # Aim: AP 60.44 (MMPose_Clean).
 # The backbone comes from heatmap training; README.md says how to get the file, or train
 # from random weights with --cfg-options model.backbone.init_cfg=None.
-_base_ = ['../_base_/simcc_aic-coco_256x192.py']
+_base_ = ['_base_/simcc_aic-coco-256x192.py']
 
 model = dict(
     backbone=dict(

@@ -1,7 +1,7 @@
 # SimCC, MobileNetV2 0.75x at 256x192, one GPU, COCO. Aim: no published figure (with AIC: 60.44).
 # The backbone comes from heatmap training; README.md says how to get the file, or train
 # from random weights with --cfg-options model.backbone.init_cfg=None.
-_base_ = ['../_base_/simcc_coco_256x192.py']
+_base_ = ['_base_/simcc_coco-256x192.py']
 
 model = dict(
     backbone=dict(

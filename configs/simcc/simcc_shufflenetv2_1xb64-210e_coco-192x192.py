@@ -1,6 +1,6 @@
 # SimCC, ShuffleNetV2 1.0x at 192x192, one GPU, COCO. Aim: AP 51.73 (MMPose_Clean).
 # The backbone is that of MMPose's heatmap model, which has AP 60.2.
-_base_ = ['../_base_/simcc_coco_192x192.py']
+_base_ = ['_base_/simcc_coco-192x192.py']
 
 model = dict(
     backbone=dict(

@@ -1,6 +1,6 @@
 # SimDR* on HRNet-W48, 66,349,153 parameters; 28 minutes an epoch on 3 GPUs (founding notebook).
 # Aim: AP 75.4 on test-dev (the paper).
-_base_ = ['../_base_/simdr-star_coco_256x192.py']
+_base_ = ['_base_/simdr-star_coco-256x192.py']
 
 model = dict(
     backbone=dict(

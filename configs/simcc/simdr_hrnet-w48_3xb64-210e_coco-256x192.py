@@ -1,5 +1,5 @@
 # SimDR on HRNet-W48, 66,349,153 parameters. Aim: AP 75.9 (the paper), 75.1 with heatmaps.
-_base_ = ['../_base_/simdr_coco_256x192.py']
+_base_ = ['_base_/simdr_coco-256x192.py']
 
 model = dict(
     backbone=dict(

@@ -1,7 +1,7 @@
 # SKPS, MobileNetV2 0.5x from ImageNet, on the 2,040 faces of faces68.
 # The backbone's file is made by one command from MMPose_Clean's:
 #   rlepose convert mmpose-clean IN weights/mobilenetv2-050_imagenet_backbone.pth --backbone
-_base_ = ['../_base_/skps_faces68_128x128.py']
+_base_ = ['_base_/skps_faces68-128x128.py']
 
 model = dict(
     backbone=dict(

@@ -1,7 +1,7 @@
 """RLE on five joints of one's own; docs/datasets.md explains it."""
 
 # ruff: noqa: C408
-_base_ = ['../../configs/_base_/rle_lsp_192x192.py']
+_base_ = ['../../configs/rle/_base_/rle_lsp-192x192.py']
 
 data_root = '{{$RLEPOSE_DATA:data}}/puppets/'
 metainfo = dict(_delete_=True, from_file='{{ fileDirname }}/puppets_metainfo.py')

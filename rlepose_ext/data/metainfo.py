@@ -130,7 +130,7 @@ def load_metainfo(source: str | Path) -> PoseMeta:
     Args:
         source: a file with ``dataset_info``, or a config with ``metainfo``;
             ``'mmpose:coco'`` for the one that MMPose ships of that name, and
-            ``'ours:lsp_topdown'`` for that of ``configs/_base_/lsp_topdown.py``.
+            ``'ours:lsp_topdown'`` for that of ``configs/_base_/datasets/lsp_topdown.py``.
 
     Raises:
         UserError: no such file, or nothing of the kind in it.
@@ -183,5 +183,5 @@ def _find(source: str) -> Path:
         package = Path(find_spec('mmpose').submodule_search_locations[0])
         return package / '.mim/configs/_base_/datasets' / f'{name}.py'
     if kind == 'ours' and name:
-        return resource(f'configs/_base_/{name}.py')
+        return resource(f'configs/_base_/datasets/{name}.py')
     return Path(source)

@@ -1,7 +1,7 @@
 """LIP, "Look into Person": one person per image, 16 joints. What the joints are.
 
 The only place in the package with LIP's joint order; the converter, the metric, the drawing and
-(held together by a test) the metainfo of ``configs/_base_/lip_topdown.py`` follow it.
+(held together by a test) the metainfo of ``configs/_base_/datasets/lip_topdown.py`` follow it.
 
 Source: Gong et al., *Look into Person: Self-supervised Structure-sensitive Learning and a New
 Benchmark for Human Parsing*, CVPR 2017; the poses came with Liang et al., *Look into Person:

@@ -14,7 +14,7 @@ BASES = ['lsp_topdown', 'faces68_topdown', 'lip_topdown']
 
 @pytest.mark.parametrize('name', BASES)
 def test_the_config_beside_a_run_has_the_same_joints(name, tmp_path):
-    config = Config.fromfile(resource(f'configs/_base_/{name}.py'))
+    config = Config.fromfile(resource(f'configs/_base_/datasets/{name}.py'))
     dumped = tmp_path / 'config.py'
     config.dump(dumped)
     again = Config.fromfile(dumped)

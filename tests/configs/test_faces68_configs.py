@@ -14,7 +14,7 @@ from rlepose_ext.geometry.spaces import input_to_image
 from rlepose_ext.models.count import count_parameters
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-BASE = CONFIGS / '_base_' / 'faces68_topdown.py'
+BASE = CONFIGS / '_base_/datasets/faces68_topdown.py'
 SKPS, HEATMAP, RLE = (
     CONFIGS / 'skps' / f'{stem}_faces68-128x128.py'
     for stem in (

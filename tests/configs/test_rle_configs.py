@@ -138,7 +138,7 @@ def test_aic_and_coco_become_one_data_set(tmp_path, monkeypatch, folder):
 
 
 def test_second_stage_is_the_milder_one():
-    config = Config.fromfile(CONFIGS / '_base_' / 'rle_coco_192x192.py')
+    config = Config.fromfile(CONFIGS / 'rle/_base_/rle_aic-coco-192x192.py')
     hook = config.custom_hooks[-1]
     assert hook.type == 'rlepose_ext.PipelineSwitchHook'
     assert hook.switch_epoch == config.train_cfg.max_epochs - 30
@@ -156,7 +156,7 @@ def test_second_stage_is_the_milder_one():
 
 
 def test_lsp_metainfo_is_that_of_its_annotations(shared):
-    config = Config.fromfile(CONFIGS / '_base_' / 'lsp_topdown.py')
+    config = Config.fromfile(CONFIGS / '_base_/datasets/lsp_topdown.py')
     content = json.loads((shared / 'data' / 'lsp' / 'lsp_train.json').read_text())
     category = content['categories'][0]
     names = [config.metainfo.keypoint_info[i].name for i in range(14)]

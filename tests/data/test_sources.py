@@ -14,13 +14,13 @@ from rlepose_ext.errors import UserError
 
 TEST_DEV = 'coco_testdev/submission_hrnet-w32_8xb64-210e_coco-256x192'
 CONFIGS = (
-    ('coco', '_base_/coco_topdown'),
+    ('coco', '_base_/datasets/coco_topdown'),
     ('coco', TEST_DEV),
-    ('wflw', '_base_/wflw_topdown'),
-    ('cofw', '_base_/skps_cofw_256x256'),
-    ('lip', '_base_/lip_topdown'),
-    ('lsp', '_base_/lsp_topdown'),
-    ('faces68', '_base_/faces68_topdown'),
+    ('wflw', '_base_/datasets/wflw_topdown'),
+    ('cofw', '_base_/datasets/cofw_topdown'),
+    ('lip', '_base_/datasets/lip_topdown'),
+    ('lsp', '_base_/datasets/lsp_topdown'),
+    ('faces68', '_base_/datasets/faces68_topdown'),
     ('crowdpose', 'mmpose:crowdpose/td-hm_hrnet-w32_8xb64-210e_crowdpose-256x192'),
     ('mpii', 'mmpose:mpii/td-hm_hrnet-w32_8xb64-210e_mpii-256x256'),
     ('aic', 'mmpose:aic/td-hm_hrnet-w32_8xb64-210e_aic-256x192'),
@@ -68,7 +68,7 @@ def test_configs_read_what_the_catalogue_has_of_coco(root, monkeypatch):
 
 
 def test_the_subsets_of_wflw_are_those_of_the_metric(root):
-    config = Config.fromfile(root / 'configs/_base_/wflw_topdown.py')
+    config = Config.fromfile(root / 'configs/_base_/datasets/wflw_topdown.py')
     read = {path.rsplit('/', 1)[1] for path in config.val_evaluator.subsets.values()}
     assert read == {f'face_landmarks_wflw_test_{name}.json' for name in WFLW_SUBSETS}
 

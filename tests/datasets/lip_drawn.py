@@ -23,7 +23,7 @@ SPLITS = {'train': 6, 'val': 4}
 
 
 def draw_lip(folder, seed=0):
-    """Draw a data set in the folders and files that ``configs/_base_/lip_topdown.py`` reads.
+    """Draw a data set in the folders and files that the configs of LIP read.
 
     Images are of different, mostly upright shapes. Some joints are occluded, some absent; the
     second image of each split has no head.

@@ -58,7 +58,8 @@ def test_joints_and_pairs():
 def test_metainfo_of_the_configs(root):
     from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-    info = parse_pose_metainfo(Config.fromfile(root / 'configs/_base_/lip_topdown.py').metainfo)
+    config = Config.fromfile(root / 'configs/_base_/datasets/lip_topdown.py')
+    info = parse_pose_metainfo(config.metainfo)
     assert tuple(info['keypoint_id2name'].values()) == lip.JOINTS
     pairs = {tuple(sorted(pair)) for pair in info['flip_pairs']}
     assert pairs == set(lip.FLIP_PAIRS)

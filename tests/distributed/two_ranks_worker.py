@@ -22,7 +22,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
-CONFIG = Path(__file__).resolve().parents[2] / 'configs/_base_/rle_synthetic_96x72.py'
+CONFIG = Path(__file__).resolve().parents[2] / 'configs/quickstart/_base_/rle_synthetic-96x72.py'
 # Samples of one iteration, of all processes together.
 BATCH = 8
 EPOCHS = 3
