@@ -25,7 +25,7 @@ class Processes:
     """Runs commands in turn, and holds a lock on a folder while it, or a command, lives.
 
     SIGTERM and SIGUSR1 go to the command at hand, which saves and leaves
-    (:mod:`rlepose_ext.engine.hooks.interrupt_hook`); after that none begins.
+    (:mod:`rlepose_ext.engine.interrupt`); after that none begins.
 
     Args:
         folder: what to lock; it must exist.

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0, or 1 when training could not work here.
     """
-    from rlepose_ext.compat.environment_checks import collect
+    from rlepose_ext.environment import collect
 
     # what upstream says while it is imported is not part of the report
     logging.disable(logging.WARNING)
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report of :func:`rlepose_ext.compat.environment_checks.collect` for people."""
+    """The report of :func:`rlepose_ext.environment.collect` for people."""
     lines = ['Versions']
     lines += [
         f'  {name:<12} {version or "missing"}' for name, version in report['versions'].items()
@@ -49,6 +49,9 @@ def as_text(report: dict[str, Any]) -> str:
     for patch in report['patches']:
         lines.append(f'  {patch["name"]:<16} {patch["status"]}')
         lines.append(f'  {"":<16} without it: {patch["breaks"]}')
+    lines += ['', 'Features of every training']
+    for feature in report['features']:
+        lines.append(f'  {feature["name"]:<20} {feature["status"]}: {feature["gives"]}')
     lines += ['', 'Problems']
     for problem in report['problems']:
         lines.append(f'  {problem["level"]}: {problem["what"]}')

@@ -6,6 +6,7 @@ into ``sys.meta_path``; the work happens when the module concerned is imported.
 Nothing in site-packages is ever written.
 """
 
+from collections.abc import Collection
 from importlib import import_module
 
 from rlepose_ext.compat._imports import Patch
@@ -14,7 +15,6 @@ __all__ = ['PATCHES', 'Patch', 'install']
 
 # In the order in which they are installed.
 _MODULES = (
-    'cpu_training',
     'flip_layout',
     'mmcv_ops',
     'xtcocotools',
@@ -30,16 +30,7 @@ _MODULES = (
     'data_root',
     'js_divergence',
     'checkpoints',
-    'checkpoint_match',
-    'checkpoint_writing',
     'cpu_distributed',
-    'averaged_buffers',
-    'throughput',
-    'bad_loss',
-    'out_of_range_labels',
-    'interruption',
-    'exact_resume',
-    'log_writing',
 )
 
 PATCHES: tuple[Patch, ...] = tuple(
@@ -47,7 +38,8 @@ PATCHES: tuple[Patch, ...] = tuple(
 )
 
 
-def install() -> None:
-    """Install every patch, once per process."""
+def install(off: Collection[str] = ()) -> None:
+    """Install every patch but those named in ``off``, once per process."""
     for patch in PATCHES:
-        patch.install_once()
+        if patch.name not in off:
+            patch.install_once()

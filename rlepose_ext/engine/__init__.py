@@ -1,0 +1,11 @@
+"""Training features as classes that a config can name.
+
+:mod:`rlepose_ext.engine.equip` gives them to the runs that do not name them.
+"""
+
+from typing import Any
+
+
+def hook_of(runner: Any, kind: type) -> Any:
+    """The first hook of a runner that is of the class ``kind``; None if there is none."""
+    return next((hook for hook in getattr(runner, 'hooks', ()) if isinstance(hook, kind)), None)

@@ -14,7 +14,7 @@ down on the CPU, and all can be lifted without changing a result:
    memory file of its own, and a pose sample has half a dozen tensors of a few numbers.
    :func:`send_small_tensors_by_value` puts those into the message itself.
 
-All are applied by :mod:`rlepose_ext.compat.cpu_training` to every run that
+All are applied by :mod:`rlepose_ext.engine.equip` to every run that
 trains or tests on the CPU; ``RLEPOSE_CPU_SPEED=0`` turns them off.
 ``benchmarks/cpu_training.py`` measures them.
 """
@@ -22,6 +22,7 @@ trains or tests on the CPU; ``RLEPOSE_CPU_SPEED=0`` turns them off.
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -29,6 +30,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import reduce_tensor
+
+from rlepose_ext.errors import UserError
+
+SWITCH = 'RLEPOSE_CPU_SPEED'
 
 # malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
@@ -43,6 +48,35 @@ LARGEST_SENT_BY_VALUE = 3 * 256 * 192
 TESTED_PACKAGES = ('mmpose', 'rlepose_ext')
 # torch 2.11 crashes in the backward pass of dense 3x3 convolutions on 8 channels in NHWC.
 NARROWEST_IN_NHWC = 12
+
+
+def wanted() -> tuple[bool, bool]:
+    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: (keep memory, the rest).
+
+    ``1`` (default) all, ``memory`` the first, ``0`` none.
+
+    Raises:
+        UserError: any other value.
+    """
+    value = os.environ.get(SWITCH, '1')
+    choices = {'1': (True, True), 'memory': (True, False), '0': (False, False)}
+    if value not in choices:
+        raise UserError(f'{SWITCH} must be 1, memory or 0, got {value!r}')
+    return choices[value]
+
+
+def speed_up(model: nn.Module) -> None:
+    """Do for a model that runs on the CPU all that the switch leaves on, and log it."""
+    from mmengine.logging import print_log
+
+    memory, layout = wanted()
+    memory = memory and keep_freed_memory()
+    if layout:
+        send_small_tensors_by_value()
+    layout = layout and use_channels_last(model)
+    done = [text for text, on in (('memory is kept', memory), ('NHWC', layout)) if on]
+    if done:
+        print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off)', logger='current')
 
 
 def keep_freed_memory() -> bool:

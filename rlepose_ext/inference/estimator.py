@@ -25,8 +25,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from rlepose_ext.compat.cpu_training import wanted
-from rlepose_ext.engine.cpu_speed import keep_freed_memory
+from rlepose_ext.engine.cpu_speed import keep_freed_memory, wanted
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, input_to_image, normalise
 from rlepose_ext.inference.clock import Clock

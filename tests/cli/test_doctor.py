@@ -9,9 +9,8 @@ from dataclasses import asdict
 import pytest
 
 from rlepose_ext import compat
+from rlepose_ext import environment as checks
 from rlepose_ext.cli import doctor
-from rlepose_ext.compat import environment
-from rlepose_ext.compat import environment_checks as checks
 
 GOOD = {
     'python': '3.11.7',
@@ -74,7 +73,7 @@ def test_survives_an_environment_without_anything(root):
     report = json.loads(process.stdout)
     assert report['ok'] is False
     missing = {row for row, version in report['versions'].items() if version is None}
-    assert missing == set(environment.PACKAGES)
+    assert missing == set(checks.PACKAGES)
     said = ' '.join(p['what'] for p in report['problems'] if p['level'] == 'error')
     for name in ('torch', 'mmpose', 'mmcv'):
         assert f'{name} is not installed' in said
@@ -183,5 +182,5 @@ def test_a_patch_that_cannot_tell_its_status_hides_no_other(monkeypatch):
 
     broken = compat.Patch('x', 'y', 'z', 'never', install=fail, status=fail)
     fine = compat.Patch('fine', 'y', 'z', 'never', install=fail)
-    monkeypatch.setattr(environment, 'PATCHES', (broken, fine))
-    assert [row['status'] for row in environment.patches()] == ['unknown: no such module', 'active']
+    monkeypatch.setattr(checks, 'PATCHES', (broken, fine))
+    assert [row['status'] for row in checks.patches()] == ['unknown: no such module', 'active']

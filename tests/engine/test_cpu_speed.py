@@ -8,9 +8,8 @@ import torch
 from mmpose.registry import MODELS
 from torch import nn
 
-from rlepose_ext.compat.cpu_training import SWITCH, wanted
 from rlepose_ext.engine import cpu_speed
-from rlepose_ext.engine.cpu_speed import keep_freed_memory, use_channels_last
+from rlepose_ext.engine.cpu_speed import SWITCH, keep_freed_memory, use_channels_last, wanted
 from rlepose_ext.errors import UserError
 
 BACKBONES = {

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmpose.datasets import CombinedDataset
 
 from rlepose_ext.engine.hooks import PipelineSwitchHook
-from rlepose_ext.engine.hooks.pipeline_switch_hook import pipeline_owners
+from rlepose_ext.engine.pipeline_switch import pipeline_owners
 from rlepose_ext.errors import UserError
 
 

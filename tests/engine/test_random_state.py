@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlepose_ext.compat._safe_load import load_file
-from rlepose_ext.engine.random_state import capture, kept_cpu_state, restore, seed_cpu, seed_from
+from rlepose_ext.engine.resumable import capture, kept_cpu_state, restore, seed_cpu, seed_from
 
 
 def draw():

@@ -18,8 +18,13 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from rlepose_ext.engine.random_state import seed_cpu
-from rlepose_ext.engine.resumable import SeededBatches, make_resumable, replay, sampler_of
+from rlepose_ext.engine.resumable import (
+    SeededBatches,
+    make_resumable,
+    replay,
+    sampler_of,
+    seed_cpu,
+)
 
 
 class Noise(Dataset):

@@ -14,9 +14,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 from resume_training import BATCHES, EPOCHS, At, Killed, end_workers, runner
 
-from rlepose_ext.compat._hooks import hook_of
 from rlepose_ext.compat._safe_load import load_file
-from rlepose_ext.engine import checkpoint_files
+from rlepose_ext.engine import checkpoint_files, hook_of
 from rlepose_ext.engine.hooks import InterruptHook
 from rlepose_ext.engine.interrupt import GuardedWorker
 
@@ -190,5 +189,5 @@ def test_workers_of_all_loaders_are_guarded(tmp_path):
 def test_validating_alone_does_not_listen(tmp_path):
     run = runner(tmp_path, epochs=1)
     run.train()
-    hook_of(run, 'InterruptHook').stop.received = signal.SIGTERM
+    hook_of(run, InterruptHook).stop.received = signal.SIGTERM
     assert 'mean' in run.val()

@@ -11,7 +11,7 @@ from mmengine.runner.checkpoint import load_state_dict
 from mmpose.models.backbones import HRNet
 from torch import nn
 
-from rlepose_ext.compat.checkpoint_match import compare, require_exact, snapshot
+from rlepose_ext.engine.checkpoint_match import compare, require_exact, snapshot
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.backbones import HRNetLite
 from rlepose_ext.models.backbones.hrnet_lite import TAPS, is_surplus

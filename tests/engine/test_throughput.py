@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rlepose_ext.compat.throughput import batch_size_of, images_per_second
+from rlepose_ext.engine.throughput import batch_size_of, images_per_second
 
 
 def test_all_processes_count():

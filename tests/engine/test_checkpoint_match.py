@@ -10,7 +10,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 from torch.utils.data import Dataset
 
-from rlepose_ext.compat.checkpoint_match import compare, snapshot
+from rlepose_ext.engine.checkpoint_match import compare, snapshot
 from rlepose_ext.errors import UserError
 
 

@@ -1,12 +1,15 @@
-"""Whether training can work in this environment, and what to do if not.
+"""What this environment consists of, and whether training can work in it.
 
-:func:`collect` is the whole report of ``rlepose doctor``. A problem is an error if
-training cannot work with it, and a warning if part of the documented commands fail.
+:func:`collect` is the whole report of ``rlepose doctor``. Every function survives whatever
+is missing: versions come from package metadata, and what must be imported is tried. A
+problem is an error if training cannot work with it, and a warning if part of the documented
+commands fail.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import sys
@@ -16,7 +19,25 @@ from pathlib import Path
 from typing import Any
 
 from rlepose_ext.compat import PATCHES
-from rlepose_ext.compat.environment import PACKAGES, devices, first_line, patches, versions
+from rlepose_ext.engine.equip import FEATURES
+from rlepose_ext.patches import SWITCH, switched_off
+
+_OPENCV = ('python', 'python-headless', 'contrib-python', 'contrib-python-headless')
+# Rows of the report, and the distributions that may provide each.
+PACKAGES = {
+    'torch': ('torch',),
+    'torchvision': ('torchvision',),
+    'numpy': ('numpy',),
+    'opencv': tuple(f'opencv-{kind}' for kind in _OPENCV),
+    'mmengine': ('mmengine', 'onedl-mmengine'),
+    'mmcv': ('mmcv', 'mmcv-lite'),
+    'mmdet': ('mmdet',),
+    'mmpose': ('mmpose',),
+    'openmim': ('openmim',),
+    'pycocotools': ('pycocotools',),
+    'setuptools': ('setuptools',),
+    'click': ('click',),
+}
 
 ERROR, WARNING = 'error', 'warning'
 
@@ -118,7 +139,67 @@ _REMEDIES = {
     'mmpose': "pip install --no-deps 'mmpose==1.3.2' (with its dependencies pip builds chumpy)",
     'mmcv': "pip install --no-deps 'mmcv-lite==2.1.0'",
 }
+_OFF = f'switched off ({SWITCH})'
 _OF_MIM = ('openmim', 'click', 'setuptools')
+
+
+def versions() -> dict[str, str | None]:
+    """Installed versions by row of the report; ``None`` where missing."""
+    rows: dict[str, str | None] = {'python': platform.python_version()}
+    for row, names in PACKAGES.items():
+        found = [(name, _version(name)) for name in names]
+        texts = [v if name == row else f'{v} ({name})' for name, v in found if v]
+        rows[row] = ', '.join(texts) or None
+    return rows
+
+
+def devices() -> dict[str, Any]:
+    """CPU cores, threads, GPUs and their bfloat16."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, 'sched_getaffinity'):
+        cores = len(os.sched_getaffinity(0))
+    report: dict[str, Any] = {'cpu_cores': cores, 'cpu_bf16': _cpu_bf16(), 'gpus': []}
+    try:
+        import torch
+    except Exception:  # reported by check_imports
+        return report
+    report['threads'] = torch.get_num_threads()
+    report['torch_cuda'] = torch.version.cuda
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            card = torch.cuda.get_device_properties(i)
+            memory = round(card.total_memory / 2**30, 1)
+            bf16 = card.major >= 8
+            report['gpus'].append({'name': card.name, 'memory_gib': memory, 'bf16': bf16})
+    return report
+
+
+def patches() -> list[dict[str, str]]:
+    """Every patch of :mod:`rlepose_ext.compat`: name, status, what breaks without it."""
+    rows, off = [], switched_off()
+    for patch in PATCHES:
+        try:
+            status = _OFF if patch.name in off else patch.status()
+        except Exception as error:  # one that cannot tell does not hide the others
+            status = f'unknown: {first_line(error)}'
+        rows.append({'name': patch.name, 'status': status, 'breaks': patch.breaks})
+    return rows
+
+
+def features() -> list[dict[str, str]]:
+    """Every feature of :mod:`rlepose_ext.engine.equip`: name, status, what it gives."""
+    rows, off = [], switched_off()
+    for feature in FEATURES:
+        status = _OFF if feature.name in off else 'active'
+        if feature.name not in off and feature.switch in os.environ:
+            status = f'{feature.switch}={os.environ[feature.switch]}'
+        rows.append({'name': feature.name, 'status': status, 'gives': feature.gives})
+    return rows
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its type."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def check_versions(found: dict[str, str | None]) -> list[Problem]:
@@ -151,7 +232,7 @@ def check_versions(found: dict[str, str | None]) -> list[Problem]:
             what = f'{row} {found[row]} is a fork: tested is that it loads checkpoints safely'
             remedy = "pip uninstall onedl-mmengine; pip install 'mmengine==0.10.7'"
             problems.append(Problem(WARNING, what, remedy))
-    mended = 'package_paths' in {patch.name for patch in PATCHES}
+    mended = 'package_paths' in {patch.name for patch in PATCHES} - switched_off()
     if found['setuptools'] and not mended and not _within(found['setuptools'], None, '82'):
         what = 'mmengine needs pkg_resources, which this setuptools lacks'
         problems.append(Problem(ERROR, what, "pip install 'setuptools<82'"))
@@ -211,7 +292,7 @@ def check_devices(report: dict[str, Any]) -> list[Problem]:
 
 
 def collect() -> dict[str, Any]:
-    """The whole report: versions, devices, patches, problems, and whether training works."""
+    """The whole report: versions, devices, what is in force, problems, and the verdict."""
     found = versions()
     problems = [*check_versions(found), *check_torch_pair(found), *check_imports()]
     hardware = devices()
@@ -221,8 +302,25 @@ def collect() -> dict[str, Any]:
         'versions': found,
         'devices': hardware,
         'patches': patches(),
+        'features': features(),
         'problems': [asdict(problem) for problem in problems],
     }
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_bf16() -> bool | None:
+    """Whether the CPU multiplies bfloat16 in hardware; ``None`` where it does not say."""
+    try:
+        text = Path('/proc/cpuinfo').read_text()
+    except OSError:
+        return None
+    return bool(re.search(r'\b(avx512_bf16|amx_bf16|bf16)\b', text))
 
 
 def _requires(distribution: str) -> list[str]:

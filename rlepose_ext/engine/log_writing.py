@@ -1,10 +1,8 @@
 """A log that cannot be written is a warning and not the end of a training.
 
-Without it a full disk, or a quota, ends a run when the next line of its scalars is written:
-``LocalVisBackend`` and TensorBoard raise, MMEngine does not catch it, and what was trained
-since the last checkpoint is lost. The text log prints a traceback for each line instead.
-With it the first failure of each log is one warning; later lines are tried again, so a log
-goes on when there is room. Can go when mmengine survives it.
+On a full disk ``LocalVisBackend`` and TensorBoard raise, and MMEngine does not catch it. Here
+the first failure of each log is one warning; later lines are tried again, so a log goes on
+when there is room.
 """
 
 from __future__ import annotations
@@ -13,9 +11,6 @@ import functools
 import logging
 import sys
 from collections.abc import Callable
-from types import ModuleType
-
-from rlepose_ext.compat._imports import Patch, when_imported
 
 _WRITING = ('add_config', 'add_graph', 'add_image', 'add_scalar', 'add_scalars', 'close')
 _WARNED = '_rlepose_warned'
@@ -44,15 +39,8 @@ def surviving(method: Callable) -> Callable:
     return write
 
 
-def _protect(backend: type) -> None:
-    for name in _WRITING:
-        method = vars(backend).get(name)
-        if callable(method) and not getattr(method, 'survives', False):
-            setattr(backend, name, surviving(method))
-
-
-def _patch_backends(module: ModuleType) -> None:
-    base = module.BaseVisBackend
+def protect_backends(base: type) -> None:
+    """Let all visualisation backends survive, those defined later too."""
 
     def protect_subclass(cls, **kwargs):
         super(base, cls).__init_subclass__(**kwargs)
@@ -66,21 +54,21 @@ def _patch_backends(module: ModuleType) -> None:
         pending += backend.__subclasses__()
 
 
-def _patch_logger(module: ModuleType) -> None:
-    init = module.MMLogger.__init__
+def _protect(backend: type) -> None:
+    for name in _WRITING:
+        method = vars(backend).get(name)
+        if callable(method) and not getattr(method, 'survives', False):
+            setattr(backend, name, surviving(method))
 
-    @functools.wraps(init)
-    def init_and_quieten(self, *args, **kwargs):
-        init(self, *args, **kwargs)
-        for handler in self.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.handleError = functools.partial(_warn_once, handler)
 
-    module.MMLogger.__init__ = init_and_quieten
+def protect_files(logger: logging.Logger) -> None:
+    """Let the text files of a logger warn once, instead of a traceback for each line."""
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handleError = functools.partial(_warn_once, handler)
 
 
 def _warn_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
-    """What a log file does with a line that it cannot write."""
     error = sys.exc_info()[1]
     if not isinstance(error, OSError):
         logging.Handler.handleError(handler, record)
@@ -88,17 +76,3 @@ def _warn_once(handler: logging.FileHandler, record: logging.LogRecord) -> None:
         setattr(handler, _WARNED, True)
         if sys.stderr is not None:
             print(f'{handler.baseFilename} cannot be written: {error}', file=sys.stderr)
-
-
-def _install() -> None:
-    when_imported('mmengine.visualization.vis_backend', _patch_backends)
-    when_imported('mmengine.logging.logger', _patch_logger)
-
-
-PATCH = Patch(
-    name='log_writing',
-    breaks='a full disk ends a training when its next log line is written',
-    since='always',
-    until='mmengine survives a log that cannot be written',
-    install=_install,
-)

@@ -17,7 +17,7 @@ from rlepose_ext.registry import HOOKS
 class OutOfRangeLabelsHook(Hook):
     """Logs how many labels are not finite or far off the crop, of all processes together.
 
-    Every run has one (:mod:`rlepose_ext.compat.out_of_range_labels`). Losses that leave such
+    Every run has one (:mod:`rlepose_ext.engine.equip`). Losses that leave such
     labels out count them in ``num_out_of_range``, see
     :class:`rlepose_ext.models.losses.RLELoss`. Whenever ``LoggerHook`` writes a line, the counts
     are summed over losses and processes, and the line has ``out_of_range_labels``, those since the

@@ -1,6 +1,6 @@
 """A checkpoint of another model is an error, not a warning.
 
-mmengine loads state dicts with ``strict=False``: where nothing fits it logs a long
+MMEngine loads state dicts with ``strict=False``: where nothing fits it logs a long
 warning and then tests (or trains) randomly initialised layers. The rule here asks
 which parameters loading has written:
 
@@ -10,19 +10,15 @@ which parameters loading has written:
   backbone. A new head is legitimate; one warning lists what was not loaded.
 
 ``init_cfg=dict(type='Pretrained', ...)`` is not touched, and who calls
-``runner.load_checkpoint(..., strict=False)`` gets what fits. All versions of mmengine
-need this; it can go when upstream makes loading strict by default.
+``runner.load_checkpoint(..., strict=False)`` gets what fits.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rlepose_ext.compat._imports import Patch, when_imported
 from rlepose_ext.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,15 +74,21 @@ def snapshot(model: nn.Module) -> dict[str, tuple[int, int]]:
     """A mark per parameter that changes when somebody writes it.
 
     Asking the parameters, rather than comparing names, is right also for modules that
-    rename keys while they load.
+    rename keys while they load. Wrappers around the model are looked through.
     """
-    return {name: (id(p), p._version) for name, p in model.named_parameters()}
+    return {name: (id(p), p._version) for name, p in unwrap(model).named_parameters()}
 
 
-def compare(model: nn.Module, before: Mapping[str, tuple[int, int]], state: Mapping) -> Match:
-    """What loading ``state`` has done to ``model`` since ``before = snapshot(model)``."""
+def compare(model: nn.Module, before: Mapping[str, tuple[int, int]], loaded: Mapping) -> Match:
+    """What loading a checkpoint, or a state dict, has done since ``before = snapshot(model)``."""
+    model = unwrap(model)
     after = snapshot(model)
-    file = {name.removeprefix('module.'): value for name, value in state.items()}
+    state = loaded.get('state_dict', loaded)
+    file = {
+        name.removeprefix('module.'): value
+        for name, value in state.items()
+        if hasattr(value, 'shape')
+    }
     untouched = [name for name, mark in after.items() if before.get(name) == mark]
     mismatched, missing = [], []
     for name in untouched:
@@ -146,12 +148,6 @@ def require_related(match: Match, filename: str) -> None:
         )
 
 
-def state_dict_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The tensors of a checkpoint with or without a wrapper around its state dict."""
-    state = checkpoint.get('state_dict', checkpoint)
-    return {name: value for name, value in state.items() if hasattr(value, 'shape')}
-
-
 def _training_only(name: str) -> bool:
     return any(part.startswith('loss') for part in name.split('.'))
 
@@ -168,8 +164,12 @@ def _require_resumable(checkpoint: Mapping[str, Any], filename: str) -> None:
         )
 
 
-def _require(runner: Any, match: Match, checkpoint: Mapping[str, Any], filename: str) -> None:
-    """Apply the rule for what a runner is about to do."""
+def require_for(runner: Any, match: Match, checkpoint: Mapping[str, Any], filename: str) -> None:
+    """Apply the rule for what a runner is about to do.
+
+    Raises:
+        UserError: the checkpoint is of another model, or holds no training state to resume.
+    """
     from mmengine.runner import BaseLoop
 
     # train() builds its loop before it loads; test and val leave the config there.
@@ -180,126 +180,3 @@ def _require(runner: Any, match: Match, checkpoint: Mapping[str, Any], filename:
         require_exact(match, filename)
     if training and runner._resume:
         _require_resumable(checkpoint, filename)
-
-
-def _patch_runner(module: ModuleType) -> None:
-    upstream = module.Runner.load_checkpoint
-
-    @functools.wraps(upstream)
-    def load_checkpoint(self, filename, *args, **kwargs):
-        model = unwrap(self.model)
-        before = snapshot(model)
-        checkpoint = upstream(self, filename, *args, **kwargs)
-        if _asks_for_part(args, kwargs):
-            return checkpoint
-        _require(self, compare(model, before, state_dict_of(checkpoint)), checkpoint, filename)
-        return checkpoint
-
-    module.Runner.load_checkpoint = load_checkpoint
-
-
-def _asks_for_part(args: tuple, kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call says ``strict=False``, rather than leave it at that."""
-    return (args[1] if len(args) > 1 else kwargs.get('strict')) is False
-
-
-def _patch_flexible_runner(module: ModuleType) -> None:
-    """Let the strategy of a FlexibleRunner check what it loads, before it goes on with it."""
-    from mmengine._strategy import SingleDeviceStrategy
-
-    runner = module.FlexibleRunner
-    build_strategy, load_checkpoint = runner.build_strategy, runner.load_checkpoint
-
-    @functools.wraps(build_strategy)
-    def build_checking_strategy(self, *args, **kwargs):
-        strategy = build_strategy(self, *args, **kwargs)
-        # Others deal out the parameters, so that they have other names and shapes than in a file.
-        load = module.BaseStrategy.load_model_state_dict
-        if (
-            isinstance(strategy, SingleDeviceStrategy)
-            and type(strategy).load_model_state_dict is load
-        ):
-            strategy.load_checkpoint = _checked(strategy, self)
-        return strategy
-
-    @functools.wraps(load_checkpoint)
-    def load_checkpoint_as_told(self, filename, *args, **kwargs):
-        if len(args) < 2:
-            # not the default False, which the strategy could not tell from one that was asked for
-            kwargs.setdefault('strict', None)
-        return load_checkpoint(self, filename, *args, **kwargs)
-
-    runner.build_strategy = build_checking_strategy
-    runner.load_checkpoint = load_checkpoint_as_told
-
-
-def _checked(strategy: Any, runner: Any) -> Callable:
-    upstream = strategy.load_checkpoint
-
-    @functools.wraps(upstream)
-    def load_checkpoint(filename, *, callback=None, **kwargs):
-        model, found = unwrap(strategy.model), {}
-
-        def keep(checkpoint):
-            if callback is not None:
-                callback(checkpoint)
-            found.update(checkpoint)
-
-        before = snapshot(model)
-        checkpoint = upstream(filename, callback=keep, **kwargs)
-        if kwargs.get('strict') is not False:
-            _require(runner, compare(model, before, state_dict_of(found)), found, filename)
-        return checkpoint
-
-    return load_checkpoint
-
-
-def _patch_init_model(module: ModuleType) -> None:
-    upstream = module.load_checkpoint
-
-    @functools.wraps(upstream)
-    def load_checkpoint(model, filename, *args, **kwargs):
-        before = snapshot(model)
-        checkpoint = upstream(model, filename, *args, **kwargs)
-        require_exact(compare(model, before, state_dict_of(checkpoint)), filename)
-        return checkpoint
-
-    module.load_checkpoint = load_checkpoint
-
-
-def _patch_inferencer(module: ModuleType) -> None:
-    inferencer = module.BaseMMPoseInferencer
-    init_model, load_weights = inferencer._init_model, inferencer._load_weights_to_model
-
-    @functools.wraps(init_model)
-    def _init_model(self, cfg, weights, *args, **kwargs):
-        self._weights_file = weights  # the method below gets the contents only
-        return init_model(self, cfg, weights, *args, **kwargs)
-
-    @functools.wraps(load_weights)
-    def _load_weights_to_model(self, model, checkpoint, cfg):
-        before = snapshot(model)
-        load_weights(self, model, checkpoint, cfg)
-        if checkpoint is not None:
-            match = compare(model, before, state_dict_of(checkpoint))
-            require_exact(match, self._weights_file)
-
-    inferencer._init_model = _init_model
-    inferencer._load_weights_to_model = _load_weights_to_model
-
-
-def _install() -> None:
-    when_imported('mmengine.runner.runner', _patch_runner)
-    when_imported('mmengine.runner._flexible_runner', _patch_flexible_runner)
-    when_imported('mmpose.apis.inference', _patch_init_model)
-    when_imported('mmdet.apis.inference', _patch_init_model)
-    when_imported('mmpose.apis.inferencers.base_mmpose_inferencer', _patch_inferencer)
-
-
-PATCH = Patch(
-    name='checkpoint_match',
-    breaks='a checkpoint of another model is tested with random weights, after a warning',
-    since='always',
-    until='mmengine loads strictly by default',
-    install=_install,
-)

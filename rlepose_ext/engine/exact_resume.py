@@ -1,18 +1,26 @@
-"""A resumed training goes on as if it had never stopped: what checkpoints lack for that."""
+"""A resumed training goes on as if it had never stopped.
+
+MMEngine resumes at the start of an epoch only, with all random generators as at the start of
+a run: augmentation, dropout and, where the config names no seed, the order of samples differ
+from those of an undisturbed run. A validation that was cut short is never made up for. On
+another number of processes it goes on without a word.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object
-from mmengine.hooks import EMAHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from rlepose_ext.engine import random_state
+from rlepose_ext.engine import resumable
 from rlepose_ext.engine.resumable import SeededBatches, make_resumable, sampler_of
-from rlepose_ext.engine.resume_state import Layout, Position, pack
+from rlepose_ext.engine.resume_state import Layout, Position, carry_over, pack, stretch, unpack
 from rlepose_ext.registry import HOOKS
 
 KEY = 'rlepose_resume'
@@ -26,8 +34,8 @@ class ExactResumeHook(Hook):
     the seeds of sampler and augmentation, and of each process the random generators and the
     buffers that differ from the first one's (statistics of BatchNorm within an epoch).
 
-    Every run has one; :mod:`rlepose_ext.compat.exact_resume` calls it where MMEngine has no
-    hook, and does the resuming. Validations leave the random generators as they found them,
+    Every run has one; :mod:`rlepose_ext.engine.equip` calls it where MMEngine has no hook.
+    Validations leave the random generators as they found them,
     so a training does not depend on how often it is validated.
     """
 
@@ -53,23 +61,86 @@ class ExactResumeHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         self.loaded = checkpoint.get(KEY)
 
-    def go_on(self, position: Position, random: dict[str, Any] | None, validate: bool) -> None:
-        """Let the next training begin elsewhere than at its start.
+    def resume(self, runner: Runner, filename: str, load: Callable[[], Any]) -> None:
+        """Put a runner where a checkpoint says it was.
 
         Args:
-            position: where.
-            random: state of this process's generators; None leaves them as they are.
-            validate: whether a validation is to be made up for before.
+            runner: the runner.
+            filename: the checkpoint, for the log.
+            load: resumes as MMEngine does.
         """
+        built = [dict(schedule.state_dict()) for schedule in _schedules(runner)]
+        load()
+        if self.loaded is None:
+            runner.logger.info(
+                f'{filename} has neither random state nor a place in the epoch: augmentation and '
+                'dropout begin anew'
+            )
+            return
+        saved, loop = self.loaded, runner.train_loop
+        old = unpack(Layout, saved['layout'])
+        position = unpack(Position, saved['position'])
+        new = layout_of(runner)
+        if position.batch and not getattr(type(loop).run_epoch, 'goes_on_within', False):
+            runner.logger.warning(
+                f'{type(loop).__name__} has a run_epoch of its own: the epoch begins anew, and '
+                f'{position.batch} iterations are done again'
+            )
+            position = Position(
+                position.epoch, position.iteration - position.batch, 0, position.validated
+            )
+        position, notes = carry_over(position, old, new)
+        for note in notes:
+            runner.logger.warning(f'resumed differently: {note}')
+        if new.batches and old.batches and new.batches != old.batches:
+            for schedule, state in zip(_schedules(runner), built, strict=False):
+                state = stretch(schedule.state_dict(), state, new.batches / old.batches)
+                schedule.load_state_dict(state)
+        loop._epoch, loop._iter = position.epoch, position.iteration
+
+        make_resumable(loop.dataloader, runner.seed, runner.rank, runner.world_size)
+        sampler = sampler_of(loop.dataloader)
+        if saved['sampler_seed'] is not None and hasattr(sampler, 'seed'):
+            sampler.seed = saved['sampler_seed']
+        own = None
+        if new.processes == old.processes and len(saved['processes']) == new.processes:
+            own = saved['processes'][runner.rank]
+            load_buffers(runner, own['buffers'])
+        batches = getattr(loop.dataloader, 'batch_sampler', None)
+        if isinstance(batches, SeededBatches):
+            batches.seed = own['seed'] if own else saved['seed']
+            resumable.replay(loop.dataloader, position.epoch)
+        for other in runner.hooks:
+            # mmengine's own forgets it, and then notes a new best score in no checkpoint
+            if isinstance(other, CheckpointHook) and other.last_ckpt is None:
+                other.last_ckpt = runner.message_hub.get_info('last_ckpt')
         self.first_batch = position.batch
         self.validated_at = position.iteration if position.validated else None
-        self._random, self._validate_first = random, validate
+        self._random = own and own['random']
+        self._validate_first = _validation_is_missing(runner, position)
+        runner.logger.info(
+            f'going on after iteration {position.iteration}'
+            + (f', {position.batch} of {new.batches} of the epoch' if position.batch else '')
+        )
+
+    def run_epoch(self, loop: EpochBasedTrainLoop) -> None:
+        """Run what is left of an epoch; stands for ``EpochBasedTrainLoop.run_epoch``."""
+        done = self.first_batch
+        # What hooks draw at the start of an epoch has been drawn already.
+        with resumable.kept_cpu_state() if done else nullcontext():
+            loop.runner.call_hook('before_train_epoch')
+        loop.runner.model.train()
+        for number, batch in enumerate(_batches(loop.dataloader, done), start=done):
+            loop.run_iter(number, batch)
+        self.first_batch = 0
+        loop.runner.call_hook('after_train_epoch')
+        loop._epoch += 1
 
     def before_train(self, runner: Runner) -> None:
         self._training = True
         random, self._random = self._random, None
         if random is not None:
-            random_state.restore(random)
+            resumable.restore(random)
         if self._validate_first:
             self._validate_first = False
             runner.logger.info(f'making up for the validation after iteration {runner.iter}')
@@ -88,11 +159,11 @@ class ExactResumeHook(Hook):
     def before_val(self, runner: Runner) -> None:
         if self._training:
             self.validating = True
-            self._random = random_state.capture()
+            self._random = resumable.capture()
 
     def after_val(self, runner: Runner) -> None:
         if self.validating:
-            random_state.restore(self._random)
+            resumable.restore(self._random)
             self.validating, self._random = False, None
             self.validated_at = runner.iter
 
@@ -109,7 +180,7 @@ class ExactResumeHook(Hook):
         """
         own = {
             'seed': _seed(runner),
-            'random': self._random or random_state.capture(),
+            'random': self._random or resumable.capture(),
             'buffers': _buffers(runner) if runner.world_size > 1 else {},
         }
         everyone = all_gather_object(own)
@@ -195,3 +266,55 @@ def _length(sized: Any) -> int:
         return len(sized)
     except TypeError:
         return 0
+
+
+class Place(Hook):
+    """Saves checkpoints under an epoch and an iteration, as ``Runner.save_checkpoint`` does.
+
+    Args:
+        meta: may have ``epoch`` and ``iter``.
+    """
+
+    def __init__(self, meta: dict[str, Any]) -> None:
+        self.place = {key: meta[key] for key in ('epoch', 'iter') if key in meta}
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['meta'].update(self.place)
+
+
+def _batches(loader: Any, done: int) -> Iterator[Any]:
+    """The batches of an epoch without the first ``done``."""
+    if isinstance(getattr(loader, 'batch_sampler', None), SeededBatches):
+        if done and done >= len(loader):
+            return
+        # A loader draws a seed for its workers, unless they are still there.
+        with resumable.kept_cpu_state():
+            batches = iter(loader)
+    else:
+        batches = iter(loader)
+        for _ in range(done):
+            next(batches)
+    yield from batches
+
+
+def _schedules(runner: Any) -> list[Any]:
+    schedules = runner.param_schedulers or []
+    if isinstance(schedules, dict):
+        schedules = [schedule for group in schedules.values() for schedule in group]
+    # Not built yet, if somebody resumes without training.
+    return [schedule for schedule in schedules if hasattr(type(schedule), 'load_state_dict')]
+
+
+def _validation_is_missing(runner: Any, position: Any) -> bool:
+    """Whether the run was stopped between the end of an epoch and that of its validation."""
+    loop = runner.train_loop
+    if position.validated or position.batch or not position.iteration or runner.val_loop is None:
+        return False
+    if isinstance(loop, EpochBasedTrainLoop):
+        done, last = position.epoch, loop.max_epochs
+    elif isinstance(loop, IterBasedTrainLoop):
+        done, last = position.iteration, loop.max_iters
+    else:
+        return False
+    loop._decide_current_val_interval()
+    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
