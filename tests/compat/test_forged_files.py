@@ -102,6 +102,11 @@ FORGED = {
         new_array(), array_state([1 << 30], dtype('U0'), call('builtins.bytes'))
     ),
     'a dtype of a dtype': call('numpy.dtype', F8),
+    'another method of a history': call(
+        'builtins.getattr',
+        named('mmengine.logging.history_buffer.HistoryBuffer'),
+        text('register_statistics'),
+    ),
     'a history of no arrays': build(
         named('mmengine.logging.history_buffer.HistoryBuffer') + sequence() + b'\x81',
         b'}(' + text('_log_history') + NONE + text('_count_history') + NONE + b'u',

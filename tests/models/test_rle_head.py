@@ -14,7 +14,13 @@ from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads import RLEHead
-from rlepose_ext.models.heads.rle_head import activate, join_fc, rename_old_keys, split_fc
+from rlepose_ext.models.heads.rle_head import (
+    activate,
+    add_sigma,
+    join_fc,
+    rename_old_keys,
+    split_fc,
+)
 from rlepose_ext.models.losses import RLELoss
 from rlepose_ext.registry import MODELS
 
@@ -346,3 +352,9 @@ def test_bad_input_is_named():
         RLEHead(C, K, norm=True)
     with pytest.raises(RuntimeError, match='decoder'):
         RLEHead(C, K).predict(features(), samples(), {})
+
+
+def test_sigma_in_input_px():
+    pose = InstanceData(keypoints=np.zeros((1, 2, 2)))
+    add_sigma([pose], torch.tensor([[[0.5, 0.5], [0.25, 0.125]]]), SIZE)
+    np.testing.assert_allclose(pose.sigma, [[[96, 128], [48, 32]]])
