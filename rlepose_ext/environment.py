@@ -190,9 +190,9 @@ def features() -> list[dict[str, str]]:
     """Every feature of :mod:`rlepose_ext.engine.equip`: name, status, what it gives."""
     rows, off = [], switched_off()
     for feature in FEATURES:
-        status = _OFF if feature.name in off else 'active'
-        if feature.name not in off and feature.switch in os.environ:
-            status = f'{feature.switch}={os.environ[feature.switch]}'
+        own = os.environ.get(feature.switch or '')
+        status = 'active' if own is None else f'{feature.switch}={own}'
+        status = _OFF if feature.name in off else status
         rows.append({'name': feature.name, 'status': status, 'gives': feature.gives})
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from types import ModuleType
 
@@ -13,8 +14,9 @@ from rlepose_ext.errors import UserError
 SWITCH = 'RLEPOSE_PATCHES'
 
 
+@functools.cache
 def install() -> None:
-    """Put the repairs of :mod:`rlepose_ext.compat` and the features of the engine in force.
+    """Put the repairs of :mod:`rlepose_ext.compat` and the features of the engine in force, once.
 
     A mistake in ``RLEPOSE_PATCHES`` is an error when MMEngine is imported, so that commands
     report it as they do others.

@@ -41,13 +41,13 @@ class Feature:
 
 
 FEATURES = (
-    Feature('cpu_training', 'a run on the CPU keeps its memory, NHWC', switch='RLEPOSE_CPU_SPEED'),
+    Feature('cpu_training', 'CPU runs keep their memory and use NHWC', switch='RLEPOSE_CPU_SPEED'),
     Feature('checkpoint_match', 'a checkpoint of another model is an error, not a warning'),
     Feature('checkpoint_writing', 'checkpoints are whole or not there', 'AtomicCheckpointHook'),
     Feature('averaged_buffers', 'SyncBuffersHook averages those of EMA too', 'SyncAllBuffersHook'),
     Feature('throughput', 'the log has images per second'),
-    Feature('bad_loss', 'NaN or explosion ends the run', 'BadLossHook', 'RLEPOSE_BAD_LOSS'),
-    Feature('out_of_range_labels', "the log counts what RLE's loss omits", 'OutOfRangeLabelsHook'),
+    Feature('bad_loss', 'a NaN or exploding loss ends the run', 'BadLossHook', 'RLEPOSE_BAD_LOSS'),
+    Feature('out_of_range_labels', 'the log counts labels out of range', 'OutOfRangeLabelsHook'),
     Feature('interruption', 'SIGTERM, SIGUSR1 save a checkpoint first', 'InterruptHook'),
     Feature('exact_resume', '--resume goes on within the epoch, exactly', 'ExactResumeHook'),
     Feature('log_writing', 'a log that cannot be written is a warning'),

@@ -53,6 +53,7 @@ def test_this_environment_can_train(capsys):
     assert len(report['devices']['gpus']) == torch.cuda.device_count()
     assert [p['name'] for p in report['patches']] == [p.name for p in compat.PATCHES]
     assert not [p for p in report['patches'] if p['status'].startswith('unknown')]
+    assert {f['status'] for f in report['features']} == {'active'}
 
     assert run() == 0
     text = capsys.readouterr().out
@@ -60,6 +61,15 @@ def test_this_environment_can_train(capsys):
     for patch in compat.PATCHES:
         assert patch.name in text
         assert patch.breaks in text
+
+
+def test_what_is_switched_off_is_said(monkeypatch):
+    monkeypatch.setenv('RLEPOSE_PATCHES', '-numpy2, -throughput')
+    monkeypatch.setenv('RLEPOSE_CPU_SPEED', 'memory')
+    status = {row['name']: row['status'] for row in checks.patches() + checks.features()}
+    off = 'switched off (RLEPOSE_PATCHES)'
+    assert {name for name, text in status.items() if text == off} == {'numpy2', 'throughput'}
+    assert status['cpu_training'] == 'RLEPOSE_CPU_SPEED=memory'
 
 
 def test_survives_an_environment_without_anything(root):

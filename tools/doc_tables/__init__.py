@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from doc_tables.common import lowest, measured
-from doc_tables.compat import mmcv_ops, patches
+from doc_tables.compat import features, mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
 from doc_tables.history import records
 from doc_tables.inference import drawn_chain, inference, inference_memory, inference_stages
@@ -84,5 +84,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'zoo_planned': zoo_planned,
     'weights_files': weights_files,
     'patches': patches,
+    'features': features,
     'mmcv_ops': mmcv_ops,
 }

@@ -1,4 +1,4 @@
-"""Tables of the compatibility layer, read from its code."""
+"""Tables of the compatibility layer and of the training features, read from their code."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ def patches() -> str:
 
     rows = [(f'`{patch.name}`', patch.breaks, patch.since, patch.until) for patch in PATCHES]
     return table(('patch', 'without it', 'since', 'can go when'), rows)
+
+
+def features() -> str:
+    """Every training feature, and the class that a config can name."""
+    from rlepose_ext.engine.equip import FEATURES
+
+    rows = [
+        (f'`{feature.name}`', feature.gives, f'`{feature.hook}`' if feature.hook else '')
+        for feature in FEATURES
+    ]
+    return table(('feature', 'what it gives', 'hook'), rows)
 
 
 def mmcv_ops() -> str:
