@@ -40,8 +40,8 @@ def run_aic(args: argparse.Namespace) -> int:
     Raises:
         UserError: bad entries, missing images, or OUT exists.
     """
+    from rlepose_ext.annotations import aic
     from rlepose_ext.convert.files import check_target
-    from rlepose_ext.data import aic
 
     check_target(args.output, args.force)
     return _say(aic.convert(args.input, args.images, args.output, args.skip_bad))
@@ -53,8 +53,8 @@ def run_wflw(args: argparse.Namespace) -> int:
     Raises:
         UserError: bad lines, missing images, or a file exists.
     """
+    from rlepose_ext.annotations import wflw
     from rlepose_ext.convert.files import check_target
-    from rlepose_ext.data import wflw
 
     for file in wflw.outputs(args.input, args.output).values():
         check_target(file, args.force)

@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: bad lines, missing images, or OUT exists.
     """
+    from rlepose_ext.annotations import lip_csv
     from rlepose_ext.convert.files import check_target
-    from rlepose_ext.datasets import lip_coco, lip_csv
 
     remedy = 'Correct them, or add --skip-bad to leave these lines out.'
     if args.images is None:
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         raise UserError('expected CSV IMAGES OUT, or CSV alone to count; OUT is missing')
     output = check_target(args.output, args.force)
-    counted, left_out, outside = lip_coco.convert(args.input, args.images, output, args.skip_bad)
+    counted, left_out, outside = lip_csv.convert(args.input, args.images, output, args.skip_bad)
     for problem in left_out:
         print(f'left out, {problem}')
     for problem in outside:

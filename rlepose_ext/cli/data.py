@@ -52,8 +52,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the catalogue."""
-    from rlepose_ext.data.catalogue import CATALOGUE
-    from rlepose_ext.data.sources import data_root, is_there
+    from rlepose_ext.annotations.catalogue import CATALOGUE
+    from rlepose_ext.annotations.sources import data_root, is_there
 
     root = data_root(args.root)
     rows = [
@@ -85,8 +85,8 @@ def run_check(args: argparse.Namespace) -> int:
     Raises:
         UserError: the arguments do not say what to check.
     """
-    from rlepose_ext.data import report, sources
-    from rlepose_ext.data.catalogue import known_set
+    from rlepose_ext.annotations import report, sources
+    from rlepose_ext.annotations.catalogue import known_set
 
     _refuse(args)
     reports = []

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlepose_ext.annotations.metainfo import read_config
 from rlepose_ext.compat.data_root import VARIABLE, move_path
-from rlepose_ext.data.metainfo import read_config
 from rlepose_ext.errors import UserError
 
 _COCO_ANNOTATIONS = 'person_keypoints_val2017.json'

@@ -3,8 +3,8 @@
 This package's own bases read ``{{$RLEPOSE_DATA:data}}``. MMPose's configs say ``data/coco/``
 in every data set and evaluator, so that a leaf over one of them works only in a folder with
 a link named ``data``, or repeats all these lines. With this patch every Runner that is
-built from a config looks for ``data/...`` below ``$RLEPOSE_DATA``, where the variable is set;
-where it is not, nothing changes. Absolute paths and other relative ones stay as they are.
+built from a config looks for ``data/...`` below ``$RLEPOSE_DATA``, if the user has set the
+variable; otherwise nothing changes. Absolute paths and other relative ones stay as they are.
 
 Only the Runner does this. A tool that builds a data set from a config by itself calls
 :func:`move_data` first.

@@ -48,6 +48,7 @@ FEATURES = (
     Feature('throughput', 'the log has images per second'),
     Feature('bad_loss', 'a NaN or exploding loss ends the run', 'BadLossHook', 'RLEPOSE_BAD_LOSS'),
     Feature('out_of_range_labels', 'the log counts labels out of range', 'OutOfRangeLabelsHook'),
+    Feature('joint_count', 'model and data set have the same joints', 'JointCountHook'),
     Feature('interruption', 'SIGTERM, SIGUSR1 save a checkpoint first', 'InterruptHook'),
     Feature('exact_resume', '--resume goes on within the epoch, exactly', 'ExactResumeHook'),
     Feature('log_writing', 'a log that cannot be written is a warning'),

@@ -5,6 +5,7 @@ from rlepose_ext.engine.bad_loss import BadLossHook
 from rlepose_ext.engine.checkpoint_hook import AtomicCheckpointHook
 from rlepose_ext.engine.exact_resume import ExactResumeHook
 from rlepose_ext.engine.interrupt import InterruptHook
+from rlepose_ext.engine.joint_count import JointCountHook
 from rlepose_ext.engine.out_of_range_labels import OutOfRangeLabelsHook
 from rlepose_ext.engine.pipeline_switch import PipelineSwitchHook
 
@@ -13,6 +14,7 @@ __all__ = [
     'BadLossHook',
     'ExactResumeHook',
     'InterruptHook',
+    'JointCountHook',
     'OutOfRangeLabelsHook',
     'PipelineSwitchHook',
     'SyncAllBuffersHook',

@@ -20,8 +20,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlepose_ext.compat._coco_types import is_finite
-from rlepose_ext.compat.annotation_errors import check_coco
+from rlepose_ext.annotations.coco_file import check_coco, is_finite
 from rlepose_ext.errors import UserError
 
 _KEYS = ('image_id', 'category_id', 'keypoints', 'score')

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlepose_ext.compat._coco_types import is_finite
+from rlepose_ext.annotations.coco_file import is_finite
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.coco_results import is_box
 
@@ -24,7 +24,7 @@ def check_annotations(
 
     Args:
         truth: content of the file, which
-            :func:`rlepose_ext.compat.annotation_errors.check_coco` has accepted.
+            :func:`rlepose_ext.annotations.coco_file.check_coco` has accepted.
         joints: K, the number of sigmas.
         source: the file, for messages.
         use_area: whether ``area`` is read, else ``bbox`` instead of it.

@@ -26,7 +26,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from rlepose_ext.datasets.lip import COLUMNS, HEAD, NECK, NUM_JOINTS, POOLED
+from rlepose_ext.annotations.lip import COLUMNS, HEAD, NECK, NUM_JOINTS, POOLED
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import METRICS
 

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 from pycocotools.cocoeval import Params
 
-from rlepose_ext.compat._coco_types import is_finite
-from rlepose_ext.data.metainfo import read_config
+from rlepose_ext.annotations.coco_file import is_finite
+from rlepose_ext.annotations.metainfo import read_config
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.coco_results import check_results, has_box, read_json, read_pair
 from rlepose_ext.evaluation.coco_truth import check_annotations

@@ -23,7 +23,7 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpose.evaluation.metrics import NME
 
-from rlepose_ext.compat.annotation_errors import check_coco
+from rlepose_ext.annotations.coco_file import check_coco
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import METRICS
 

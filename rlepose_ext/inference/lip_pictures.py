@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 
-from rlepose_ext.datasets.lip import NUM_JOINTS, SKELETON
+from rlepose_ext.annotations.lip import NUM_JOINTS, SKELETON
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.annotated import AnnotatedImage, predict_annotated, read_annotated
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rlepose_ext.annotations.catalogue import CATALOGUE
 from rlepose_ext.cli.main import main
-from rlepose_ext.data.catalogue import CATALOGUE
 
 META = """
 dataset_info = dict(

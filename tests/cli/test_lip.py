@@ -129,7 +129,7 @@ def test_mistakes_end_with_status_2(calls, tmp_path, capsys, text, message):
 @pytest.mark.slow
 def test_a_real_run(root, tmp_path, monkeypatch, capsys):
     """Train, validate and draw in one command; go on for an epoch; draw a picture of one's own."""
-    monkeypatch.syspath_prepend(root / 'tests' / 'datasets')
+    monkeypatch.syspath_prepend(root / 'tests' / 'annotations')
     importlib.import_module('lip_drawn').draw_lip(tmp_path / 'data' / 'lip')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('RLEPOSE_DATA', 'data')

@@ -116,7 +116,7 @@ def test_where_it_differs_from_msra():
 
 def test_what_predicting_nothing_costs(shared):
     """A mean squared error of 6.9e-4: pi / 4096 for each labelled joint, 90 % of them."""
-    from rlepose_ext.datasets.lip_csv import read_csv
+    from rlepose_ext.annotations.lip_csv import read_csv
 
     rows, _ = read_csv(shared / 'data' / 'lip' / 'val_annotations.csv')
     codec = LIPHeatmap((256, 256), (64, 64))

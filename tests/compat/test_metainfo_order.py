@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-from rlepose_ext.compat.metainfo_errors import in_order, with_shipped_file
+from rlepose_ext.compat.metainfo_order import in_order, with_shipped_file
 from rlepose_ext.resources import resource
 
 # Data sets whose metainfo of more than ten joints stands in the config.

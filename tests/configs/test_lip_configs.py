@@ -30,7 +30,7 @@ def _mmpose_scope():
 def drawn(root, tmp_path_factory):
     """A data root with drawn people as LIP."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(root / 'tests' / 'datasets')
+        patch.syspath_prepend(root / 'tests' / 'annotations')
         folder = tmp_path_factory.mktemp('data')
         importlib.import_module('lip_drawn').draw_lip(folder / 'lip')
     return folder

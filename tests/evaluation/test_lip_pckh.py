@@ -7,7 +7,7 @@ import pytest
 from mmengine.registry import init_default_scope
 from mmpose.registry import METRICS
 
-from rlepose_ext.datasets.lip import HEAD, NECK
+from rlepose_ext.annotations.lip import HEAD, NECK
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.lip_pckh import LIPPCKh, normalised_distances, pckh_columns
 

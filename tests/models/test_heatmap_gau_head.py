@@ -105,12 +105,3 @@ def test_bad_input_is_named():
         make()((features()[0].transpose(2, 3),))
     with pytest.raises(TypeError):
         make(loss_weight=1)
-
-
-def test_another_joint_count_is_named():
-    head = HeatmapGAUHead(C, 4, MAP, gau=GAU, deconv_out_channels=None, decoder=CODEC).eval()
-    with pytest.raises(UserError, match=r'got \(\d, 4, .* and \(\d, 5, .*out_channels of the head'):
-        head.loss(features(), samples())
-    views = [features(), features()]
-    with pytest.raises(UserError, match='has 5 joints, the head predicts 4'):
-        head.predict(views, samples(), {'flip_test': True})

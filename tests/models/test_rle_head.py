@@ -339,12 +339,6 @@ def test_bad_input_is_named():
     head = make()
     with pytest.raises(UserError, match='GlobalAveragePooling'):
         head((torch.rand(2, C, 3, 3),))
-    with pytest.raises(UserError, match='keypoint_labels has 4 joints, num_joints is 5'):
-        head.loss(features(), samples(joints=4))
-    data = samples()
-    data[0].set_metainfo({'flip_indices': [0, 1, 2, 3]})
-    with pytest.raises(UserError, match='flip_indices of the metainfo has 4 joints'):
-        head.predict([features(), features()], data, {'flip_test': True})
     for channels, joints in ((C, 0), (C, '17'), ('12', K), ([4, 1.5], K)):
         with pytest.raises(UserError, match='to be a whole number of at least 1'):
             RLEHead(channels, joints)

@@ -341,11 +341,5 @@ def test_bad_input_is_named():
         head((last, last))
     with pytest.raises(UserError, match='taps of the backbone'):
         head((last,))
-    with pytest.raises(UserError, match='keypoint_x_labels has 4 joints, out_channels is 5'):
-        head.loss(features(), samples(joints=4))
-    data = samples()
-    data[0].set_metainfo({'flip_indices': [0, 1, 2]})
-    with pytest.raises(UserError, match='flip_indices of the metainfo has 3 joints'):
-        head.predict([features(), features()], data, {'flip_test': True})
     with pytest.raises(TypeError):
         make(deconv_out_channels=(256,))

@@ -46,8 +46,7 @@ class HeatmapGAUHead(HeatmapHead):
             backbone of stride 4, ``loss``, ``decoder``, ...
 
     Raises:
-        UserError: an unknown option, heatmaps of another size than the codec's, labels or flip
-            pairs of another joint count.
+        UserError: an unknown option, or heatmaps of another size than the codec's.
     """
 
     def __init__(

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, swap_sides
-from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.losses.rle import out_of_range
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
@@ -101,8 +100,7 @@ class RLEHead(BaseHead):
             labels x / W and let the bias start at 0.5, the middle again.
 
     Raises:
-        UserError: in_channels or num_joints are no counts, features are not pooled, labels or
-            flip pairs have another joint count.
+        UserError: in_channels or num_joints are no counts, or features are not pooled.
     """
 
     _version = 2
@@ -189,9 +187,6 @@ class RLEHead(BaseHead):
         if test_cfg.get('flip_test', False):
             feats, feats_flip = feats
             metainfo = batch_data_samples[0].metainfo
-            check_joint_count(
-                self, 'num_joints', 'flip_indices of the metainfo', len(metainfo['flip_indices'])
-            )
             width = metainfo['input_size'][0] if test_cfg.get('shift_coords', True) else None
             mirrored = flip_normalised(self.activate(self.forward(feats_flip)), width)
             mirrored = swap_sides(mirrored, metainfo['flip_indices'])
@@ -222,7 +217,6 @@ class RLEHead(BaseHead):
         instances = [sample.gt_instance_labels for sample in batch_data_samples]
         labels = torch.cat([instance.keypoint_labels for instance in instances])
         weights = torch.cat([instance.keypoint_weights for instance in instances])
-        check_joint_count(self, 'num_joints', 'keypoint_labels', labels.shape[1])
 
         coords, sigma = outputs[..., :2], outputs[..., 2:]
         return {

@@ -40,7 +40,6 @@ from rlepose_ext.checks import check_counts, check_factors, check_positive
 from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, normalise, swap_sides
-from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.rle_head import add_sigma
 from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
 from rlepose_ext.registry import MODELS
@@ -120,7 +119,7 @@ class SimCCRLEHead(SimCCHead):
 
     Raises:
         UserError: options that are no numbers of their kind, negative weights, another codec or
-            one of another size, a feature map of another size, another joint count.
+            one of another size, a feature map of another size.
     """
 
     def __init__(
@@ -240,9 +239,6 @@ class SimCCRLEHead(SimCCHead):
         if len(outputs) == 2:
             meta = batch_data_samples[0].metainfo
             flip_indices = meta['flip_indices']
-            check_joint_count(
-                self, 'out_channels', 'flip_indices of the metainfo', len(flip_indices)
-            )
             x_flip, y_flip, sigma_flip = outputs[1]
             width = meta['input_size'][0] if test_cfg.get('shift_coords', True) else None
             mirrored = flip_normalised(soft_argmax(x_flip, y_flip), width)
@@ -287,7 +283,6 @@ class SimCCRLEHead(SimCCHead):
         x_labels, y_labels, coords, weights, coord_weights = (
             torch.cat([instance[name] for instance in instances]) for name in LABELS
         )
-        check_joint_count(self, 'out_channels', 'keypoint_labels', coords.shape[1])
 
         gt, simcc_weights = drop_bad_rows((x_labels, y_labels), weights)
         loss_simcc = self.loss_module((pred_x, pred_y), gt, simcc_weights)

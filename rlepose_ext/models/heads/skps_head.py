@@ -21,7 +21,6 @@ from rlepose_ext.checks import check_counts
 from rlepose_ext.codecs.skps_heatmap import read_peaks
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_points, swap_sides
-from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # A joint is right, for the log, if it is this near its label, in sizes of the map.
@@ -162,7 +161,6 @@ class SKPSHead(BaseHead):
         poses = self.decode(outputs)
         if flip_test:
             pairs = batch_data_samples[0].metainfo['flip_indices']
-            check_joint_count(self, 'out_channels', 'flip_indices of the metainfo', len(pairs))
             width = self.decoder.input_size[0]
             mirrored = self.decode(self.activate(self.forward(feats_flip)))
             for pose, other in zip(poses, mirrored, strict=True):
@@ -197,7 +195,6 @@ class SKPSHead(BaseHead):
         weights = torch.cat(
             [sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples]
         )
-        check_joint_count(self, 'out_channels', 'heatmaps of the labels', heatmap_label.shape[1])
 
         # A joint's heatmap is 0 where its weight is, unless a transform changed one of them.
         offset_weights = heatmap_label * (weights > 0)[..., None, None]

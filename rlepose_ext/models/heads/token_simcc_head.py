@@ -30,7 +30,6 @@ from mmpose.models.heads import SimCCHead
 from torch import Tensor, nn
 
 from rlepose_ext.checks import check_choice, check_counts, check_positive
-from rlepose_ext.models.heads.joint_count import check_joint_count
 from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
 from rlepose_ext.models.heads.token_blocks import (
     CrossGAU,
@@ -171,32 +170,6 @@ class TokenSimCCHead(SimCCHead):
             for block in blocks:
                 logits[axis] = block(logits[axis])
         return logits['x'], logits['y']
-
-    def predict(
-        self, feats: Any, batch_data_samples: list, test_cfg: dict | None = None
-    ) -> list | tuple:
-        """As MMPose's head, after a check of the joint count.
-
-        Raises:
-            UserError: with ``flip_test``, flip pairs of another number of joints.
-        """
-        test_cfg = test_cfg or {}
-        if test_cfg.get('flip_test', False):
-            flips = batch_data_samples[0].metainfo['flip_indices']
-            check_joint_count(self, 'out_channels', 'flip_indices of the metainfo', len(flips))
-        return super().predict(feats, batch_data_samples, test_cfg)
-
-    def loss(
-        self, feats: tuple[Tensor, ...], batch_data_samples: list, train_cfg: dict | None = None
-    ) -> dict[str, Tensor]:
-        """``loss_kpt`` and ``acc_pose`` as MMPose's head computes them.
-
-        Raises:
-            UserError: labels of another number of joints.
-        """
-        labels = batch_data_samples[0].gt_instance_labels.keypoint_x_labels
-        check_joint_count(self, 'out_channels', 'keypoint_x_labels', labels.shape[1])
-        return super().loss(feats, batch_data_samples, train_cfg or {})
 
     def _rename_places(self, state_dict: dict, prefix: str, *_: Any) -> None:
         """Give weights that were saved when blocks had fixed places their present names."""
