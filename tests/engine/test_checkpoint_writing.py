@@ -4,7 +4,7 @@ import resource
 
 import pytest
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
@@ -157,6 +157,21 @@ def test_the_last_save_is_tried_again_at_the_end(tmp_path, full_disk, capsys):
     saved = torch.load(tmp_path / 'epoch_5.pth', weights_only=False)
     assert (saved['meta']['epoch'], saved['meta']['iter']) == (5, 10)
     assert saved['message_hub']['runtime_info']['best_score'] == SCORES[5]
+
+
+def test_a_checkpoint_hook_of_the_users_own_is_careful_too(tmp_path, full_disk):
+    saved = []
+
+    class Own(CheckpointHook):
+        def _save_checkpoint_with_step(self, runner, step, meta):
+            super()._save_checkpoint_with_step(runner, step, meta)
+            saved.append(step)
+
+    run = runner(tmp_path, epochs=3, type=Own)
+    run.register_hook(at('before_train_epoch', lambda run: full_disk(run.epoch == 1)))
+    run.train()
+    assert saved == [1, 3]
+    assert files(tmp_path) == ['epoch_1.pth', 'epoch_3.pth']
 
 
 def test_by_iterations_too(tmp_path, full_disk):
