@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from rlepose_ext.compat._imports import STAND_IN
+from rlepose_ext.engine.equip import FEATURES
 
 # A training of one step; prints the hooks of the run and its log's class.
 RUN = """
@@ -53,7 +54,9 @@ def python(code, patches):
     )
 
 
-@pytest.mark.parametrize('off', [(), ('exact_resume', 'throughput'), tuple(OURS)])
+@pytest.mark.parametrize(
+    'off', [(), ('exact_resume', 'throughput'), tuple(feature.name for feature in FEATURES)]
+)
 def test_features_can_be_switched_off(off):
     done = python(RUN, ','.join(f'-{name}' for name in off))
     assert done.returncode == 0, done.stderr

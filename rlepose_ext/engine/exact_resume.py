@@ -76,8 +76,18 @@ class ExactResumeHook(Hook):
                 f'{filename} has neither random state nor a place in the epoch: augmentation and '
                 'dropout begin anew'
             )
-            return
-        saved, loop = self.loaded, runner.train_loop
+        else:
+            self._go_on(runner, self.loaded, built)
+
+    def _go_on(self, runner: Runner, saved: dict[str, Any], built: list[dict[str, Any]]) -> None:
+        """Put a runner that MMEngine has resumed where it was.
+
+        Args:
+            runner: the runner.
+            saved: what a checkpoint has under ``KEY``.
+            built: the states of the runner's schedules before the checkpoint was loaded.
+        """
+        loop = runner.train_loop
         old = unpack(Layout, saved['layout'])
         position = unpack(Position, saved['position'])
         new = layout_of(runner)
