@@ -96,7 +96,7 @@ def test_check_notices_a_stale_table(monkeypatch, capsys, tmp_path):
     text = page.read_text()
     assert text.startswith('a\n<!--')
     assert text.endswith('<!-- end -->\nz\n')
-    assert '`checkpoint_match`' in text
+    assert '`flip_layout`' in text
     assert 'outdated row' not in text
     monkeypatch.setattr(sys, 'argv', ['make_docs.py', '--check'])
     assert make_docs.main() == 0

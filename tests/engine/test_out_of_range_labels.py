@@ -38,6 +38,8 @@ def train(folder, samples):
         train_cfg={'by_epoch': True, 'max_epochs': 1},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 1e-3}},
         default_hooks={'logger': {'type': 'LoggerHook', 'interval': 2, 'ignore_last': False}},
+        # Runs of one second would share a name, and by it a visualizer.
+        experiment_name=folder.name,
     )
     runner.train()
     (scalars,) = Path(runner.log_dir).glob('vis_data/scalars.json')

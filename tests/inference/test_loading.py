@@ -45,7 +45,7 @@ def test_without_any_checkpoint_nothing_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, 'fetch', lambda entry: pytest.fail('of another file'))
     # the name of a config of the zoo, and another content
     other = tmp_path / RLE.name
-    other.write_text(SMALL.read_text().replace('../', f'{SMALL.parents[1]}/'))
+    other.write_text(SMALL.read_text().replace("'_base_/", f"'{SMALL.parent}/_base_/"))
     unnamed = Config(dict(model=dict(type='TopdownPoseEstimator', backbone={})))
     for model in (other, Config.fromfile(other), unnamed):
         with pytest.raises(UserError, match='expected a checkpoint beside it, got none'):

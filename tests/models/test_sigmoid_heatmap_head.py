@@ -11,7 +11,6 @@ from mmpose.models.heads import HeatmapHead
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from rlepose_ext.errors import UserError
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads.sigmoid_heatmap_head import SigmoidHeatmapHead
 
@@ -116,16 +115,6 @@ def test_extreme_features_stay_finite():
     losses['loss_kpt'].backward()
     assert torch.isfinite(losses['loss_kpt'])
     assert all(torch.isfinite(p.grad).all() for p in ours.parameters())
-
-
-def test_another_number_of_joints():
-    ours, _ = both()
-    feats = (torch.randn(2, 8, 2, 2),)
-    with pytest.raises(UserError, match=r'got \(\d, 3, .* and \(\d, 4, .*out_channels of the head'):
-        ours.loss(feats, samples(joints=4))
-    pairs = samples(flip_indices=(1, 0, 2, 3))
-    with pytest.raises(UserError, match='has 4 joints, the head predicts 3'):
-        ours.predict([feats, feats], pairs, {'flip_test': True})
 
 
 def test_learns_to_the_resolution_of_its_codec():
