@@ -117,13 +117,13 @@ RANK = """
 import json, os, sys
 import rlepose_ext, torch
 from mmengine.dist import init_dist
-from rlepose_ext.cli.launch import set_slurm_port
+from rlepose_ext.cli.slurm import set_port
 
 seen, chosen = os.environ['SLURM_STEP_GPUS'].split(','), []
 torch.cuda.is_available = lambda: True
 torch.cuda.device_count = lambda: len(seen)
 torch.cuda.set_device = lambda device: chosen.append(seen[device])
-set_slurm_port(None)
+set_port(None)
 init_dist('slurm', backend='gloo')
 with open(f'{sys.argv[1]}/{os.environ["SLURM_PROCID"]}', 'w') as file:
     json.dump([os.environ['SLURMD_NODENAME'], *chosen], file)
