@@ -66,8 +66,9 @@ def load(harness, name, width=None, slim=False):
         model.backbone.width = model.head.in_channels = width
         if 'neck' in model:
             model.neck.in_channels = width
-        if 'in_channels' in model.head.get('query', {}):
-            model.head.query.in_channels //= 32 // width
+        for block in model.head.get('blocks', []):
+            if 'in_channels' in block.get('query', {}):
+                block.query.in_channels //= 32 // width
     return config
 
 
