@@ -133,7 +133,7 @@ def train(
 
 def final(work_dir: Path, epochs: int) -> dict[str, torch.Tensor]:
     """All tensors of the last checkpoint of a finished training: weights, average, optimizer."""
-    from rlepose_ext.compat._safe_load import load_file
+    from rlepose_ext.checkpoints.safe_load import load_file
 
     found = load_file(work_dir / f'epoch_{epochs}.pth')
     return {

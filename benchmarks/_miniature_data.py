@@ -27,7 +27,7 @@ from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
 
-from rlepose_ext.compat.data_root import move_path
+from rlepose_ext.data_paths import move_path
 from rlepose_ext.models.input_size import dicts
 
 SIDE = 160

@@ -97,7 +97,7 @@ def main() -> None:
     record(
         args.out,
         measure(args.megabytes, args.repeats),
-        code=['rlepose_ext/engine/checkpoint_files.py', 'rlepose_ext/engine/checkpoint_hook.py'],
+        code=['rlepose_ext/checkpoints/files.py', 'rlepose_ext/engine/checkpoint_hook.py'],
         repeats=args.repeats,
         spread='q25 and q75 of each figure',
     )

@@ -28,6 +28,7 @@ from _record import RESULTS, ROOT, command_line, origin, record
 
 RESULT = RESULTS / 'reliability.json'
 CODE = (
+    'rlepose_ext/checkpoints',
     'rlepose_ext/compat',
     'rlepose_ext/engine',
     'benchmarks/_interrupted.py',
@@ -131,8 +132,8 @@ class Bench:
 
     def _kept(self, name: str) -> int:
         """Iterations that the checkpoint to go on from has."""
-        from rlepose_ext.compat._safe_load import load_file
-        from rlepose_ext.engine.checkpoint_files import latest_whole
+        from rlepose_ext.checkpoints.files import latest_whole
+        from rlepose_ext.checkpoints.safe_load import load_file
 
         path = latest_whole(self.folder / name, warn=lambda text: None)
         return load_file(path)['meta']['iter'] if path else 0

@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+
 from rlepose_ext.errors import UserError
 
 
@@ -82,6 +84,68 @@ def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> N
     """
     if not isinstance(value, str) or value not in known:
         raise UserError(f'{where}: expected {name} to be one of {sorted(known)}, got {value!r}.')
+
+
+def check_sizes(head: str, input_size: Sequence[int], map_size: Sequence[int]) -> None:
+    """Refuse sizes that no backbone could have between its input and its output.
+
+    Args:
+        head: its class, for the message.
+        input_size: width and height, input px.
+        map_size: width and height, heatmap px.
+
+    Raises:
+        UserError: not a pair each, or no stride s gives ``ceil(input / s)`` pixels on both axes.
+    """
+    check_size(head, input_size=input_size, in_featuremap_size=map_size)
+    (w, h), (map_w, map_h) = input_size, map_size
+    strides = range(1, max(w, h) + 1)
+    if not any(-(-w // s) == map_w and -(-h // s) == map_h for s in strides):
+        raise UserError(
+            f'{head}: in_featuremap_size {tuple(map_size)} does not fit input_size '
+            f'{tuple(input_size)}. Expected (width, height) each, the input the same whole number '
+            'of times larger on both axes: (48, 64) for (192, 256) behind HRNet.'
+        )
+
+
+def check_codec(head: Any, *names: str) -> None:
+    """Refuse a decoder of another kind, or one of other sizes than the head's.
+
+    Args:
+        head: has ``decoder``, None or a codec.
+        *names: what both must have, with equal values, such as ``'input_size'``.
+
+    Raises:
+        UserError: names both values.
+    """
+    if head.decoder is None:
+        return
+    where, kind = type(head).__name__, type(head.decoder).__name__
+    for name in names:
+        ours, codecs = getattr(head, name), getattr(head.decoder, name, None)
+        if codecs is None:
+            raise UserError(
+                f'{where}: the decoder is a {kind}, which has no {name}. Take a codec that has it.'
+            )
+        if not np.array_equal(ours, codecs):
+            raise UserError(
+                f'{where}: {name} is {ours}, that of the decoder is {codecs}. Type it '
+                f"once, in codec = dict(...), and pass codec['{name}'] to the head."
+            )
+
+
+def check_one_person(codec: str, keypoints: np.ndarray) -> None:
+    """See that keypoints are those of one person, (1, K, 2).
+
+    Raises:
+        UserError: they are not; names ``codec``.
+    """
+    if keypoints.ndim != 3 or keypoints.shape[0] != 1 or keypoints.shape[2] != 2:
+        raise UserError(
+            f'{codec}: expected the keypoints of one person, shape (1, K, 2), got '
+            f'{keypoints.shape}. Its maps have room for one: use a top-down data set '
+            "(data_mode='topdown')."
+        )
 
 
 def check_arguments(where: str, target: Callable, *args: Any, **options: Any) -> None:

@@ -7,9 +7,9 @@ import os
 from types import ModuleType
 
 from rlepose_ext import compat
-from rlepose_ext.compat._imports import when_imported
 from rlepose_ext.engine import equip
 from rlepose_ext.errors import UserError
+from rlepose_ext.imports import when_imported
 
 SWITCH = 'RLEPOSE_PATCHES'
 

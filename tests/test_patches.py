@@ -7,8 +7,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from rlepose_ext.compat._imports import STAND_IN
 from rlepose_ext.engine.equip import FEATURES
+from rlepose_ext.imports import STAND_IN
 
 # A training of one step; prints the hooks of the run and its log's class.
 RUN = """

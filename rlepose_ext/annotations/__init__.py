@@ -1,1 +1,1 @@
-"""Annotation files: what is known of data sets, checks, converters to COCO json. No torch."""
+"""Annotation files: what is known of data sets, checks, converters. No torch."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlepose_ext.annotations.images import check_images
-from rlepose_ext.engine.checkpoint_files import write_atomically
+from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
 
 _SHOWN = 5

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlepose_ext.annotations.metainfo import PoseMeta
 from rlepose_ext.annotations.pose_file import PoseFile
-from rlepose_ext.engine.checkpoint_files import write_atomically
+from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
 
 _AROUND = 0.15  # of the box's longer side

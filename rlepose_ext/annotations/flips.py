@@ -158,7 +158,7 @@ def check_flips(
     if not len(chosen):
         return report
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), _MOST)).astype(int)]
-    with np.errstate(over='ignore', invalid='ignore'):  # coordinates may be absurd
+    with np.errstate(over='ignore', invalid='ignore'):  # coordinates may be out of range
         all_costs = costs(keypoints[chosen], labelled[chosen], boxes[chosen], meta.partners)
     report.joints = [_judge(a, meta, all_costs) for a in range(len(meta.joints))]
     report.facing = _facing(meta, all_costs) if sided else None

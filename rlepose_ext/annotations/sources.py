@@ -11,7 +11,7 @@ from rlepose_ext.annotations.catalogue import CATALOGUE, KnownSet
 from rlepose_ext.annotations.check import check_part
 from rlepose_ext.annotations.metainfo import PoseMeta, load_metainfo, read_config, read_metainfo
 from rlepose_ext.annotations.report import Findings, PartReport
-from rlepose_ext.compat.data_root import VARIABLE, move_path
+from rlepose_ext.data_paths import VARIABLE, move_path
 from rlepose_ext.errors import UserError
 
 _DEFAULT_ROOT = 'data'

@@ -1,1 +1,1 @@
-"""Trainings in a row: each stage starts from weights of the one before."""
+"""Trainings in a row, each from weights of the one before."""

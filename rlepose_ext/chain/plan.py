@@ -12,7 +12,7 @@ from typing import Any
 from rlepose_ext.chain.settings import differences, settings_of
 from rlepose_ext.chain.state import DONE, ChainState
 from rlepose_ext.chain.table import Chain, Stage
-from rlepose_ext.engine.checkpoint_files import damage, latest_whole
+from rlepose_ext.checkpoints.files import damage, latest_whole
 from rlepose_ext.errors import UserError
 
 SKIP, RESUME, START = 'skip', 'resume', 'start'

@@ -13,7 +13,7 @@ from rlepose_ext.chain.process import Processes
 from rlepose_ext.chain.settings import load_config, missing_start, own_options
 from rlepose_ext.chain.state import ChainState
 from rlepose_ext.chain.table import Chain
-from rlepose_ext.engine.checkpoint_files import write_atomically
+from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
 
 

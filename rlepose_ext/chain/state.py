@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rlepose_ext.engine.checkpoint_files import write_atomically
+from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
 
 FILE = 'chain.json'

@@ -1,0 +1,1 @@
+"""The ``rlepose`` command: argument parsing only."""

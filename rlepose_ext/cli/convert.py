@@ -1,10 +1,9 @@
-"""``rlepose convert``: checkpoints of other projects into ones that MMPose takes."""
+"""``rlepose convert``: checkpoints and annotations of others into what MMPose takes."""
 
 from __future__ import annotations
 
 import argparse
 
-from rlepose_ext.cli import convert_data, convert_gray, convert_lip
 from rlepose_ext.errors import UserError
 from rlepose_ext.version import __version__
 
@@ -15,6 +14,13 @@ def add_parser(subparsers) -> None:
         'convert', help="convert another project's checkpoint to MMPose's names"
     )
     kinds = parser.add_subparsers(metavar='KIND', required=True)
+    _add_clean(kinds)
+    _add_lip(kinds)
+    _add_gray(kinds)
+    _add_aic_and_wflw(kinds)
+
+
+def _add_clean(kinds) -> None:
     clean = kinds.add_parser(
         'mmpose-clean',
         help='MobileNetV2 models (RLE, SimCC) and backbones of MMPose_Clean',
@@ -32,13 +38,10 @@ def add_parser(subparsers) -> None:
         help="the backbone only, for init_cfg=dict(type='Pretrained', prefix='backbone.')",
     )
     clean.add_argument('--force', action='store_true', help='overwrite OUT')
-    clean.set_defaults(run=run)
-    convert_lip.add_kind(kinds)
-    convert_gray.add_kind(kinds)
-    convert_data.add_kinds(kinds)
+    clean.set_defaults(run=run_clean)
 
 
-def run(args: argparse.Namespace) -> int:
+def run_clean(args: argparse.Namespace) -> int:
     """Convert one MMPose_Clean checkpoint.
 
     Raises:
@@ -61,4 +64,164 @@ def run(args: argparse.Namespace) -> int:
     meta = {'source': 'MMPose_Clean', 'kind': kind, 'rlepose_ext_version': __version__}
     files.write_checkpoint(output, converted, meta)
     print(f'{output}: {len(converted)} tensors ({kind})')
+    return 0
+
+
+def _add_lip(kinds) -> None:
+    kind = kinds.add_parser(
+        'lip',
+        help="LIP's csv of poses to COCO keypoint json",
+        description='Write the annotations that configs/lip reads. With CSV alone nothing is '
+        'written: the file is checked and counted.',
+    )
+    kind.add_argument('input', metavar='CSV', help='49 columns, no header')
+    kind.add_argument('images', metavar='IMAGES', nargs='?', help='folder of its images')
+    kind.add_argument('output', metavar='OUT', nargs='?', help='json to write')
+    kind.add_argument(
+        '--skip-bad', action='store_true', help='leave out bad lines and lines without an image'
+    )
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_lip)
+
+
+def run_lip(args: argparse.Namespace) -> int:
+    """Convert, or count, LIP's csv.
+
+    Raises:
+        UserError: bad lines, missing images, or OUT exists.
+    """
+    from rlepose_ext.annotations import lip_csv
+    from rlepose_ext.convert.files import check_target
+
+    remedy = 'Correct them, or add --skip-bad to leave these lines out.'
+    if args.images is None:
+        rows, problems = lip_csv.read_csv(args.input)
+        for problem in problems if args.skip_bad else ():
+            print(f'left out, {problem}')
+        lip_csv.refuse(args.input, [] if args.skip_bad else problems, remedy)
+        print(f'{args.input}: {lip_csv.statistics(rows)}')
+        return 0
+    if args.output is None:
+        raise UserError('expected CSV IMAGES OUT, or CSV alone to count; OUT is missing')
+    output = check_target(args.output, args.force)
+    counted, left_out, outside = lip_csv.convert(args.input, args.images, output, args.skip_bad)
+    for problem in left_out:
+        print(f'left out, {problem}')
+    for problem in outside:
+        print(f'kept, {problem}')
+    print(f'{output}: {counted}')
+    if left_out or outside:
+        print(f'{len(left_out)} lines left out; {len(outside)} joints outside of their image, kept')
+    return 0
+
+
+def _add_gray(kinds) -> None:
+    gray = kinds.add_parser(
+        'gray',
+        help='an RGB model or backbone for images of one grey channel',
+        description='Write a checkpoint whose first convolution has one input channel and which '
+        'computes from a grey image what the RGB model computes from it.',
+    )
+    gray.add_argument('input', metavar='IN', help='.pth file of the RGB model, any prefix')
+    gray.add_argument('output', metavar='OUT', help='file to write')
+    rgb = {'nargs': 3, 'type': float, 'metavar': ('R', 'G', 'B')}
+    gray.add_argument('--mean', **rgb, help="of the RGB model's config; default: ImageNet's")
+    gray.add_argument('--std', **rgb, help='likewise')
+    gray.add_argument(
+        '--gray-mean', type=float, metavar='M', help="of the grey model's config; default: luma"
+    )
+    gray.add_argument('--gray-std', type=float, metavar='S', help='likewise')
+    gray.add_argument('--force', action='store_true', help='overwrite OUT')
+    gray.set_defaults(run=run_gray)
+
+
+def run_gray(args: argparse.Namespace) -> int:
+    """Convert one RGB checkpoint to one grey channel.
+
+    Raises:
+        UserError: IN is missing or has no convolution for three channels, or OUT exists.
+    """
+    from rlepose_ext.convert import files, gray
+
+    output = files.check_target(args.output, args.force)
+    state = files.read_state_dict(args.input)
+    mean = tuple(args.mean or gray.IMAGENET_MEAN)
+    std = tuple(args.std or gray.IMAGENET_STD)
+    gray_mean = gray.luma_of(mean) if args.gray_mean is None else args.gray_mean
+    gray_std = gray.luma_of(std) if args.gray_std is None else args.gray_std
+    try:
+        converted = gray.convert(state, mean, std, gray_mean, gray_std)
+        layer = gray.find_first_conv(state).removesuffix('.weight')
+    except UserError as error:
+        raise UserError(f'{args.input}: {error}') from error
+    meta = {'source': 'RGB', 'kind': 'gray', 'rlepose_ext_version': __version__}
+    meta |= {'gray_mean': gray_mean, 'gray_std': gray_std}
+    files.write_checkpoint(output, converted, meta)
+    print(
+        f'{output}: {len(converted)} tensors, {layer} for one channel. Its config needs '
+        f'mean=[{gray_mean}], std=[{gray_std}], bgr_to_rgb=False, in_channels=1.'
+    )
+    return 0
+
+
+def _add_aic_and_wflw(kinds) -> None:
+    aic = kinds.add_parser(
+        'aic',
+        help="AI Challenger's original json to COCO keypoint json",
+        description="Write the file that MMPose's AicDataset reads.",
+    )
+    aic.add_argument('input', metavar='RAW', help='keypoint_train_annotations_20170909.json')
+    _add_images(aic)
+    aic.add_argument('output', metavar='OUT', help='json to write')
+    aic.set_defaults(run=run_aic)
+    wflw = kinds.add_parser(
+        'wflw',
+        help="WFLW's lists to MMPose's json, subsets included",
+        description='Write face_landmarks_wflw_train.json, or face_landmarks_wflw_test.json and '
+        'the files of its six subsets.',
+    )
+    wflw.add_argument('input', metavar='LIST', help='list_98pt_rect_attr_{train,test}.txt')
+    _add_images(wflw)
+    wflw.add_argument('output', metavar='OUT_DIR', help='folder for the json files')
+    wflw.set_defaults(run=run_wflw)
+
+
+def _add_images(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument('images', metavar='IMAGES', help='folder of the images')
+    kind.add_argument('--skip-bad', action='store_true', help='leave out bad entries')
+    kind.add_argument('--force', action='store_true', help='overwrite what is there')
+
+
+def run_aic(args: argparse.Namespace) -> int:
+    """Convert AI Challenger.
+
+    Raises:
+        UserError: bad entries, missing images, or OUT exists.
+    """
+    from rlepose_ext.annotations import aic
+    from rlepose_ext.convert.files import check_target
+
+    check_target(args.output, args.force)
+    return _say(aic.convert(args.input, args.images, args.output, args.skip_bad))
+
+
+def run_wflw(args: argparse.Namespace) -> int:
+    """Convert one list of WFLW.
+
+    Raises:
+        UserError: bad lines, missing images, or a file exists.
+    """
+    from rlepose_ext.annotations import wflw
+    from rlepose_ext.convert.files import check_target
+
+    for file in wflw.outputs(args.input, args.output).values():
+        check_target(file, args.force)
+    return _say(wflw.convert(args.input, args.images, args.output, args.skip_bad))
+
+
+def _say(converted) -> int:
+    for problem in converted.left_out:
+        print(f'left out, {problem}')
+    for file, (images, number) in converted.files.items():
+        print(f'{file}: {number:,} annotations of {images:,} images')
     return 0

@@ -22,8 +22,8 @@ from importlib import util
 from pathlib import Path
 
 from rlepose_ext.cli import slurm, two_boxes
-from rlepose_ext.compat.cpu_distributed import check_gpus_are_seen, gpu_source
 from rlepose_ext.errors import UserError
+from rlepose_ext.gpus import check_gpu, check_visible_gpus
 
 
 class _Forward(argparse.Action):
@@ -230,29 +230,6 @@ def check_processes(processes: int | None, launcher: str) -> None:
         )
 
 
-def check_gpu(asked: bool) -> None:
-    """Say that a single process would compute on the CPU of a machine with GPUs.
-
-    Args:
-        asked: whether ``--gpus`` was given; without it this is a warning.
-
-    Raises:
-        UserError: GPUs were asked for, and torch sees none of those that are there.
-    """
-    if gpu_source() is None:
-        return
-    import torch
-
-    if torch.cuda.is_available():
-        return
-    try:
-        check_gpus_are_seen()
-    except UserError as error:
-        if asked:
-            raise
-        print(f'rlepose: warning: {error}', file=sys.stderr)
-
-
 def check_port(port: int | None) -> None:
     """Refuse what is no TCP port; 0, any free one, differs from process to process.
 
@@ -320,26 +297,6 @@ def torchrun_command(args: argparse.Namespace, ranks: list[str]) -> list[str]:
     check_visible_gpus(processes)
     torchrun = [sys.executable, '-m', 'torch.distributed.run', f'--nproc_per_node={processes}']
     return torchrun + rendezvous(args) + ranks
-
-
-def check_visible_gpus(processes: int) -> None:
-    """Refuse more processes than GPUs that they could see.
-
-    Raises:
-        UserError: torch sees GPUs, but too few, or none where there are some.
-    """
-    import torch
-
-    gpus = torch.cuda.device_count()
-    if not gpus:
-        check_gpus_are_seen()
-    elif gpus < processes:
-        named = os.environ.get('CUDA_VISIBLE_DEVICES')
-        seen = f'CUDA_VISIBLE_DEVICES={named} shows' if named else 'this machine has'
-        raise UserError(
-            f'--gpus {processes} asks for more processes than GPUs: {seen} {gpus}. '
-            f'Use --gpus {gpus}, or CUDA_VISIBLE_DEVICES= to train on the CPU.'
-        )
 
 
 def rendezvous(args: argparse.Namespace) -> list[str]:

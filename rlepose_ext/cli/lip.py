@@ -180,7 +180,7 @@ def find_checkpoint(path: str | None, work_dir: Path) -> str:
     """
     if path:
         return launch.check_checkpoint(path)
-    from rlepose_ext.engine.checkpoint_files import latest_whole
+    from rlepose_ext.checkpoints.files import latest_whole
 
     newest = latest_whole(work_dir, warn=lambda text: print(f'rlepose: {text}', file=sys.stderr))
     if newest is None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rlepose_ext.annotations.metainfo import read_config
-from rlepose_ext.compat.data_root import VARIABLE, move_path
+from rlepose_ext.data_paths import VARIABLE, move_path
 from rlepose_ext.errors import UserError
 
 _COCO_ANNOTATIONS = 'person_keypoints_val2017.json'

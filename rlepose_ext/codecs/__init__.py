@@ -1,3 +1,5 @@
+"""Keypoints to targets, outputs to keypoints."""
+
 from rlepose_ext.codecs.lip_heatmap import LIPHeatmap
 from rlepose_ext.codecs.simcc_rle_label import SimCCRLELabel
 from rlepose_ext.codecs.skps_heatmap import SKPSHeatmap

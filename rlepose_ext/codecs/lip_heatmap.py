@@ -21,8 +21,7 @@ import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.codecs.utils import get_heatmap_maximum
 
-from rlepose_ext.checks import check_positive, check_size
-from rlepose_ext.codecs.checks import check_one_person
+from rlepose_ext.checks import check_one_person, check_positive, check_size
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
 

@@ -27,8 +27,7 @@ from mmengine.logging import print_log
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
 
-from rlepose_ext.checks import check_positive, check_size
-from rlepose_ext.codecs.checks import check_one_person
+from rlepose_ext.checks import check_one_person, check_positive, check_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS

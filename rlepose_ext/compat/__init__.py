@@ -1,4 +1,4 @@
-"""Everything that makes the frozen OpenMMLab stack run on today's Python and torch.
+"""Repairs of the frozen OpenMMLab stack for today's Python and torch.
 
 One file per problem. Each exports ``PATCH``, which says what breaks without it,
 since when, and when the file can be deleted. :func:`install` only puts a finder
@@ -9,7 +9,7 @@ Nothing in site-packages is ever written.
 from collections.abc import Collection
 from importlib import import_module
 
-from rlepose_ext.compat._imports import Patch
+from rlepose_ext.imports import Patch
 
 __all__ = ['PATCHES', 'Patch', 'install']
 
@@ -24,8 +24,6 @@ _MODULES = (
     'no_distutils',
     'no_find_loader',
     'metainfo_order',
-    'data_checks',
-    'data_root',
     'js_divergence',
     'checkpoints',
     'cpu_distributed',

@@ -16,15 +16,18 @@ Can go once mmengine releases its own safe list and stops executing such text.
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlparse
 
-from rlepose_ext.compat._imports import Patch, when_imported
-from rlepose_ext.compat._rebind import rebind
-from rlepose_ext.compat._safe_load import how_to_trust, is_trusted, load_file, load_url
+from rlepose_ext.checkpoints.safe_load import how_to_trust, is_trusted, load_file
 from rlepose_ext.errors import UserError
+from rlepose_ext.imports import Patch, rebind, when_imported
 
 
 class _SafeTorch(ModuleType):
@@ -51,8 +54,55 @@ class _SafeTorch(ModuleType):
 
 
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a path or ``file://`` URL; see :func:`rlepose_ext.compat._safe_load.load_file`."""
+    """Load a path or ``file://`` URL; see :func:`rlepose_ext.checkpoints.safe_load.load_file`."""
     return load_file(filename, map_location)
+
+
+def load_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Download a checkpoint once, then :func:`load_file` it.
+
+    A name with a hash, like ``resnet50-0676ba61.pth``, is fetched as ``rlepose weights`` does:
+    into ``RLEPOSE_CACHE``, from ``RLEPOSE_MIRROR`` first, hashed on every use. What lies in
+    torch.hub's folder with that hash is used too. Other names go to torch.hub's folder, and
+    nothing can tell whether they are whole.
+
+    Args:
+        url: ``http(s)://`` address.
+        model_dir: another folder to keep it in.
+        map_location: as in ``torch.load``.
+        progress: show a progress bar, for a name without a hash.
+
+    Raises:
+        UserError: it cannot be downloaded, has the wrong hash, or as :func:`load_file`.
+    """
+    import torch
+
+    # not above: they are needed for downloads only
+    from rlepose_ext.zoo.files import at_address
+    from rlepose_ext.zoo.weights import fetch, is_good
+
+    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
+    cached = folder / os.path.basename(urlparse(url).path)
+    file = at_address(url)
+    if file is not None:
+        if not is_good(cached, file):
+            cached = fetch(file, Path(model_dir) if model_dir else None)
+    elif not cached.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        sys.stderr.write(f'Downloading: "{url}" to {cached}\n')
+        try:
+            torch.hub.download_url_to_file(url, str(cached), progress=progress)
+        except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
+            raise UserError(
+                f'checkpoint {url} could not be downloaded ({error}). On a machine without '
+                f'Internet, fetch it elsewhere and put it at {cached}.'
+            ) from error
+    return load_file(cached, map_location)
 
 
 def _patch_loader(module: ModuleType) -> None:

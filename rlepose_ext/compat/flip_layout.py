@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, when_imported
-from rlepose_ext.compat._rebind import rebind
+from rlepose_ext.imports import Patch, rebind, when_imported
 
 
 def _patch_tta(module: ModuleType) -> None:

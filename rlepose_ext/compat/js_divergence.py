@@ -18,7 +18,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.imports import Patch, when_imported
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.imports import Patch, when_imported
 
 
 def _give_back(module: ModuleType) -> None:

@@ -15,8 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, when_imported
-from rlepose_ext.compat._rebind import rebind
+from rlepose_ext.imports import Patch, rebind, when_imported
 
 
 def in_order(metainfo: dict) -> dict:

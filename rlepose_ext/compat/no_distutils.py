@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from types import ModuleType
 
-from rlepose_ext.compat._imports import STAND_IN, Patch, provide
+from rlepose_ext.imports import STAND_IN, Patch, provide
 
 
 class DistutilsPlatformError(Exception):

@@ -12,7 +12,7 @@ from importlib.abc import Loader
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 
-from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.imports import Patch, when_imported
 
 _MODULES = ('mmcv.utils.ext_loader', 'mmengine.utils.dl_utils.misc')
 

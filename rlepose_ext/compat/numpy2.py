@@ -13,7 +13,7 @@ import functools
 from types import ModuleType
 from typing import Any
 
-from rlepose_ext.compat._imports import Patch, when_imported
+from rlepose_ext.imports import Patch, when_imported
 
 _MODULES = (
     'mmpose.visualization.local_visualizer',

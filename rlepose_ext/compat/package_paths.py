@@ -15,8 +15,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, when_imported
-from rlepose_ext.compat._rebind import rebind
+from rlepose_ext.imports import Patch, rebind, when_imported
 
 
 def _find(package: str) -> Distribution | None:

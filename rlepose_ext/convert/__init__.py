@@ -1,1 +1,1 @@
-"""Checkpoints of other projects, mapped to MMPose's key names."""
+"""Checkpoints of other projects under MMPose's names."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.errors import UserError
 
 if TYPE_CHECKING:

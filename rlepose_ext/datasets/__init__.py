@@ -1,0 +1,1 @@
+"""Transforms, and the data set of drawn people."""

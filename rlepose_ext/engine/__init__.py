@@ -1,4 +1,4 @@
-"""Training features as classes that a config can name.
+"""Training features: checkpoints, resuming, signals, bad losses, data checks.
 
 :mod:`rlepose_ext.engine.equip` gives them to the runs that do not name them.
 """

@@ -14,7 +14,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from rlepose_ext.engine.checkpoint_files import latest_whole
+from rlepose_ext.checkpoints.files import latest_whole
 from rlepose_ext.engine.interrupt import accumulates
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import HOOKS

@@ -13,8 +13,8 @@ from mmengine.dist import broadcast_object_list, get_rank
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from rlepose_ext.checkpoints.files import INTERRUPTED, latest_whole, remove_leftovers
 from rlepose_ext.engine import hook_of
-from rlepose_ext.engine.checkpoint_files import INTERRUPTED, latest_whole, remove_leftovers
 from rlepose_ext.engine.exact_resume import ExactResumeHook
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import HOOKS

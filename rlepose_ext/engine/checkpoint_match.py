@@ -9,6 +9,10 @@ which parameters loading has written:
 - fine-tuning (``load_from``): at least one, and one of the backbone if there is a
   backbone. A new head is legitimate; one warning lists what was not loaded.
 
+It is no hook that a config could name: MMEngine calls hooks before it copies the weights and not
+after, and inferencers load without a runner. :mod:`rlepose_ext.engine.equip` calls it where weights
+are loaded.
+
 ``init_cfg=dict(type='Pretrained', ...)`` is not touched, and who calls
 ``runner.load_checkpoint(..., strict=False)`` gets what fits.
 """

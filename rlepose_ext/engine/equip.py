@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from rlepose_ext.compat._imports import when_imported
-from rlepose_ext.compat._rebind import rebind
-from rlepose_ext.engine import hook_of
+from rlepose_ext.data_paths import VARIABLE, move_data
+from rlepose_ext.engine import data_checks, hook_of
+from rlepose_ext.imports import rebind, when_imported
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ FEATURES = (
     Feature('interruption', 'SIGTERM, SIGUSR1 save a checkpoint first', 'InterruptHook'),
     Feature('exact_resume', '--resume goes on within the epoch, exactly', 'ExactResumeHook'),
     Feature('log_writing', 'a log that cannot be written is a warning'),
+    Feature('data_checks', 'mistakes in annotations, metainfo and images are named'),
+    Feature('data_root', "data/... of MMPose's configs is below RLEPOSE_DATA", switch=VARIABLE),
 )
 
 
@@ -65,6 +68,8 @@ def install(off: Collection[str] = ()) -> None:
         ('mmengine.runner._flexible_runner', 'FlexibleRunner'),
     ):
         when_imported(module, functools.partial(_equip_runner, name=name, on=on))
+    if 'data_checks' in on:
+        data_checks.install()
     if 'cpu_training' in on:
         when_imported('mmengine.runner.runner', lambda module: _equip_model(module.Runner))
         # builds the model of a FlexibleRunner
@@ -136,6 +141,16 @@ def _equip_runner(module: ModuleType, name: str, on: Collection[str]) -> None:
                 for hook in self.hooks:
                     _upgrade(hook, kind)
 
+    if 'data_root' in on:
+        from_cfg = runner.from_cfg.__func__
+
+        @functools.wraps(from_cfg)
+        def from_moved_cfg(cls, cfg):
+            root = os.environ.get(VARIABLE)
+            return from_cfg(cls, move_data(cfg, root) if root else cfg)
+
+        runner.from_cfg = classmethod(from_moved_cfg)
+
     if 'interruption' in on:
 
         @_around(runner, 'train')
@@ -205,7 +220,7 @@ def _equip_loops(module: ModuleType) -> None:
 def _equip_model(builder: type) -> None:
     @_around(builder, 'build_model')
     def build_model(upstream, self, model):
-        from rlepose_ext.compat.cpu_distributed import on_cpu
+        from rlepose_ext.gpus import on_cpu
 
         model = upstream(self, model)
         if on_cpu():
@@ -216,7 +231,7 @@ def _equip_model(builder: type) -> None:
 
 
 def _equip_files(module: ModuleType) -> None:
-    from rlepose_ext.engine.checkpoint_files import Whole, latest_whole, write_sealed
+    from rlepose_ext.checkpoints.files import Whole, latest_whole, write_sealed
 
     upstream = module.save_checkpoint
 

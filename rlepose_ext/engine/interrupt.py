@@ -24,8 +24,8 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
+from rlepose_ext.checkpoints.files import INTERRUPTED, write_atomically
 from rlepose_ext.engine import hook_of
-from rlepose_ext.engine.checkpoint_files import INTERRUPTED, write_atomically
 from rlepose_ext.engine.exact_resume import ExactResumeHook
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import HOOKS

@@ -3,6 +3,9 @@
 On a full disk ``LocalVisBackend`` and TensorBoard raise, and MMEngine does not catch it. Here
 the first failure of each log is one warning; later lines are tried again, so a log goes on
 when there is room.
+
+It is no class that a config could name: it concerns all backends of a run, those of other packages
+too, and the text file of the logger, which no config builds.
 """
 
 from __future__ import annotations

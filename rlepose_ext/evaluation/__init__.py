@@ -1,4 +1,4 @@
-"""Metrics that MMPose lacks; importing this package registers them."""
+"""Metrics that MMPose lacks, and scores of result files."""
 
 from rlepose_ext.evaluation.coco_submission import CocoSubmission
 from rlepose_ext.evaluation.joint_subset_coco_metric import JointSubsetCocoMetric

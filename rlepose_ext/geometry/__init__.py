@@ -1,0 +1,1 @@
+"""Coordinates: image px, input px, heatmap px, normalised; flips."""

@@ -21,9 +21,9 @@ import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import images
+from rlepose_ext.inference.boxes import as_boxes
 from rlepose_ext.inference.detectors import Found
 from rlepose_ext.inference.sources import VIDEO_SUFFIXES
-from rlepose_ext.inference.types import as_boxes
 
 
 class BoxFile:

@@ -1,10 +1,69 @@
-"""How much boxes overlap."""
+"""Boxes of persons: what a user may give, and how much they overlap."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-import torch
-from mmpose.structures.bbox import bbox_overlaps
+
+from rlepose_ext.errors import UserError
+
+# Image px; far above any image, and small enough that no crop overflows.
+MAX_COORDINATE = 1e6
+
+
+def as_boxes(boxes: Any, what: str = 'boxes') -> np.ndarray:
+    """Check boxes and make them (N, 4) float32.
+
+    Args:
+        boxes: N boxes x1, y1, x2, y2 in image px; an empty list is nobody.
+        what: what to call them in an error.
+
+    Raises:
+        UserError: another shape, numbers that are not finite or huge, or boxes without area.
+    """
+    try:
+        with np.errstate(over='ignore'):
+            array = np.asarray(boxes, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'{what}: expected numbers x1, y1, x2, y2, got {boxes!r}') from error
+    if array.size == 0:
+        return np.zeros((0, 4), np.float32)
+    if array.ndim == 1 and len(array) == 4:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UserError(f'{what}: expected shape (N, 4) as x1, y1, x2, y2, got {array.shape}')
+    # NaN compares as false, so it is wrong too; so is what would overflow in the crop.
+    wrong = ~(np.abs(array) <= MAX_COORDINATE).all(1) | (array[:, 2:] <= array[:, :2]).any(1)
+    if wrong.any():
+        index = int(np.flatnonzero(wrong)[0])
+        raise UserError(
+            f'{what}: expected finite x1 < x2 and y1 < y2 in image px (at most '
+            f'{MAX_COORDINATE:g}), got '
+            f'{array[index].tolist()} (number {index})'
+        )
+    return array
+
+
+def as_scores(scores: Any, count: int) -> np.ndarray:
+    """Check the scores of boxes and make them (N,) float32.
+
+    Args:
+        scores: N numbers; ``None`` is 1 for each.
+        count: N, of the boxes.
+
+    Raises:
+        UserError: no numbers, or another count.
+    """
+    if scores is None:
+        return np.ones(count, np.float32)
+    try:
+        array = np.asarray(scores, np.float32).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise UserError(f'box_scores: expected numbers, got {scores!r}') from error
+    if len(array) != count:
+        raise UserError(f'expected a score for each of {count} boxes, got {len(array)}')
+    return array
 
 
 def overlaps(first: np.ndarray, second: np.ndarray, mode: str = 'iou') -> np.ndarray:
@@ -18,5 +77,9 @@ def overlaps(first: np.ndarray, second: np.ndarray, mode: str = 'iou') -> np.nda
     Returns:
         (N, M).
     """
+    # not above: what only reads boxes does without them
+    import torch
+    from mmpose.structures.bbox import bbox_overlaps
+
     pair = (torch.from_numpy(np.asarray(boxes, np.float64)) for boxes in (first, second))
     return bbox_overlaps(*pair, mode=mode).numpy()

@@ -10,13 +10,12 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.types import PoseResult
 
 # OpenCV takes coordinates as integers with this many fractional bits.
 _SHIFT = 4
@@ -26,6 +25,20 @@ _FAR = 1 << 20
 _BOX_COLOR = (0, 200, 0)
 _JOINT_COLOR = (255, 128, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+class Persons(Protocol):
+    """What is drawn: those fields of :class:`rlepose_ext.inference.types.PoseResult`."""
+
+    boxes: np.ndarray
+    keypoints: np.ndarray
+    scores: np.ndarray
+    sigma: np.ndarray | None
+    standard_deviation: np.ndarray | None
+    ids: np.ndarray | None
+    meta: Mapping[str, Any]
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ class Style:
 STYLE_FIELDS = tuple(field.name for field in fields(Style))
 
 
-def draw_poses(image: np.ndarray, poses: PoseResult, style: Style | None = None) -> np.ndarray:
+def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) -> np.ndarray:
     """Draw all persons.
 
     Args:
@@ -99,7 +112,7 @@ def person_color(identity: int) -> tuple[int, int, int]:
 
 def _draw_person(
     layer: np.ndarray,
-    poses: PoseResult,
+    poses: Persons,
     index: int,
     offset: np.ndarray,
     colors: tuple[list, list, list],
@@ -128,7 +141,7 @@ def _draw_person(
             cv2.putText(layer, str(joint), corner, _FONT, 0.4, joint_colors[joint], 1, cv2.LINE_AA)
 
 
-def _draw_box(layer: np.ndarray, poses: PoseResult, index: int, offset: np.ndarray) -> None:
+def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray) -> None:
     corners = poses.boxes[index].astype(np.float64).reshape(2, 2) - offset
     first, second = _fixed(corners)
     identity = None if poses.ids is None else int(poses.ids[index])
@@ -139,7 +152,7 @@ def _draw_box(layer: np.ndarray, poses: PoseResult, index: int, offset: np.ndarr
         cv2.putText(layer, str(identity), corner, _FONT, 0.5, color, 1, cv2.LINE_AA)
 
 
-def _ellipse_axes(poses: PoseResult) -> np.ndarray | None:
+def _ellipse_axes(poses: Persons) -> np.ndarray | None:
     """(N, K, 2) half axes in px."""
     deviation = poses.standard_deviation
     return poses.sigma if deviation is None else 2 * deviation
@@ -160,7 +173,7 @@ def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
     return [(x, y) for x, y in places.astype(int).tolist()]
 
 
-def _touched(image: np.ndarray, poses: PoseResult, style: Style) -> tuple[int, int, int, int]:
+def _touched(image: np.ndarray, poses: Persons, style: Style) -> tuple[int, int, int, int]:
     """The part of the image that drawing may touch: left, top, right, bottom."""
     height, width = image.shape[:2]
     seen = poses.scores >= style.kpt_thr

@@ -28,6 +28,7 @@ from mmengine.registry import DefaultScope
 from rlepose_ext.engine.cpu_speed import keep_freed_memory, wanted
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, input_to_image, normalise
+from rlepose_ext.inference.boxes import as_boxes, as_scores
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.loading import (
@@ -45,7 +46,7 @@ from rlepose_ext.inference.network import (
     predict,
     with_mirrored,
 )
-from rlepose_ext.inference.types import PoseResult, as_boxes, as_scores
+from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.models.losses import RLELoss
 
 DTYPES = {'float32': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}

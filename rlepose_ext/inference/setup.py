@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
+from rlepose_ext.engine.interrupt import StopSignal
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.box_file import BoxFile
 from rlepose_ext.inference.detectors import Detector, FullImage, HogDetector, MMDetDetector
@@ -19,7 +21,6 @@ from rlepose_ext.inference.engine import Draw, Engine, Options
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.loading import choose_device
 from rlepose_ext.inference.sources import Source
-from rlepose_ext.inference.stop import StopRun
 from rlepose_ext.resources import resource
 
 CLEAN_MODEL = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
@@ -307,3 +308,37 @@ def _from_quickstart() -> tuple[str, str, str]:
     if not Path(checkpoint).is_file():
         raise UserError(f'{checkpoint}, which {QUICKSTART} names, does not exist any more')
     return f'the model of make demo ({checkpoint})', str(resource(QUICKSTART_CONFIG)), checkpoint
+
+
+class StopRun(StopSignal):
+    """Notes the first Ctrl-C or SIGTERM of a block; called, says whether one came.
+
+    The run ends between two frames, and what it has is completed. Further signals do nothing,
+    however late: finishing a long video takes its time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(('SIGINT', 'SIGTERM'))
+
+    def __enter__(self) -> StopRun:
+        self.install()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.uninstall()
+
+    def __call__(self) -> bool:
+        """Whether the run is to end."""
+        return self.received is not None
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.received is None:
+            self.received = number
+            if sys.stderr is not None:
+                # Not print: the signal may have come in the middle of one.
+                os.write(2, b'\nstopping: what is done is being completed\n')

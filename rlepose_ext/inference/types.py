@@ -1,7 +1,7 @@
 """What the stages of inference hand on: the persons of one image.
 
-Plain arrays in image pixels, no network types, so that a tracker, a drawing or a JSON file
-needs nothing but this module.
+Plain arrays in image pixels, no network types: a tracker, a drawing or a JSON file needs neither
+torch nor MMPose.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from rlepose_ext.errors import UserError
-
-MAX_COORDINATE = 1e6
+from rlepose_ext.inference.drawing import Style, draw_poses
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +79,6 @@ class PoseResult:
         Raises:
             UserError: there is no image.
         """
-        from rlepose_ext.inference.drawing import Style, draw_poses
-
         image = self.image if image is None else image
         if image is None:
             raise UserError('this result was made without keeping its image: draw(image)')
@@ -154,60 +151,6 @@ class PoseResult:
             class_id=np.zeros(len(self), dtype=int),
             **{scores: self.scores.astype(np.float32)},
         )
-
-
-def as_boxes(boxes: Any, what: str = 'boxes') -> np.ndarray:
-    """Check boxes and make them (N, 4) float32.
-
-    Args:
-        boxes: N boxes x1, y1, x2, y2 in image px; an empty list is nobody.
-        what: what to call them in an error.
-
-    Raises:
-        UserError: another shape, numbers that are not finite or huge, or boxes without area.
-    """
-    try:
-        with np.errstate(over='ignore'):
-            array = np.asarray(boxes, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise UserError(f'{what}: expected numbers x1, y1, x2, y2, got {boxes!r}') from error
-    if array.size == 0:
-        return np.zeros((0, 4), np.float32)
-    if array.ndim == 1 and len(array) == 4:
-        array = array[None]
-    if array.ndim != 2 or array.shape[1] != 4:
-        raise UserError(f'{what}: expected shape (N, 4) as x1, y1, x2, y2, got {array.shape}')
-    # NaN compares as false, so it is wrong too; so is what would overflow in the crop.
-    wrong = ~(np.abs(array) <= MAX_COORDINATE).all(1) | (array[:, 2:] <= array[:, :2]).any(1)
-    if wrong.any():
-        index = int(np.flatnonzero(wrong)[0])
-        raise UserError(
-            f'{what}: expected finite x1 < x2 and y1 < y2 in image px (at most '
-            f'{MAX_COORDINATE:g}), got '
-            f'{array[index].tolist()} (number {index})'
-        )
-    return array
-
-
-def as_scores(scores: Any, count: int) -> np.ndarray:
-    """Check the scores of boxes and make them (N,) float32.
-
-    Args:
-        scores: N numbers; ``None`` is 1 for each.
-        count: N, of the boxes.
-
-    Raises:
-        UserError: no numbers, or another count.
-    """
-    if scores is None:
-        return np.ones(count, np.float32)
-    try:
-        array = np.asarray(scores, np.float32).reshape(-1)
-    except (TypeError, ValueError) as error:
-        raise UserError(f'box_scores: expected numbers, got {scores!r}') from error
-    if len(array) != count:
-        raise UserError(f'expected a score for each of {count} boxes, got {len(array)}')
-    return array
 
 
 def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:

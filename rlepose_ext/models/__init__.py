@@ -1,4 +1,4 @@
-"""Everything registered under ``rlepose_ext.registry.MODELS``."""
+"""Backbones, necks, heads, losses, flows, estimators; ``layers``: blocks."""
 
 from rlepose_ext.models import backbones, estimators, flows, heads, losses, necks
 

@@ -1,4 +1,4 @@
-"""What a training wrote: scalars as CSV, read again and drawn as curves over all its starts."""
+"""What a training wrote: scalars as CSV, and curves."""
 
 from rlepose_ext.run_logs.csv_vis_backend import CSVVisBackend
 

@@ -1,4 +1,4 @@
-"""The zoo: what configs there are, what is known of them, and their public weights.
+"""What configs there are, what is known of them, their public weights.
 
 Nothing here imports torch, apart from ``counting``.
 """

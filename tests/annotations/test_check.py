@@ -348,7 +348,7 @@ def test_other_names_of_joints_in_the_file(check, edit, names, meta):
     assert check().findings == []
 
 
-def test_absurd_joints_are_reported_in_numbers(check, edit, meta, tmp_path):
+def test_joints_out_of_range_are_reported_in_numbers(check, edit, meta, tmp_path):
     def far(content):
         for ann in content['annotations'][:2]:
             ann['keypoints'][1] = 1e308

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from rlepose_ext.chain.run import Options, run_chain, show_chain
 from rlepose_ext.chain.table import find_chain
-from rlepose_ext.engine.checkpoint_files import damage, write_sealed
+from rlepose_ext.checkpoints.files import damage, write_sealed
 from rlepose_ext.errors import UserError
 
 CONFIG = """

@@ -7,8 +7,8 @@ import shlex
 import pytest
 import torch
 
+from rlepose_ext import gpus
 from rlepose_ext.cli import launch, main
-from rlepose_ext.compat import cpu_distributed
 
 TWO_MACHINES = ['--launcher', 'pytorch', '--nnodes', '2']
 
@@ -124,7 +124,7 @@ def no_gpu_seen(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     devices = tmp_path / 'dev'
     devices.mkdir()
-    monkeypatch.setattr(cpu_distributed, '_DEVICES', devices)
+    monkeypatch.setattr(gpus, '_DEVICES', devices)
     return devices
 
 

@@ -12,7 +12,7 @@ from attack import malicious
 from mmengine.runner.checkpoint import CheckpointLoader, load_checkpoint
 from torch import nn
 
-from rlepose_ext.compat._safe_load import load_url
+from rlepose_ext.compat.checkpoints import load_url
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo import download
 from rlepose_ext.zoo.files import at_address

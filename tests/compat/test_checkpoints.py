@@ -33,7 +33,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 from torch.utils.data import Dataset
 
-from rlepose_ext.compat._safe_load import TRUST, load_file
+from rlepose_ext.checkpoints.safe_load import TRUST, load_file
 from rlepose_ext.errors import UserError
 
 

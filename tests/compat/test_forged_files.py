@@ -32,8 +32,8 @@ from forgery import (
     text,
 )
 
-from rlepose_ext.compat._safe_load import load_file
-from rlepose_ext.compat._safe_values import STAND_INS
+from rlepose_ext.checkpoints.safe_load import load_file
+from rlepose_ext.checkpoints.safe_values import STAND_INS
 from rlepose_ext.errors import UserError
 
 LOADED, REFUSED, WRONG = 0, 3, 4

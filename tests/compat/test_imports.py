@@ -33,7 +33,7 @@ def test_patch_runs_after_the_module_and_leaves_its_loader(tmp_path):
     (tmp_path / 'victim.py').write_text('value = 1\n')
     out = run_python(
         """
-        from rlepose_ext.compat._imports import when_imported
+        from rlepose_ext.imports import when_imported
         when_imported('victim', lambda module: setattr(module, 'value', module.value + 1))
         assert 'victim' not in sys.modules
         import victim
@@ -49,7 +49,7 @@ def test_patch_runs_at_once_on_a_loaded_module(tmp_path):
     out = run_python(
         """
         import victim
-        from rlepose_ext.compat._imports import when_imported
+        from rlepose_ext.imports import when_imported
         when_imported('victim', lambda module: setattr(module, 'value', 5))
         print(victim.value)
         """,
@@ -63,7 +63,7 @@ def test_patch_runs_after_a_module_that_is_being_loaded(tmp_path):
     (tmp_path / 'victim.py').write_text('import user\nvalue = 1\n')
     (tmp_path / 'user.py').write_text(
         textwrap.dedent("""
-            from rlepose_ext.compat._imports import when_imported
+            from rlepose_ext.imports import when_imported
             def patch(module):
                 module.value += 1
                 if module.value == 2:
@@ -78,7 +78,7 @@ def test_patch_runs_after_a_module_that_is_being_loaded(tmp_path):
     assert run_python(code, str(tmp_path)) == '3 ModuleSpec'
     # as well where the module is one that we wait for already
     waiting = """
-        from rlepose_ext.compat._imports import when_imported
+        from rlepose_ext.imports import when_imported
         when_imported('victim', lambda module: setattr(module, 'seen', module.value))
         import victim
         print(victim.value, victim.seen)
@@ -89,7 +89,7 @@ def test_patch_runs_after_a_module_that_is_being_loaded(tmp_path):
 def test_patch_waits_for_a_second_attempt(tmp_path):
     (tmp_path / 'victim.py').write_text('import user\nvalue = 1 / user.number\n')
     (tmp_path / 'user.py').write_text(
-        'from rlepose_ext.compat._imports import when_imported\n'
+        'from rlepose_ext.imports import when_imported\n'
         "when_imported('victim', lambda module: setattr(module, 'value', 5))\n"
         'number = 0\n'
     )
@@ -120,7 +120,7 @@ def test_modules_that_may_be_stand_ins_can_be_patched(tmp_path, name, kind):
         f"""
         from importlib import import_module
         import rlepose_ext
-        from rlepose_ext.compat._imports import when_imported
+        from rlepose_ext.imports import when_imported
         when_imported({name!r}, lambda module: setattr(module, 'patched', True))
         module = import_module({name!r})
         print(module.patched, vars(module).get('origin', 'none'))
@@ -135,7 +135,7 @@ def test_stand_in_only_where_nothing_real_exists(tmp_path):
     out = run_python(
         """
         from types import ModuleType
-        from rlepose_ext.compat._imports import provide
+        from rlepose_ext.imports import provide
         def create(name):
             module = ModuleType(name)
             module.origin = 'stand-in'

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.errors import UserError
 
 

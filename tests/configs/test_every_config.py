@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmpose.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
 
 from rlepose_ext import registry
-from rlepose_ext.compat.data_root import move_data
+from rlepose_ext.data_paths import move_data
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.input_size import dicts
 

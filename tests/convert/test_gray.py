@@ -12,8 +12,8 @@ from mmpose.models.backbones import HRNet, MobileNetV2, ResNet
 from torch import nn
 from torch.utils.data import DataLoader
 
+from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.cli import convert as command
-from rlepose_ext.compat._safe_load import load_file
 from rlepose_ext.convert import gray
 from rlepose_ext.datasets.transforms.to_gray import LUMA
 from rlepose_ext.errors import UserError

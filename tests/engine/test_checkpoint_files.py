@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlepose_ext.engine import checkpoint_files
-from rlepose_ext.engine.checkpoint_files import (
+from rlepose_ext.checkpoints import files as checkpoint_files
+from rlepose_ext.checkpoints.files import (
     damage,
     latest_whole,
     remove_leftovers,

@@ -10,8 +10,8 @@ from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from rlepose_ext.engine import checkpoint_files
-from rlepose_ext.engine.checkpoint_files import damage
+from rlepose_ext.checkpoints import files as checkpoint_files
+from rlepose_ext.checkpoints.files import damage
 from rlepose_ext.errors import UserError
 
 ROOM = 500_000  # bytes of a file on a full disk

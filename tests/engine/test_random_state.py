@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.engine.resumable import capture, kept_cpu_state, restore, seed_cpu, seed_from
 
 

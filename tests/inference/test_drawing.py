@@ -77,7 +77,7 @@ def test_boxes_and_identities():
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e30, -1e9])
-def test_absurd_coordinates_draw_nothing_absurd(value):
+def test_coordinates_out_of_range_draw_nothing(value):
     poses = persons([[10, 10]], sigma=np.full((1, 3, 2), value, np.float32))
     poses.keypoints[0, 0] = value
     draw_poses(canvas(), poses, Style(draw_sigma=True, show_kpt_idx=True))

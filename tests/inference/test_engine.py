@@ -14,8 +14,8 @@ from people import META, persons
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.drawing import Style
 from rlepose_ext.inference.engine import Engine, Options, write_image
+from rlepose_ext.inference.setup import StopRun
 from rlepose_ext.inference.sources import Source
-from rlepose_ext.inference.stop import StopRun
 from rlepose_ext.inference.video import VideoReader
 
 

@@ -8,7 +8,7 @@ import pytest
 from people import META, persons
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.types import as_boxes
+from rlepose_ext.inference.boxes import as_boxes
 
 
 def test_coco_entry_by_hand():

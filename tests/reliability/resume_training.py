@@ -227,7 +227,7 @@ def end_workers(run):
 
 def final(folder, epochs=EPOCHS):
     """What a finished training left: weights, average, optimizer, schedules, scores."""
-    from rlepose_ext.compat._safe_load import load_file
+    from rlepose_ext.checkpoints.safe_load import load_file
 
     found = load_file(folder / f'epoch_{epochs}.pth')
     scores = found['message_hub']['runtime_info']['best_score']

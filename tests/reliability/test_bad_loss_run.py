@@ -10,7 +10,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import OPTIM_WRAPPERS
 from resume_training import BATCHES, runner
 
-from rlepose_ext.engine.checkpoint_files import latest_whole
+from rlepose_ext.checkpoints.files import latest_whole
 from rlepose_ext.errors import UserError
 
 

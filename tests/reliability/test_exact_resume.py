@@ -19,7 +19,7 @@ from resume_training import (
 )
 from torch.utils.data import DataLoader, IterableDataset
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 
 MOMENTS = [
     ('after_train_iter', 2),

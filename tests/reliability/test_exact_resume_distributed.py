@@ -10,7 +10,7 @@ import pytest
 import torch
 from _nursery import Nursery
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 
 HERE = Path(__file__).resolve().parent
 SECONDS_BETWEEN_CALLS = 1e-9  # compare notes after each iteration

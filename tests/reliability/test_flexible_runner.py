@@ -13,7 +13,7 @@ from mmengine.runner import FlexibleRunner
 from resume_training import BATCHES, At, Killed, differences, final, runner
 from torch import nn
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.errors import UserError
 
 HERE = Path(__file__).resolve().parent

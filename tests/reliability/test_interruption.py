@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 from resume_training import BATCHES, EPOCHS, At, Killed, end_workers, runner
 
-from rlepose_ext.compat._safe_load import load_file
+from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.engine import checkpoint_files, hook_of
 from rlepose_ext.engine.hooks import InterruptHook
 from rlepose_ext.engine.interrupt import GuardedWorker

@@ -9,6 +9,7 @@ from doc_tables.history import records
 from doc_tables.inference import drawn_chain, inference, inference_memory, inference_stages
 from doc_tables.matrix import matrix
 from doc_tables.reliability import checkpoint_saving, reliability
+from doc_tables.rooms import rooms
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
@@ -77,6 +78,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability
     ),
     'records': records,
+    'rooms': rooms,
     'checkpoint_saving': measured(
         'checkpoint_saving', 'python benchmarks/checkpoint_saving.py', checkpoint_saving
     ),

@@ -24,8 +24,8 @@ from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from rlepose_ext.compat._imports import Patch, provide, when_broken
 from rlepose_ext.errors import UserError
+from rlepose_ext.imports import Patch, provide, when_broken
 
 __all__ = ['PATCH', 'MissingOpError']
 

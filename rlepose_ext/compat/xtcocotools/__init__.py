@@ -16,7 +16,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from rlepose_ext.compat._imports import STAND_IN, Patch, provide, when_broken, when_imported
+from rlepose_ext.imports import STAND_IN, Patch, provide, when_broken, when_imported
 
 NAME = 'xtcocotools'
 VERSION = '1.14.3'  # whose behaviour the stand-in reproduces

@@ -21,8 +21,14 @@ from mmpose.models.heads import HeatmapHead
 from mmpose.models.utils.rtmcc_block import RTMCCBlock
 from torch import Tensor
 
-from rlepose_ext.checks import check_arguments, check_choice, check_counts, check_rates, check_size
-from rlepose_ext.errors import UserError
+from rlepose_ext.checks import (
+    check_arguments,
+    check_choice,
+    check_codec,
+    check_counts,
+    check_rates,
+    check_size,
+)
 from rlepose_ext.models.heads.token_blocks import check_map
 from rlepose_ext.registry import MODELS
 
@@ -61,13 +67,7 @@ class HeatmapGAUHead(HeatmapHead):
         check_size('HeatmapGAUHead', heatmap_size=heatmap_size)
         super().__init__(in_channels, out_channels, **options)
         self.heatmap_size = tuple(heatmap_size)
-        codecs = getattr(self.decoder, 'heatmap_size', None)
-        if self.decoder is not None and (codecs is None or tuple(codecs) != self.heatmap_size):
-            raise UserError(
-                f'HeatmapGAUHead: heatmap_size is {self.heatmap_size}, that of the decoder, a '
-                f'{type(self.decoder).__name__}, is {codecs}. Take a codec of heatmaps, type the '
-                "size once, in codec = dict(...), and pass codec['heatmap_size'] to the head."
-            )
+        check_codec(self, 'heatmap_size')
         gau = {} if gau is None else gau
         gau = {'expansion_dim': 256, 's': 128, 'act_fn': 'SiLU', 'use_rel_bias': False, **gau}
         check_counts('HeatmapGAUHead: gau', expansion_dim=gau['expansion_dim'], s=gau['s'])

@@ -36,12 +36,11 @@ from mmpose.models.utils.tta import flip_vectors
 from mmpose.utils.tensor_utils import to_numpy
 from torch import Tensor, nn
 
-from rlepose_ext.checks import check_counts, check_factors, check_positive
+from rlepose_ext.checks import check_codec, check_counts, check_factors, check_positive, check_sizes
 from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_normalised, normalise, swap_sides
 from rlepose_ext.models.heads.rle_head import add_sigma
-from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
 from rlepose_ext.registry import MODELS
 
 
@@ -162,7 +161,7 @@ class SimCCRLEHead(SimCCHead):
             self.fc_coord = nn.Linear(channels, 2 * out_channels).requires_grad_(False)
         if init_cfg is None:
             self.init_cfg = self._init_by_name()
-        check_codec(self)
+        check_codec(self, 'input_size', 'simcc_split_ratio')
         if self.decoder is not None and not isinstance(self.decoder, SimCCRLELabel):
             raise UserError(
                 f'SimCCRLEHead: the decoder is a {type(self.decoder).__name__}, which reads one of '

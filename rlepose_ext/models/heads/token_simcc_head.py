@@ -29,8 +29,7 @@ from typing import Any
 from mmpose.models.heads import SimCCHead
 from torch import Tensor, nn
 
-from rlepose_ext.checks import check_choice, check_counts, check_positive
-from rlepose_ext.models.heads.simcc_checks import check_codec, check_sizes
+from rlepose_ext.checks import check_choice, check_codec, check_counts, check_positive, check_sizes
 from rlepose_ext.models.heads.token_blocks import (
     CrossGAU,
     Parallel,
@@ -121,7 +120,7 @@ class TokenSimCCHead(SimCCHead):
             decoder=decoder,
             init_cfg=init_cfg,
         )
-        check_codec(self)
+        check_codec(self, 'input_size', 'simcc_split_ratio')
         area = in_featuremap_size[0] * in_featuremap_size[1]
         tokens = Tokens(out_channels, area, area, self.in_featuremap_size, skeleton)
         self.blocks = build_blocks('blocks', blocks, tokens)

@@ -1,28 +1,19 @@
 """Data paths of configs that inherit from ``mmpose::`` follow ``RLEPOSE_DATA``.
 
 This package's own bases read ``{{$RLEPOSE_DATA:data}}``. MMPose's configs say ``data/coco/``
-in every data set and evaluator, so that a leaf over one of them works only in a folder with
-a link named ``data``, or repeats all these lines. With this patch every Runner that is
-built from a config looks for ``data/...`` below ``$RLEPOSE_DATA``, if the user has set the
-variable; otherwise nothing changes. Absolute paths and other relative ones stay as they are.
-
-Only the Runner does this. A tool that builds a data set from a config by itself calls
-:func:`move_data` first.
-
-All versions of MMPose need it; it can go when MMPose's configs read a variable themselves.
+in every data set and evaluator, so a leaf over one of them works only in a folder with
+a link named ``data``, or repeats all these lines. If the user has set the variable, every Runner
+that is built from a config looks for ``data/...`` below ``$RLEPOSE_DATA``
+(:mod:`rlepose_ext.engine.equip`); otherwise nothing changes. Absolute paths and other relative
+ones stay as they are. A tool that builds a data set from a config calls :func:`move_data` first.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
-
-from rlepose_ext.compat._imports import Patch
-from rlepose_ext.compat._runners import patch_runners
 
 VARIABLE = 'RLEPOSE_DATA'
 
@@ -86,24 +77,3 @@ def _moved(node: Any, root: str, is_path: bool) -> Any:
     if isinstance(node, (list, tuple)):
         return type(node)([_moved(value, root, is_path) for value in node])
     return move_path(node, root) if is_path and isinstance(node, str) else node
-
-
-def _patch_runner(runner: type) -> None:
-    from_cfg = runner.from_cfg.__func__
-
-    @functools.wraps(from_cfg)
-    def from_moved_cfg(cls, cfg):
-        root = os.environ.get(VARIABLE)
-        return from_cfg(cls, move_data(cfg, root) if root else cfg)
-
-    runner.from_cfg = classmethod(from_moved_cfg)
-
-
-PATCH = Patch(
-    name='data_root',
-    breaks="configs over 'mmpose::...' look for data in ./data, whatever RLEPOSE_DATA says",
-    since='always',
-    until="MMPose's configs read a variable for their data",
-    install=lambda: patch_runners(_patch_runner),
-    status=lambda: f'{VARIABLE}={os.environ.get(VARIABLE) or "(not set: ./data)"}',
-)

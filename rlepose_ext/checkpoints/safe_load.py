@@ -2,7 +2,7 @@
 
 ``torch.load(weights_only=True)`` builds only what is on a list. What mmengine puts
 beside the tensors (log history, metainfo with numpy arrays, scores, configs) is on ours,
-as stand-ins (:mod:`rlepose_ext.compat._safe_values`); a file that names anything else is
+as stand-ins (:mod:`rlepose_ext.checkpoints.safe_values`); a file that names anything else is
 refused, and ``RLEPOSE_TRUST_CHECKPOINT=<sha256>`` lets exactly that file through.
 """
 
@@ -13,17 +13,15 @@ import io
 import os
 import pickle
 import re
-import sys
 import threading
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from rlepose_ext.engine.checkpoint_files import Whole, damage
+from rlepose_ext.checkpoints.files import Whole, damage
 from rlepose_ext.errors import UserError
 
 TRUST = 'RLEPOSE_TRUST_CHECKPOINT'
@@ -51,7 +49,7 @@ def safe_load(file: Any, map_location: Any = None, **_: Any) -> Any:
     """
     import torch
 
-    from rlepose_ext.compat._safe_values import with_arrays
+    from rlepose_ext.checkpoints.safe_values import with_arrays
 
     with _list_of_ours():
         return with_arrays(torch.load(file, map_location=map_location, weights_only=True))
@@ -66,7 +64,7 @@ def _list_of_ours() -> Iterator[None]:
     """
     from torch import serialization
 
-    from rlepose_ext.compat._safe_values import STAND_INS
+    from rlepose_ext.checkpoints.safe_values import STAND_INS
 
     with _ONE_AT_A_TIME:
         before = serialization.get_safe_globals()
@@ -120,53 +118,6 @@ def load_file(path: str | os.PathLike, map_location: Any = None) -> Any:
         if str(error).startswith('Attempting to deserialize'):
             raise
         raise _unreadable(file, error) from error
-
-
-def load_url(
-    url: str,
-    model_dir: str | None = None,
-    map_location: Any = None,
-    progress: bool = True,
-) -> Any:
-    """Download a checkpoint once, then :func:`load_file` it.
-
-    A name with a hash, like ``resnet50-0676ba61.pth``, is fetched as ``rlepose weights`` does:
-    into ``RLEPOSE_CACHE``, from ``RLEPOSE_MIRROR`` first, hashed on every use. What lies in
-    torch.hub's folder with that hash is used too. Other names go to torch.hub's folder, and
-    nothing can tell whether they are whole.
-
-    Args:
-        url: ``http(s)://`` address.
-        model_dir: another folder to keep it in.
-        map_location: as in ``torch.load``.
-        progress: show a progress bar, for a name without a hash.
-
-    Raises:
-        UserError: it cannot be downloaded, has the wrong hash, or as :func:`load_file`.
-    """
-    import torch
-
-    # not above: compat is imported before anything else of the package
-    from rlepose_ext.zoo.files import at_address
-    from rlepose_ext.zoo.weights import fetch, is_good
-
-    folder = Path(model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints'))
-    cached = folder / os.path.basename(urlparse(url).path)
-    file = at_address(url)
-    if file is not None:
-        if not is_good(cached, file):
-            cached = fetch(file, Path(model_dir) if model_dir else None)
-    elif not cached.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        sys.stderr.write(f'Downloading: "{url}" to {cached}\n')
-        try:
-            torch.hub.download_url_to_file(url, str(cached), progress=progress)
-        except (URLError, TimeoutError, ConnectionError, RuntimeError) as error:
-            raise UserError(
-                f'checkpoint {url} could not be downloaded ({error}). On a machine without '
-                f'Internet, fetch it elsewhere and put it at {cached}.'
-            ) from error
-    return load_file(cached, map_location)
 
 
 def is_trusted(data: bytes) -> bool:

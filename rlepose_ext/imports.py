@@ -1,12 +1,14 @@
-"""Act on a module when it is imported, and not before.
+"""Change a module of another package when it is imported, and not before.
 
-One finder, first in ``sys.meta_path``, knows the modules that concern us:
+One finder, first in ``sys.meta_path``, knows the modules concerned:
 
 - :func:`when_imported` runs a function on a module right after its own code ran
   (at once, if it is already loaded);
 - :func:`when_broken` runs one where a module that is installed does not load;
 - :func:`provide` supplies a module that no other finder has (a stand-in for a
   compiled extension, say).
+
+:func:`rebind` replaces a function that other modules have imported by name.
 """
 
 from __future__ import annotations
@@ -92,6 +94,19 @@ def provide(name: str, create: Callable[[], ModuleType], is_package: bool = Fals
     """Supply module ``name`` from ``create()`` if nothing else on this machine has it."""
     plan = _plan(name)
     plan.create, plan.is_package = create, is_package
+
+
+def rebind(original: Callable, replacement: Callable, package: str) -> None:
+    """Let every loaded module of ``package`` that holds ``original`` hold ``replacement``.
+
+    Needed where upstream was imported before this package: ``from x import f`` has then
+    copied the reference, and replacing it in ``x`` alone changes nothing.
+    """
+    for name, module in list(sys.modules.items()):
+        if name == package or name.startswith(f'{package}.'):
+            for key, value in list(vars(module).items() if module is not None else ()):
+                if value is original:
+                    setattr(module, key, replacement)
 
 
 def _plan(name: str) -> _Plan:

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from rlepose_ext.compat.data_root import move_data, move_path
+from rlepose_ext.data_paths import move_data, move_path
 
 ROOT = '/elsewhere/sets'
 STOCK = 'mmpose::body_2d_keypoint/'

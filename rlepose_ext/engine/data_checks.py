@@ -1,4 +1,4 @@
-"""The checks of :mod:`rlepose_ext.annotations`, made when MMPose builds a data set.
+"""The checks of :mod:`rlepose_ext.annotations`, made once when MMPose builds a data set.
 
 Stock MMPose ends in a bare ``AssertionError``, ``KeyError`` or ``JSONDecodeError`` where a file is
 wrong; here the error names file, entry and remedy. Where stock MMPose can go on, though not to any
@@ -14,8 +14,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from rlepose_ext.compat._imports import Patch, when_imported
-from rlepose_ext.compat._rebind import rebind
+from rlepose_ext.imports import rebind, when_imported
 
 
 def _explained(path: str, error: Exception | str) -> Exception:
@@ -184,13 +183,3 @@ def install() -> None:
     when_imported('mmpose.evaluation.metrics.coco_metric', _guard_metric)
     when_imported('mmpose.datasets.datasets.utils', _guard_metainfo)
     when_imported('mmpose.datasets.transforms.loading', _guard_images)
-
-
-PATCH = Patch(
-    name='data_checks',
-    breaks='mistakes in annotations, metainfo and images end in bare AssertionErrors and '
-    'KeyErrors, or are trained on silently',
-    since='always (MMPose 1.x)',
-    until='MMPose checks what it reads',
-    install=install,
-)
