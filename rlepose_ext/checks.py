@@ -120,17 +120,13 @@ def check_codec(head: Any, *names: str) -> None:
     """
     if head.decoder is None:
         return
-    where, kind = type(head).__name__, type(head.decoder).__name__
     for name in names:
         ours, codecs = getattr(head, name), getattr(head.decoder, name, None)
-        if codecs is None:
+        if codecs is None or not np.array_equal(ours, codecs):
             raise UserError(
-                f'{where}: the decoder is a {kind}, which has no {name}. Take a codec that has it.'
-            )
-        if not np.array_equal(ours, codecs):
-            raise UserError(
-                f'{where}: {name} is {ours}, that of the decoder is {codecs}. Type it '
-                f"once, in codec = dict(...), and pass codec['{name}'] to the head."
+                f'{type(head).__name__}: {name} is {ours}, that of the decoder, a '
+                f'{type(head.decoder).__name__}, is {codecs}. Take a codec that has it, type the '
+                f"value once, in codec = dict(...), and pass codec['{name}'] to the head."
             )
 
 

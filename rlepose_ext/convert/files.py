@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlepose_ext.checkpoints.files import write_sealed
 from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.errors import UserError
 
@@ -54,27 +54,16 @@ def check_target(path: str | Path, force: bool = False) -> Path:
 
 
 def write_checkpoint(path: str | Path, state: Mapping[str, Tensor], meta: dict[str, Any]) -> None:
-    """Write ``{'state_dict', 'meta'}`` under a temporary name, then rename: all or nothing.
+    """Write ``{'state_dict', 'meta'}`` whole or not at all.
 
     Raises:
         UserError: the folder cannot be written to.
     """
     import torch
 
-    path = Path(path)
-    temporary = None
+    # clone: a view would write the whole storage that it looks into
+    content = {'state_dict': {k: v.clone() for k, v in state.items()}, 'meta': meta}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-        with os.fdopen(handle, 'wb') as file:
-            # clone: a view would write the whole storage that it looks into
-            torch.save({'state_dict': {k: v.clone() for k, v in state.items()}, 'meta': meta}, file)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are for the owner alone
-        os.replace(temporary, path)
+        write_sealed(functools.partial(torch.save, content), path)
     except OSError as error:
         raise UserError(f'{path} cannot be written: {error}') from error
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)

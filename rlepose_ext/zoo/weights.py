@@ -80,11 +80,8 @@ def is_good(path: Path, file: WeightsFile) -> bool:
 
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, 64 hexadecimal digits."""
-    value = hashlib.sha256()
     with path.open('rb') as stream:
-        while block := stream.read(_BLOCK):
-            value.update(block)
-    return value.hexdigest()
+        return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
 def sources(file: WeightsFile) -> list[str | Path]:

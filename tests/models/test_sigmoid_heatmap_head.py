@@ -12,7 +12,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
 from rlepose_ext.models.count import count_parameters
-from rlepose_ext.models.heads.sigmoid_heatmap_head import SigmoidHeatmapHead
+from rlepose_ext.models.heads.heatmap_heads import SigmoidHeatmapHead
 
 CODEC = {'type': 'MSRAHeatmap', 'input_size': (64, 64), 'heatmap_size': (16, 16), 'sigma': 1}
 SMALL = {'in_channels': 8, 'out_channels': 3, 'deconv_out_channels': (8, 8, 8), 'decoder': CODEC}

@@ -76,7 +76,9 @@ def test_bad_input_is_named():
         head.loss(features(), samples(codec=SimCCLabel(SIZE)))
     with pytest.raises(UserError, match="branch is 'regression'"):
         head.predict(features(), samples(), {'branch': 'regression'})
-    with pytest.raises(UserError, match=r'simcc_split_ratio is 3\.0, that of the decoder is 2\.0'):
+    with pytest.raises(
+        UserError, match=r'simcc_split_ratio is 3\.0, that of the decoder.* is 2\.0'
+    ):
         make(simcc_split_ratio=3.0)
     with pytest.raises(UserError, match='input_size'):
         make(decoder={**CODEC, 'input_size': (64, 48)})
@@ -97,7 +99,7 @@ def test_bad_input_is_named():
     ({'simcc_weight': None}, 'simcc_weight .* got None'),
     ({'simcc_split_ratio': '2'}, "simcc_split_ratio .* got '2'"),
     ({'decoder': {'type': 'SimCCLabel', 'input_size': SIZE}}, 'a SimCCLabel, .*SimCCRLELabel'),
-    ({'decoder': {'type': 'RegressionLabel', 'input_size': SIZE}}, 'RegressionLabel, .* no simcc_'),
+    ({'decoder': {'type': 'RegressionLabel', 'input_size': SIZE}}, 'a RegressionLabel, is None'),
 ])  # fmt: skip
 def test_bad_options_are_named_when_it_is_built(options, named):
     with pytest.raises(UserError, match=named):

@@ -12,7 +12,6 @@ from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads import TokenSimCCHead
 from rlepose_ext.models.layers.coord_attention import CoordAttention
 from rlepose_ext.models.layers.gated_attention import GatedAttentionUnit
-from rlepose_ext.models.layers.sem_gcn import SemGCN
 from rlepose_ext.models.layers.skeleton import skeleton_graph
 
 C, K, SIZE, MAP = 6, 5, (24, 32), (6, 8)
@@ -323,13 +322,6 @@ BAD = {
 def test_bad_options_are_named_when_the_head_is_built(options, message):
     with pytest.raises(UserError, match=message):
         make(**options)
-
-
-def test_adjacency_without_self_loops_is_named():
-    graph = skeleton_graph(EDGES, K)
-    graph.fill_diagonal_(False)
-    with pytest.raises(UserError, match=r'self loops.*zeros at joints \[0, 1, 2, 3, 4\]'):
-        SemGCN(3, 4, 7, graph)
 
 
 def test_bad_input_is_named():

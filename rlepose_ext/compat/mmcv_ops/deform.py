@@ -2,7 +2,8 @@
 
 mmcv and torchvision agree on everything: offsets are (y, x) pairs per kernel tap in
 input pixels, deformable groups outermost; samples outside the image by a pixel or more
-are 0. ``im2col_step`` and the two scratch buffers of mmcv's calls have no meaning here.
+are 0. ``im2col_step`` and the two scratch buffers of mmcv's calls have no meaning here. mmcv
+gives the numbers by their names.
 """
 
 from __future__ import annotations
@@ -31,17 +32,7 @@ def deform_conv_forward(
     output: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **options: int,
 ) -> None:
     """Overwrite ``output`` (B, O, h, w).
 
@@ -49,8 +40,7 @@ def deform_conv_forward(
     (B, 2 * deformable_group * kH * kW, h, w). Stride (dW, dH), padding and dilation are
     in input pixels. ``columns``, ``ones`` and ``im2col_step`` are unused.
     """
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    output.copy_(_forward(input, weight, offset, None, None, geometry))
+    output.copy_(_forward(input, weight, offset, None, None, _plain(options)))
 
 
 def deform_conv_backward_input(
@@ -61,21 +51,10 @@ def deform_conv_backward_input(
     grad_offset: Tensor,
     weight: Tensor,
     columns: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
-    im2col_step: int,
+    **options: int,
 ) -> None:
     """Fill ``grad_input`` and ``grad_offset``; arguments as :func:`deform_conv_forward`."""
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    grads = _backward(grad_output, input, weight, offset, None, None, geometry)
+    grads = _backward(grad_output, input, weight, offset, None, None, _plain(options))
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[2])
 
@@ -87,23 +66,12 @@ def deform_conv_backward_parameters(
     grad_weight: Tensor,
     columns: Tensor,
     ones: Tensor,
-    kW: int,
-    kH: int,
-    dW: int,
-    dH: int,
-    padW: int,
-    padH: int,
-    dilationW: int,
-    dilationH: int,
-    group: int,
-    deformable_group: int,
     scale: float,
-    im2col_step: int,
+    **options: int,
 ) -> None:
     """Add ``scale`` times the weight's gradient to ``grad_weight``."""
-    geometry = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
     # The values of the weight do not enter its own gradient, only its shape does.
-    grads = _backward(grad_output, input, grad_weight, offset, None, None, geometry)
+    grads = _backward(grad_output, input, grad_weight, offset, None, None, _plain(options))
     grad_weight.add_(grads[1].to(grad_weight.dtype), alpha=scale)
 
 
@@ -116,17 +84,9 @@ def modulated_deform_conv_forward(
     mask: Tensor,
     output: Tensor,
     columns: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
+    *,
     with_bias: bool,
+    **options: int,
 ) -> None:
     """Overwrite ``output`` (B, O, h, w); each sampled value is multiplied by its mask.
 
@@ -135,12 +95,8 @@ def modulated_deform_conv_forward(
     (B, 2 * deformable_group * kernel_h * kernel_w, h, w), ``mask`` half as many channels.
     Stride, padding and dilation are in input pixels. ``ones`` and ``columns`` are unused.
     """
-    geometry = (
-        *(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w),
-        *(group, deformable_group),
-    )
     bias = bias if with_bias else None
-    output.copy_(_forward(input, weight, offset, mask, bias, geometry))
+    output.copy_(_forward(input, weight, offset, mask, bias, _modulated(options)))
 
 
 def modulated_deform_conv_backward(
@@ -157,31 +113,29 @@ def modulated_deform_conv_backward(
     grad_offset: Tensor,
     grad_mask: Tensor,
     grad_output: Tensor,
-    kernel_h: int,
-    kernel_w: int,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    group: int,
-    deformable_group: int,
+    *,
     with_bias: bool,
+    **options: int,
 ) -> None:
     """Fill the five gradients; arguments as :func:`modulated_deform_conv_forward`."""
-    geometry = (
-        *(stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w),
-        *(group, deformable_group),
-    )
-    grads = _backward(
-        grad_output, input, weight, offset, mask, bias if with_bias else None, geometry
-    )
+    bias = bias if with_bias else None
+    grads = _backward(grad_output, input, weight, offset, mask, bias, _modulated(options))
     targets = (grad_input, grad_weight, grad_offset, grad_mask)
     for target, grad in zip(targets, grads, strict=False):
         target.copy_(grad)
     if with_bias:
         grad_bias.copy_(grads[4])
+
+
+def _plain(options: dict[str, int]) -> tuple[int, ...]:
+    """Stride, padding, dilation and groups in torchvision's order."""
+    pairs = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW')
+    return tuple(options[name] for name in (*pairs, 'group', 'deformable_group'))
+
+
+def _modulated(options: dict[str, int]) -> tuple[int, ...]:
+    pairs = [f'{name}_{axis}' for name in ('stride', 'pad', 'dilation') for axis in 'hw']
+    return tuple(options[name] for name in (*pairs, 'group', 'deformable_group'))
 
 
 def _forward(input, weight, offset, mask, bias, geometry) -> Tensor:

@@ -1,8 +1,7 @@
 from rlepose_ext.models.heads.dekr_head import DEKRHead
-from rlepose_ext.models.heads.heatmap_gau_head import HeatmapGAUHead
+from rlepose_ext.models.heads.heatmap_heads import HeatmapGAUHead, SigmoidHeatmapHead
 from rlepose_ext.models.heads.integral import DebiasedIntegralHead
 from rlepose_ext.models.heads.rle_head import RLEHead
-from rlepose_ext.models.heads.sigmoid_heatmap_head import SigmoidHeatmapHead
 from rlepose_ext.models.heads.simcc_rle import SimCCRLEHead
 from rlepose_ext.models.heads.skps_head import SKPSHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead

@@ -1,7 +1,7 @@
 from rlepose_ext.models.layers.coord_attention import CoordAttention
 from rlepose_ext.models.layers.gated_attention import ATTENTION, GatedAttentionUnit, ScaleNorm
 from rlepose_ext.models.layers.sem_gcn import GraphConvBlock, SemGCN, SemGraphConv
-from rlepose_ext.models.layers.skeleton import COCO_EDGES, adjacency, check_adjacency
+from rlepose_ext.models.layers.skeleton import COCO_EDGES, adjacency
 
 __all__ = [
     'ATTENTION',
@@ -13,5 +13,4 @@ __all__ = [
     'SemGCN',
     'SemGraphConv',
     'adjacency',
-    'check_adjacency',
 ]

@@ -49,7 +49,6 @@ from mmpose.models.utils.transformer import ScaleNorm
 from torch import Tensor, nn
 
 from rlepose_ext.checks import check_choice, check_counts, check_rates, width
-from rlepose_ext.errors import UserError
 
 # Added to a token's mean square.
 RMS_EPS = 1e-12
@@ -191,11 +190,7 @@ class GatedAttentionUnit(nn.Module):
 
         Returns:
             Shape (B, n, dim).
-
-        Raises:
-            UserError: a shape does not fit, or ``query`` is missing or not wanted.
         """
-        self._check(x, query)
         hidden = x if self.scale_norm is None else self.scale_norm(x)
         expanded = self.expand(hidden)
         with _no_autocast(x):
@@ -213,27 +208,6 @@ class GatedAttentionUnit(nn.Module):
         q, k = (query, *roles.unbind(-2)) if self.external_query else roles.unbind(-2)
         weights = self.attention_dropout(ATTENTION[self.attention](q.to(k.dtype), k))
         return self.dropout(self.contract(u * (weights @ v)))
-
-    def _check(self, x: Tensor, query: Tensor | None) -> None:
-        if x.dim() != 3 or x.shape[-1] != self.dim:
-            raise UserError(
-                f'GatedAttentionUnit: expected tokens of shape (B, n, {self.dim}), got '
-                f'{tuple(x.shape)}. dim must be the size of a token; where a token is a '
-                'flattened map, that depends on the input size.'
-            )
-        if self.external_query:
-            expected = (*x.shape[:2], self.splits[-1])
-            if query is None or tuple(query.shape) != expected:
-                got = None if query is None else tuple(query.shape)
-                raise UserError(
-                    f'GatedAttentionUnit: with external_query expected a query of shape '
-                    f'{tuple(expected)}, got {got}. Give the branch of the query key_dim outputs.'
-                )
-        elif query is not None:
-            raise UserError(
-                'GatedAttentionUnit: got a query, but the unit makes its own. Build it with '
-                'external_query=True, or call it with the tokens alone.'
-            )
 
 
 def _no_autocast(x: Tensor) -> AbstractContextManager:

@@ -27,8 +27,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rlepose_ext.checks import check_counts
-from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers.skeleton import check_adjacency
 
 
 def edge_softmax(edges: Tensor, positions: Tensor, num_joints: int) -> Tensor:
@@ -77,19 +75,14 @@ class SemGraphConv(nn.Module):
     Args:
         in_dim: features of a joint.
         out_dim: features of a joint after it.
-        adjacency: non-zero where i may see j, with self loops, shape (n, n).
-
-    Raises:
-        UserError: the adjacency is not square or lacks a self loop, or a bad size.
+        adjacency: non-zero where i may see j, with self loops, shape (n, n), on the CPU;
+            :func:`~rlepose_ext.models.layers.skeleton.skeleton_graph` makes it.
     """
 
     def __init__(self, in_dim: int, out_dim: int, adjacency: Tensor) -> None:
         super().__init__()
-        mask = check_adjacency(adjacency)
-        check_counts('SemGraphConv', in_dim=in_dim, out_dim=out_dim)
-        self.in_dim = in_dim
-        self.num_joints = len(mask)
-        positions = mask.flatten().nonzero().flatten()
+        self.num_joints = len(adjacency)
+        positions = adjacency.flatten().nonzero().flatten()
         self.register_buffer('positions', positions, persistent=False)
         self.weight = nn.Parameter(torch.empty(2, out_dim, in_dim))
         self.edges = nn.Parameter(torch.empty(len(positions)))
@@ -109,17 +102,7 @@ class SemGraphConv(nn.Module):
         return edge_softmax(self.edges, self.positions, self.num_joints)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map joint features (B, n, in_dim) to (B, n, out_dim).
-
-        Raises:
-            UserError: another number of joints or features.
-        """
-        if x.dim() != 3 or tuple(x.shape[1:]) != (self.num_joints, self.in_dim):
-            raise UserError(
-                f'SemGraphConv: expected features of shape (B, {self.num_joints}, {self.in_dim}), '
-                f'got {tuple(x.shape)}. The adjacency must have the joints of the data set, and '
-                'in_dim must be the size of a token.'
-            )
+        """Map joint features (B, n, in_dim) to (B, n, out_dim)."""
         return sem_graph_conv(x, self.weight, self.mixing, self.bias)
 
 
@@ -161,11 +144,11 @@ class SemGCN(nn.Sequential):
         in_dim: features of a joint.
         out_dim: features of a joint after it.
         hidden_dim: features in between.
-        adjacency: shape (n, n), with self loops.
+        adjacency: as for :class:`SemGraphConv`.
         num_blocks: how many residual pairs.
 
     Raises:
-        UserError: the adjacency is not square or lacks a self loop, or a bad size.
+        UserError: a width or a number of blocks is no whole number, or too small.
     """
 
     def __init__(

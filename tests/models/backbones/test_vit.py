@@ -15,8 +15,13 @@ from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.backbones import ViTBackbone
-from rlepose_ext.models.backbones.vit import ARCHITECTURES, WIDTHS
-from rlepose_ext.models.layers.pos_embed import fit_positions, guess_grid, resize_grid
+from rlepose_ext.models.backbones.vit import (
+    ARCHITECTURES,
+    WIDTHS,
+    fit_positions,
+    guess_grid,
+    resize_grid,
+)
 from rlepose_ext.models.layers.vit_block import ViTBlock
 from rlepose_ext.registry import MODELS
 

@@ -266,14 +266,6 @@ def test_scale_norm_is_rms_norm_times_one_gain():
         (partial(GatedAttentionUnit, DIM, E, dropout=1.5), ['dropout', '0 to below 1, got 1.5']),
         (partial(GatedAttentionUnit, DIM, E, dropout=1.0), ['dropout', 'below 1, got 1.0']),
         (partial(GatedAttentionUnit, DIM, E, attention_dropout='a'), ['attention_dropout']),
-        (partial(make(), torch.zeros(B, N, 7)), ['(B, n, 8)', '(3, 5, 7)']),
-        (partial(make(), torch.zeros(N, DIM)), ['(B, n, 8)', '(5, 8)']),
-        (partial(make(), torch.zeros(B, N, DIM), torch.zeros(B, N, S)), ['external_query']),
-        (partial(make(external_query=True), torch.zeros(B, N, DIM)), ['(3, 5, 4)', 'None']),
-        (
-            partial(make(external_query=True), torch.zeros(B, N, DIM), torch.zeros(B, N + 1, S)),
-            ['(3, 5, 4)', '(3, 6, 4)'],
-        ),
     ],
 )
 def test_bad_input_is_named(call, words):

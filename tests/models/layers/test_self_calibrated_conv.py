@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from rlepose_ext.models.layers.self_calibrated_conv import (
+from rlepose_ext.models.backbones.scnet import (
     PoolBlocks,
     SelfCalibratedConv,
     self_calibrate,

@@ -15,7 +15,6 @@ from rlepose_ext.models.layers import (
     SemGCN,
     SemGraphConv,
     adjacency,
-    check_adjacency,
 )
 from rlepose_ext.models.layers.sem_gcn import edge_softmax, sem_graph_conv
 
@@ -200,13 +199,6 @@ def test_a_trace_takes_any_batch():
     torch.testing.assert_close(traced(x), net(x))
 
 
-def test_normalisation_of_the_adjacency_does_not_matter():
-    degrees = SMALL.sum(1).sqrt()
-    normalised = SMALL / degrees[:, None] / degrees
-    assert torch.equal(check_adjacency(normalised), SMALL)
-    assert torch.equal(check_adjacency(normalised.tolist(), 4), SMALL)
-
-
 @pytest.mark.parametrize(
     ('call', 'words'),
     [
@@ -215,21 +207,11 @@ def test_normalisation_of_the_adjacency_does_not_matter():
         (partial(adjacency, [3], 4), ['pairs', 'got 3']),
         (partial(adjacency, [(0, 1.5)], 4), ['pairs', '(0, 1.5)']),
         (partial(adjacency, [(0, -1)], 4), ['0 to 3', '(0, -1)']),
-        (partial(SemGraphConv, IN, OUT, SMALL & ~torch.eye(4).bool()), ['self', '[0, 1, 2, 3]']),
-        (partial(SemGCN, IN, OUT, 8, torch.ones(4, 5)), ['square', '(4, 5)']),
-        (partial(SemGCN, IN, OUT, 8, torch.ones(0, 0)), ['square', '(0, 0)']),
-        (partial(check_adjacency, [[1, 0], [1]]), ['square', '[[1, 0], [1]]']),
-        (partial(check_adjacency, 'coco'), ['square', "'coco'"]),
-        (partial(check_adjacency, COCO, 14), ['14 joints', '17']),
         (partial(adjacency, None, 4), ['list', 'None']),
         (partial(adjacency, [], 0), ['num_joints', 'got 0']),
-        (partial(SemGraphConv, 0, OUT, SMALL), ['in_dim', 'at least 1, got 0']),
         (partial(SemGCN, IN, OUT, 8.0, SMALL), ['hidden_dim', 'got 8.0']),
         (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks='2'), ['num_blocks', "got '2'"]),
         (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks=-1), ['at least 0', '-1']),
-        (partial(make(), torch.zeros(B, 17, IN)), ['(B, 4, 5)', '(3, 17, 5)']),
-        (partial(make(), torch.zeros(B, 4, 7)), ['(B, 4, 5)', '(3, 4, 7)']),
-        (partial(make(), torch.zeros(4, IN)), ['(B, 4, 5)', '(4, 5)']),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -1,7 +1,18 @@
-"""Heatmaps that look at each other: a gated attention unit between maps and loss.
+"""Heatmap heads: MMPose's ``HeatmapHead`` with a sigmoid, and with gated attention between joints.
 
-The usual head ends with a 1 x 1 convolution to one map per joint, which sees one pixel of
-the features at a time; no joint knows where another one is. Here each map is flattened to a
+**A sigmoid.** ``HeatmapHead`` is three transposed convolutions with batch norm and ReLU, each
+doubling the resolution, and a 1 x 1 convolution to one map per joint (Xiao et al., *Simple
+Baselines for Human Pose Estimation and Tracking*, ECCV 2018, arXiv 1804.06208, section 2). There
+the maps are unbounded; here
+
+    heatmaps = sigmoid(z),   z = Conv1x1(Deconv^3(features))
+
+so that a peak's height is a number in (0, 1), which a threshold of confidence can be held against.
+The squared error of a sigmoid has the gradient 2 (h - t) h (1 - h) with respect to z: it vanishes
+on both flat ends, and a head that starts at h = 1/2 first learns that maps are mostly empty.
+
+**Gated attention.** The 1 x 1 convolution sees one pixel of the features at a time; no joint
+knows where another one is. Here each map is flattened to a
 token of h * w numbers, one gated attention unit (Hua et al., 2022, arXiv 2202.10447) runs
 over the K tokens, and its output is folded to maps again:
 
@@ -31,6 +42,26 @@ from rlepose_ext.checks import (
 )
 from rlepose_ext.models.heads.token_blocks import check_map
 from rlepose_ext.registry import MODELS
+
+
+@MODELS.register_module()
+class SigmoidHeatmapHead(HeatmapHead):
+    """MMPose's ``HeatmapHead`` with activated maps; arguments, loss and log names are MMPose's.
+
+    The loss, prediction and export all take :meth:`forward`, the one place with the sigmoid. So
+    the loss must be one that takes heatmaps, such as ``KeypointMSELoss``, and not one with a
+    sigmoid of its own.
+
+    State dicts of ``HeatmapHead`` load, both ways: the sigmoid has no weights.
+    """
+
+    def forward(self, feats: tuple[Tensor, ...]) -> Tensor:
+        """Heatmaps in (0, 1), shape (B, K, h, w), from the last of the feature maps."""
+        return super().forward(feats).sigmoid()
+
+    def activate(self, outputs: Tensor) -> Tensor:
+        """What the decoder and an exported model take: the maps as :meth:`forward` gives them."""
+        return outputs
 
 
 @MODELS.register_module()
