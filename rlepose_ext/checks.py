@@ -1,7 +1,7 @@
-"""What codecs, blocks and heads refuse when they are built.
+"""Checks of options and sizes, made when codecs, blocks and heads are built.
 
-Their options come from a config that somebody typed. A width of ``'512'`` or ``2.5``
-would fail deep inside torch, and an unknown name at the first batch; both are named here.
+Their options come from a config that was typed by hand. Without a check a width of ``'512'`` or
+``2.5`` would fail deep inside torch, and an unknown name at the first batch.
 """
 
 import inspect
@@ -16,7 +16,7 @@ from rlepose_ext.errors import UserError
 
 
 def check_counts(where: str, least: int = 1, **values: Any) -> None:
-    """Refuse what is no whole number of at least ``least``.
+    """Raise unless each value is a whole number of at least ``least``.
 
     Args:
         where: the class, for the message.
@@ -24,7 +24,7 @@ def check_counts(where: str, least: int = 1, **values: Any) -> None:
         **values: by the names that the user knows.
 
     Raises:
-        UserError: names the first that is wrong.
+        UserError: names the first value that is wrong.
     """
     for name, value in values.items():
         if not _is_count(value, least):
@@ -34,7 +34,7 @@ def check_counts(where: str, least: int = 1, **values: Any) -> None:
 
 
 def check_size(where: str, **values: Any) -> None:
-    """Refuse what is no pair (width, height) of whole numbers above 0. Arguments as above."""
+    """Raise unless each value is (width, height), whole numbers above 0. Arguments as above."""
     for name, value in values.items():
         pair = isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2
         if not pair or not all(_is_count(side) for side in value):
@@ -45,7 +45,7 @@ def check_size(where: str, **values: Any) -> None:
 
 
 def check_positive(where: str, **values: Any) -> None:
-    """Refuse what is no finite number above 0. Arguments as above."""
+    """Raise unless each value is a finite number above 0. Arguments as above."""
     for name, value in values.items():
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not 0 < value < math.inf:
@@ -53,7 +53,7 @@ def check_positive(where: str, **values: Any) -> None:
 
 
 def check_factors(where: str, **values: Any) -> None:
-    """Refuse what is no finite number of 0 or more. Arguments as above."""
+    """Raise unless each value is a finite number of 0 or more. Arguments as above."""
     for name, value in values.items():
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not 0 <= value < math.inf:
@@ -61,9 +61,9 @@ def check_factors(where: str, **values: Any) -> None:
 
 
 def check_rates(where: str, **values: Any) -> None:
-    """Refuse what is no rate of dropping, a number from 0 to below 1. Arguments as above.
+    """Raise unless each value is a drop rate, a number from 0 to below 1. Arguments as above.
 
-    What remains is divided by 1 - rate, which is 0 / 0 where nothing does.
+    A rate of 1 leaves nothing, and dividing by 1 - rate gives 0 / 0.
     """
     for name, value in values.items():
         if not isinstance(value, Real) or not 0 <= value < 1:
@@ -71,23 +71,23 @@ def check_rates(where: str, **values: Any) -> None:
 
 
 def check_choice(where: str, name: str, value: Any, known: Collection[str]) -> None:
-    """Refuse a name that is none of ``known``.
+    """Raise unless a name is one of ``known``.
 
     Args:
         where: the class, for the message.
         name: of the option.
-        value: as it was given.
+        value: the name.
         known: the names that exist.
 
     Raises:
-        UserError: names them all.
+        UserError: lists the names that exist.
     """
     if not isinstance(value, str) or value not in known:
         raise UserError(f'{where}: expected {name} to be one of {sorted(known)}, got {value!r}.')
 
 
 def check_sizes(head: str, input_size: Sequence[int], map_size: Sequence[int]) -> None:
-    """Refuse sizes that no backbone could have between its input and its output.
+    """Raise if no stride of a backbone leads from the input size to the map size.
 
     Args:
         head: its class, for the message.
@@ -109,7 +109,7 @@ def check_sizes(head: str, input_size: Sequence[int], map_size: Sequence[int]) -
 
 
 def check_codec(head: Any, *names: str) -> None:
-    """Refuse a decoder of another kind, or one of other sizes than the head's.
+    """Raise if the decoder is of another kind, or its sizes differ from the head's.
 
     Args:
         head: has ``decoder``, None or a codec.
@@ -131,7 +131,7 @@ def check_codec(head: Any, *names: str) -> None:
 
 
 def check_one_person(codec: str, keypoints: np.ndarray) -> None:
-    """See that keypoints are those of one person, (1, K, 2).
+    """Raise unless keypoints are those of one person, (1, K, 2).
 
     Raises:
         UserError: they are not; names ``codec``.
@@ -145,7 +145,7 @@ def check_one_person(codec: str, keypoints: np.ndarray) -> None:
 
 
 def check_arguments(where: str, target: Callable, *args: Any, **options: Any) -> None:
-    """Refuse options that ``target`` does not take, or lacks.
+    """Raise if ``target`` does not take an option, or requires one that is missing.
 
     Args:
         where: what the options are of, for the message.
@@ -154,7 +154,7 @@ def check_arguments(where: str, target: Callable, *args: Any, **options: Any) ->
         **options: as in the config.
 
     Raises:
-        UserError: names the option and those that there are.
+        UserError: names the option, and lists those that exist.
     """
     signature = inspect.signature(target)
     try:

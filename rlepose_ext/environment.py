@@ -1,7 +1,7 @@
 """What this environment consists of, and whether training can work in it.
 
-:func:`collect` is the whole report of ``rlepose doctor``. Every function survives whatever
-is missing: versions come from package metadata, and what must be imported is tried. A
+:func:`collect` is the whole report of ``rlepose doctor``. Missing packages raise no
+error: versions come from package metadata, and imports are tried. A
 problem is an error if training cannot work with it, and a warning if part of the documented
 commands fail.
 """

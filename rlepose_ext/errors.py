@@ -1,4 +1,4 @@
-"""The one exception that stands for a mistake in what the user gave us."""
+"""The exception for mistakes in the user's input."""
 
 
 class UserError(Exception):

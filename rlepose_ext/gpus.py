@@ -45,7 +45,7 @@ def check_gpus_are_seen() -> None:
             f'{torch.__version__}'
         )
     raise UserError(
-        f'torch sees no GPU, but {source}. {remedy}. To train on the CPU all the same, set '
+        f'torch sees no GPU, but {source}. {remedy}. To train on the CPU anyway, set '
         'CUDA_VISIBLE_DEVICES= (empty).'
     )
 

@@ -116,7 +116,7 @@ def _plan(name: str) -> _Plan:
 
 
 class _Finder(MetaPathFinder):
-    """Finds as the other finders do, or what nobody has, and follows the plan of the module."""
+    """Finds modules as the other finders do, provides what none has, and applies the plans."""
 
     def find_spec(self, fullname, path=None, target=None):
         plan = _plans.get(fullname)

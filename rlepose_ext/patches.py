@@ -1,4 +1,4 @@
-"""Which repairs and features are in force: all, but for what ``RLEPOSE_PATCHES`` switches off."""
+"""Installs all repairs and features except those that ``RLEPOSE_PATCHES`` switches off."""
 
 from __future__ import annotations
 

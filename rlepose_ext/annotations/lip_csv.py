@@ -235,7 +235,7 @@ def image_sizes(
 
 
 def outside(rows: Sequence[Row], sizes: Mapping[str, tuple[int, int]]) -> list[Problem]:
-    """Joints that do not lie on a pixel of their image. They are labels all the same."""
+    """Joints that do not lie on a pixel of their image; they still count as labels."""
     problems = []
     for row in rows:
         width, height = sizes[row.name]

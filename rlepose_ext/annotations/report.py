@@ -1,4 +1,4 @@
-"""What a check has to say: findings with examples, the report of a file, as text and as JSON."""
+"""Results of a check: findings with examples, and the report of a file as text and as JSON."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _finished(
     following: str | None,
 ) -> Step:
     checkpoint = state.checkpoint(stage.name)
-    # Once the next stage is done, nobody reads this one's.
+    # Once the next stage is done, this one's is no longer needed.
     if following is not None and state.status(following) == DONE:
         return Step(stage, SKIP, start, settings)
     problem = damage(checkpoint)

@@ -1,4 +1,4 @@
-"""One process after the other: signals are handed on, and nobody else works in the folder."""
+"""Processes one after the other: signals are handed on, and the folder is locked."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@ A training that dies while it writes must find its last good checkpoint again. S
 is written under a temporary name, forced to the disk, read back and only then renamed,
 which a file system does at once or not at all.
 
-A checkpoint of torch is a zip archive. A zip archive may end with a comment, which no
-reader minds: ours is the sha256 of all bytes before it, and by it :func:`damage` finds
-whatever a crash, a copy or a disk has spoilt. It needs no second file, which could go
-astray. Archives of others have a CRC-32 of each entry at least.
+A checkpoint of torch is a zip archive. A zip archive may end with a comment, which readers
+ignore: ours is the sha256 of all bytes before it, by which :func:`damage` detects damage from a
+crash, a copy or a disk. It needs no second file, which could get lost. Archives of others have
+at least a CRC-32 of each entry.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _DAMAGED = (
 class Whole(str):
     """The path of a checkpoint whose checksum was right a moment ago.
 
-    Whoever loads it need not read the file twice.
+    Loading it need not read the file twice.
     """
 
 

@@ -38,7 +38,7 @@ class MissingCheckpointError(UserError, FileNotFoundError):
 
 
 def safe_load(file: Any, map_location: Any = None, **_: Any) -> Any:
-    """``torch.load`` for files that nobody vouches for, whatever else it is asked for.
+    """``torch.load`` for untrusted files; further arguments are ignored.
 
     Args:
         file: path or open binary file.
@@ -60,7 +60,7 @@ def _list_of_ours() -> Iterator[None]:
     """While it lasts, torch's list of what a file may name has our stand-ins.
 
     A program may have put the real classes there (so goes the usual advice, and so does a fork of
-    mmengine): then it would be by chance which of the two a file gets. Other entries stay.
+    mmengine): then either of the two could be used. Other entries stay.
     """
     from torch import serialization
 
@@ -140,7 +140,7 @@ def how_to_trust(data: bytes) -> str:
     """The sentence that ends every refusal."""
     return (
         'If you know who made this very file and would run their programs under your account, '
-        f'set {TRUST}={hashlib.sha256(data).hexdigest()} (its sha256): whatever code it carries '
+        f'set {TRUST}={hashlib.sha256(data).hexdigest()} (its sha256): any code in it '
         'is then executed.'
     )
 
@@ -175,7 +175,7 @@ def _starts_like(file: Path, magic: bytes | tuple[bytes, ...]) -> bool:
 
 
 def _culprit(refusal: pickle.UnpicklingError) -> str:
-    """What the unpickler stumbled on: the global's name where it gives one."""
+    """What the unpickler rejected: the global's name where it gives one."""
     text = str(refusal)
     name = re.search(r'GLOBAL (\S+)', text)
     if name:

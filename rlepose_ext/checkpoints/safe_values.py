@@ -1,10 +1,10 @@
-"""What a checkpoint holds besides tensors, rebuilt by code that does not trust the file.
+"""Rebuilds what a checkpoint holds besides tensors, without trusting the file.
 
-The unpickling of numpy does. ``dtype.__setstate__`` takes whatever flags a file gives, and with
-them ``scalar(dtype, data)`` takes bytes for a pointer to an object; ``ndarray.__setstate__`` frees
-memory that a tensor may share. Either ends the process, and worse may be possible. So a file that
-names ``numpy.dtype`` or ``numpy.ndarray`` gets the stand-ins below, which check sizes and build
-real arrays from copies. Only when all is read do these take the stand-ins' places
+numpy's own unpickling trusts it. ``dtype.__setstate__`` accepts any flags that a file gives, and
+with them ``scalar(dtype, data)`` takes bytes for a pointer to an object; ``ndarray.__setstate__``
+frees memory that a tensor may share. Either ends the process, and worse may be possible. So a file
+that names ``numpy.dtype`` or ``numpy.ndarray`` gets the stand-ins below, which check sizes and
+build real arrays from copies. The arrays take the stand-ins' places after everything is read
 (:func:`with_arrays`), because a pickle cannot exchange an object that it has begun.
 
 Boolean, integer, floating, complex and string arrays load (numpy's kinds b, i, u, f, c, S, U);

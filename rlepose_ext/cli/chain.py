@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     """List chains, show what one would do, or run it.
 
     Raises:
-        UserError: no such chain, an argument that makes no sense, or what
+        UserError: no such chain, an argument out of range, or what
             :func:`rlepose_ext.chain.run.run_chain` refuses.
     """
     from rlepose_ext.chain.run import Options, run_chain, show_chain

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def table(stats: dict[str, float]) -> str:
-    """One number a line; a dash for what nobody in the annotations is part of."""
+    """One number a line; a dash where the annotations have no such person."""
     return '\n'.join(
         f'{name:<8}{f"{value:.4f}" if value > -1 else "-":>8}' for name, value in stats.items()
     )

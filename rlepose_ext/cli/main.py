@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         print('rlepose: interrupted', file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # `rlepose zoo | head`: nobody reads on. Python would complain once more at its exit.
+        # `rlepose zoo | head`: the reader has gone. Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 

@@ -31,7 +31,7 @@ from rlepose_ext.imports import Patch, rebind, when_imported
 
 
 class _SafeTorch(ModuleType):
-    """``torch`` as mmengine's loaders see it: its ``load`` is ours, whatever they ask for.
+    """``torch`` as mmengine's loaders see it: its ``load`` is ours, and ignores ``weights_only``.
 
     Some forks of mmengine load a refused file again with ``weights_only=False``.
     """

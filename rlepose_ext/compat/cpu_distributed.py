@@ -1,9 +1,9 @@
-"""Several processes on a machine without a GPU; a clear word where GPUs are too few.
+"""Several processes on a machine without a GPU; a clear error where there are too few GPUs.
 
 Without it ``torchrun --nproc_per_node 2 ... --launcher pytorch`` ends at once on a CPU
-machine: mmengine's initialisers call ``torch.cuda.set_device`` whatever the machine
-has, MMPose's default runtime asks for nccl, ``Runner.wrap_model`` passes ``device_ids``
-that DistributedDataParallel refuses for CPU modules, and SyncBN refuses CPU tensors.
+machine: mmengine's initialisers call ``torch.cuda.set_device`` on any machine, MMPose's default
+runtime asks for nccl, ``Runner.wrap_model`` passes ``device_ids`` that DistributedDataParallel
+refuses for CPU modules, and SyncBN refuses CPU tensors.
 With it the same command and config train over gloo, SyncBN becomes BN within each
 process, and one line of the log says so. Where torch sees GPUs nothing changes, save that more
 processes than GPUs are refused before CUDA answers ``invalid device ordinal``, and that tasks to
@@ -11,7 +11,7 @@ which Slurm shows one GPU each (``--gpus-per-task=1``) use it: mmengine would ta
 on its node for that of the GPU. On a machine with GPUs that torch does not see, several processes
 are refused unless ``CUDA_VISIBLE_DEVICES`` is empty.
 
-Nobody in mmengine ends the process group, and torch 2.11 may abort a process that exits with
+mmengine does not destroy the process group, and torch 2.11 may abort a process that exits with
 gloo's threads alive ("terminate called without an active exception", in half of all runs of
 two): a finished training that its launcher reports as failed. So the group is ended at exit.
 
@@ -79,7 +79,7 @@ def _leave_gloo() -> None:
     """End the process group while its threads can still be joined."""
     import torch.distributed
 
-    # nccl is not asked: its farewell waits for peers, and one of them may have died
+    # not with nccl: its destruction waits for peers, and one of them may have died
     if torch.distributed.is_initialized() and torch.distributed.get_backend() == 'gloo':
         torch.distributed.destroy_process_group()
 

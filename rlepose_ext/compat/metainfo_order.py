@@ -1,4 +1,4 @@
-"""Joints in the order of their numbers, and MMPose's own files of metainfo wherever one starts.
+"""Joints ordered by number, and MMPose's metainfo files found from any working directory.
 
 MMPose takes joints in the order in which they are written, whatever their numbers are. MMEngine
 writes the keys of a dict in the order of text (0, 1, 10, 11, 2, ...) into the config that lies

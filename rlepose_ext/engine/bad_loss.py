@@ -1,4 +1,4 @@
-"""Stop a training whose loss no longer means anything, and name the samples it came from."""
+"""Stop a training whose loss is NaN, infinite or exploding, and name the samples of the batch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ORIGIN = {'img_path': 'image', 'img_id': 'image_id', 'id': 'annotation_id'}
 
 
 class LossWatch:
-    """Tells a broken training from a bad batch.
+    """Decides from the losses of a run whether the training is broken.
 
     A loss is bad if it
 
-    - is NaN or infinite. Under a ``GradScaler`` an overflow is part of the game: the step is
+    - is NaN or infinite. Under a ``GradScaler`` overflows are expected: the step is
       skipped and the scale halved. There only ``patience`` such losses in a row are bad;
     - explodes: its absolute value exceeds ``factor`` times the greatest one of the last
       ``window`` iterations, and 1. Absolute, since a negative log-likelihood is negative in
@@ -41,7 +41,7 @@ class LossWatch:
         patience: losses in a row, under a ``GradScaler``.
 
     Raises:
-        UserError: a number that makes no sense.
+        UserError: a number is out of range.
     """
 
     def __init__(self, factor: float = 1000.0, window: int = 50, patience: int = 10) -> None:
@@ -191,7 +191,7 @@ class BadLossHook(Hook):
         patience: losses in a row, under a ``GradScaler``.
 
     Raises:
-        UserError: an argument, or the environment variable, makes no sense.
+        UserError: an argument is out of range, or the environment variable not 0 or 1.
     """
 
     # After RuntimeInfoHook (10), and before any hook that saves.

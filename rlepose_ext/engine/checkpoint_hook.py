@@ -1,4 +1,4 @@
-"""The last good checkpoint is never given up early, and a full disk ends no training."""
+"""Old checkpoints are deleted last, and a full disk does not end a training."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _carefully(self, runner: Runner, kind: str, *args: Any) -> Iterator[None]:
-        """Delete at the end of the block, and survive a disk that takes no more."""
+        """Delete at the end of the block; an ``OSError`` is logged and noted, not raised."""
         if isinstance(self.file_backend, _Later):  # the best one saves the last one too
             yield
             return
@@ -145,7 +145,7 @@ def _inode(path: str) -> int | None:
 
 
 class _Memory:
-    """What a CheckpointHook believes to be on the disk."""
+    """State of a CheckpointHook about the files on the disk, to restore after a failed save."""
 
     ATTRIBUTES = ('last_ckpt', 'best_ckpt_path')
     KEYS = ('last_ckpt', 'best_ckpt', 'best_score', 'keep_ckpt_ids')

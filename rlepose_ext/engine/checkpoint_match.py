@@ -13,8 +13,8 @@ It is no hook that a config could name: MMEngine calls hooks before it copies th
 after, and inferencers load without a runner. :mod:`rlepose_ext.engine.equip` calls it where weights
 are loaded.
 
-``init_cfg=dict(type='Pretrained', ...)`` is not touched, and who calls
-``runner.load_checkpoint(..., strict=False)`` gets what fits.
+``init_cfg=dict(type='Pretrained', ...)`` is not touched, and with
+``runner.load_checkpoint(..., strict=False)`` only what fits is loaded.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def snapshot(model: nn.Module) -> dict[str, tuple[int, int]]:
-    """A mark per parameter that changes when somebody writes it.
+    """A mark for each parameter, which changes when the parameter is written to.
 
     Asking the parameters, rather than comparing names, is right also for modules that
     rename keys while they load. Wrappers around the model are looked through.
@@ -116,7 +116,7 @@ def compare(model: nn.Module, before: Mapping[str, tuple[int, int]], loaded: Map
 
 
 def require_exact(match: Match, filename: str) -> None:
-    """Refuse to go on with random layers.
+    """Raise if a parameter keeps its random values.
 
     Raises:
         UserError: a parameter of the model was not in the file.

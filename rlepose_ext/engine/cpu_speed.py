@@ -1,4 +1,4 @@
-"""Training on the CPU at the speed the machine has.
+"""Faster training on the CPU.
 
 Three costs that have nothing to do with the arithmetic slow a convolutional network
 down on the CPU, and all can be lifted without changing a result:

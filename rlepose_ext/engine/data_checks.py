@@ -1,9 +1,9 @@
 """The checks of :mod:`rlepose_ext.annotations`, made once when MMPose builds a data set.
 
 Stock MMPose ends in a bare ``AssertionError``, ``KeyError`` or ``JSONDecodeError`` where a file is
-wrong; here the error names file, entry and remedy. Where stock MMPose can go on, though not to any
-good (flip pairs that are none, sigmas of another number, boxes out of the image), a warning says
-so. An image that cannot be read, or is truncated, is named when it is loaded.
+wrong; here the error names file, entry and remedy. Where stock MMPose goes on with wrong data
+(flip pairs that do not match, a wrong number of sigmas, boxes out of the image), there is a
+warning. An image that cannot be read, or is truncated, is named when it is loaded.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _guard_loading(load: Callable) -> Callable:
 
         try:
             loaded = load(self)
-        except Exception as error:  # whatever a reader stumbles over
+        except Exception as error:  # a reader may raise anything
             raise _explained(self.ann_file, error) from error
         # Its metainfo is not compared here: a data set may take joints from other fields too.
         report = check_part('', self.ann_file, content=self.coco.dataset, images_only=True)

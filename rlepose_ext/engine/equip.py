@@ -1,4 +1,4 @@
-"""Give the features of this package to every run, whatever its config says.
+"""Give the features of this package to every run.
 
 Of a hook that a config names already, the run keeps the config's. MMEngine's own objects that
 one of our classes is derived from (``CheckpointHook``, ``SyncBuffersHook``, ``LogProcessor``)

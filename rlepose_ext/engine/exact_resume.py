@@ -2,8 +2,8 @@
 
 MMEngine resumes at the start of an epoch only, with all random generators as at the start of
 a run: augmentation, dropout and, where the config names no seed, the order of samples differ
-from those of an undisturbed run. A validation that was cut short is never made up for. On
-another number of processes it goes on without a word.
+from those of an undisturbed run. A validation that was cut short is not repeated. With
+another number of processes there is no warning.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class ExactResumeHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if 'optimizer' not in checkpoint:  # the best one so far: to use, not to go on from
             return
-        if self._collected is None and runner.world_size == 1:  # saved by somebody else
+        if self._collected is None and runner.world_size == 1:  # saved by another hook
             self.collect(runner)
         collected, self._collected = self._collected or {}, None
         sampler = sampler_of(runner.train_loop.dataloader)
@@ -311,7 +311,7 @@ def _schedules(runner: Any) -> list[Any]:
     schedules = runner.param_schedulers or []
     if isinstance(schedules, dict):
         schedules = [schedule for group in schedules.values() for schedule in group]
-    # Not built yet, if somebody resumes without training.
+    # They are not built yet if a run resumes without training.
     return [schedule for schedule in schedules if hasattr(type(schedule), 'load_state_dict')]
 
 

@@ -1,9 +1,9 @@
-"""Save and leave when asked to: signals, and the agreement of several processes on when.
+"""Save a checkpoint and exit on a signal; several processes agree on the iteration.
 
 Slurm warns a job before its time is up with a signal of choice (``--signal=USR1@180``) and
 ends one that is preempted with SIGTERM, as do torchrun and most machines. A signal may come
-at any moment, in the middle of an update of the weights too. So it only leaves a note here,
-and the training looks at it between two iterations.
+at any moment, in the middle of an update of the weights too. So the handler only records it,
+and the training checks the record between two iterations.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rlepose_ext.engine.exact_resume import ExactResumeHook
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import HOOKS
 
-# A second signal ends the process at once. Not one that comes on the heels of the first:
+# Seconds after which a second signal ends the process at once. Earlier ones are ignored:
 # `timeout` and job managers signal a process and then its whole group.
 PATIENCE = 2.0
 
@@ -87,8 +87,8 @@ class StopSignal:
 class Agreement:
     """Lets all processes stop at the same iteration, though only one may have been asked to.
 
-    They compare notes once in a while, with one small collective call. How many iterations
-    lie between is agreed on as well, from how long an iteration takes.
+    They exchange the signals that they received in one small collective call every few
+    iterations. The interval is agreed on as well, from the time of an iteration.
 
     Args:
         processes: how many there are; one need not ask anybody.
@@ -151,7 +151,7 @@ class GuardedWorker:
         self.inner = inner
 
     def __call__(self, worker_id: int) -> Any:
-        # The sender is known to whoever waits for a signal, not to Python's handlers.
+        # sigwaitinfo tells the sender of a signal, Python's handlers do not.
         if hasattr(signal, 'sigwaitinfo'):
             signal.pthread_sigmask(signal.SIG_BLOCK, self.signals)
             threading.Thread(target=self._obey_parent, daemon=True).start()
@@ -283,11 +283,11 @@ class InterruptHook(Hook):
             saved = 'the last checkpoint is of this iteration'
         else:
             saved = _save(runner, path, {'epoch': epoch, 'iter': iteration})
-        # Whoever leaves first makes the launcher end the others.
+        # When one process exits, the launcher ends the others.
         dist.barrier()
         runner.logger.warning(f'{name}: {saved}; --resume goes on there')
         runner.visualizer.close()
-        # At exit torch waits five seconds for workers that nobody has told.
+        # At exit torch waits five seconds for workers that were not told to stop.
         for child in multiprocessing.active_children():
             if child.daemon:
                 child.terminate()
@@ -297,7 +297,7 @@ class InterruptHook(Hook):
 
 
 def _save(runner: Runner, path: Path, meta: dict[str, int]) -> str:
-    """Write the checkpoint and the note that names it; says what came of it."""
+    """Write the checkpoint and ``last_checkpoint``; returns a clause for the log."""
     try:
         runner.save_checkpoint(str(path.parent), path.name, meta=meta, by_epoch=False)
         if runner.rank == 0:
@@ -311,7 +311,7 @@ def _save(runner: Runner, path: Path, meta: dict[str, int]) -> str:
 
 
 def accumulates(runner: Runner) -> bool:
-    """Whether gradients wait for more of their kind; they would be lost, no checkpoint has them."""
+    """Whether gradients are being accumulated; a checkpoint does not contain them."""
     wrapper = runner.optim_wrapper
     wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
     return not all(wrapper.should_update() for wrapper in wrappers)

@@ -95,7 +95,7 @@ class SeededBatches:
             if number >= first:
                 yield [self._seeded(index, epoch, place + i) for i, index in enumerate(batch)]
             place += len(batch)
-        # for loops that count iterations and begin again without a word
+        # for loops that count iterations: they start the loader again without announcing an epoch
         self.begin(epoch + 1)
 
     def _seeded(self, index: Any, epoch: int, place: int) -> SeededIndex:
@@ -107,7 +107,7 @@ class SeededItems:
     """What a data set's ``__getitems__`` becomes: each sample under its own seed.
 
     torch's loader asks a data set that has this attribute for a whole batch. The data set
-    itself stays what it is, for whoever looks at its class, parts or pipeline.
+    itself is not wrapped: its class, parts and pipeline stay visible.
 
     Args:
         dataset: a map-style data set.
@@ -157,7 +157,7 @@ def make_resumable(loader: DataLoader, seed: int, rank: int = 0, world_size: int
         except AttributeError:
             return False
     batches = SeededBatches(loader.batch_sampler, seed, rank, world_size)
-    # The loader refuses a change of its batch sampler, lest a sampler in use be lost.
+    # The loader refuses a change of its batch sampler: a running iterator would miss it.
     object.__setattr__(loader, 'batch_sampler', batches)
     return True
 
@@ -237,7 +237,7 @@ def capture() -> dict[str, Any]:
 
 
 def restore(state: dict[str, Any]) -> None:
-    """Put back what :func:`capture` gave, from whatever device it was loaded to.
+    """Restore what :func:`capture` returned; its tensors may be on any device.
 
     CUDA's state is passed over on a machine without CUDA.
     """

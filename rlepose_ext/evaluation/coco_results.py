@@ -8,7 +8,7 @@ A result file is a JSON list with one entry for each detected person,
 
 in image px; the third number of a joint is its score and does not enter COCO's evaluation.
 COCO's readers check next to nothing: a wrong id ends in an ``AssertionError``, a wrong number of
-joints in numpy's broadcasting, a category nobody annotated in an AP of 0.
+joints in numpy's broadcasting, a category without annotations in an AP of 0.
 
 Source: cocodataset.org, *Results Format*, *Keypoint Detection*.
 """
@@ -105,7 +105,7 @@ def check_results(
         category_ids: what ``category_id`` may be.
 
     Raises:
-        UserError: naming the first entry that is wrong, or the ids that nobody knows.
+        UserError: naming the first entry that is wrong, or the ids without annotations.
     """
     if not isinstance(results, list):
         raise UserError(f'{source} holds a JSON {type(results).__name__}, no list; {_LIST}.')

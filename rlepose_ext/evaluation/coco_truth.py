@@ -46,7 +46,7 @@ def check_annotations(
         if ann['category_id'] not in categories:
             raise UserError(
                 f"{where} has the category_id {ann['category_id']!r}, which 'categories' does not "
-                'have. Nobody would look for it: add the category, or correct the annotation.'
+                'have. It would not be evaluated: add the category, or correct the annotation.'
             )
         if ann['id'] in seen:
             raise UserError(

@@ -99,7 +99,7 @@ def evaluate(
         use_area: the annotation's area, else 0.53 of its box.
 
     Returns:
-        :data:`NAMES` or :data:`CROWD_NAMES` to value; -1 where there is nobody to find.
+        :data:`NAMES` or :data:`CROWD_NAMES` to value; -1 where no person is annotated.
     """
     # Through compat: the real xtcocotools where it works, its stand-in elsewhere.
     from xtcocotools.coco import COCO

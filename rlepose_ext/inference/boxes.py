@@ -16,7 +16,7 @@ def as_boxes(boxes: Any, what: str = 'boxes') -> np.ndarray:
     """Check boxes and make them (N, 4) float32.
 
     Args:
-        boxes: N boxes x1, y1, x2, y2 in image px; an empty list is nobody.
+        boxes: N boxes x1, y1, x2, y2 in image px; an empty list means no person.
         what: what to call them in an error.
 
     Raises:

@@ -213,7 +213,7 @@ def _skip_dropped_boxes(test_cfg: Any, bbox_thr: float) -> None:
 
     In non-maximum suppression a box never depends on those with lower scores, so the result
     is the same. mmdet's configs keep boxes from 0.001 on for the COCO metric: thousands, which
-    are sorted and compared for nothing.
+    are sorted and compared in vain.
     """
     if not isinstance(test_cfg, dict):
         return

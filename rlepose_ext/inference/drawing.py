@@ -2,7 +2,7 @@
 
 MMPose's visualizer draws through matplotlib unless told otherwise and blends the whole frame
 once per joint; of a video that is most of the time. Here everything is drawn once and blended
-once, over the part of the frame where somebody is. Colours and order are the data set's.
+once, over the part of the frame that has persons. Colours and order are the data set's.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
 
     Args:
         image: (H, W, 3) uint8 BGR, changed in place.
-        poses: in px of this image. Nobody leaves the image as it is.
+        poses: in px of this image; without persons the image is unchanged.
         style: see :class:`Style`.
 
     Returns:

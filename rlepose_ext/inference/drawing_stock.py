@@ -47,7 +47,7 @@ class StockDrawing:
         self.heatmaps = any('pred_fields' in sample for sample in probe)
 
     def __call__(self, frame: np.ndarray, poses: PoseResult) -> np.ndarray:
-        """The drawn frame, BGR, with heatmaps below it; nobody leaves it as it is."""
+        """The drawn frame, BGR, with heatmaps below it; unchanged without persons."""
         if not len(poses):
             # The frames of a video have one size.
             return np.concatenate([frame, frame]) if self.heatmaps else frame

@@ -84,7 +84,7 @@ class Engine:
     Attributes:
         clock: seconds by stage, of all that was run.
         poses: number of poses found, of all that was run.
-        notes: what the user should know of files that are written all the same.
+        notes: remarks for the user on files that were written in spite of a problem.
     """
 
     def __init__(

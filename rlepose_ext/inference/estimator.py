@@ -8,7 +8,7 @@
 
 MMPose's ``inference_topdown`` builds its pipeline for every call and runs the persons of one
 image. Here everything is built once, the persons of many images share a batch, and an empty
-list of boxes is nobody instead of the whole image.
+list of boxes means no person instead of the whole image.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class PoseEstimator:
         Args:
             images: path, array or PIL image (see :func:`read_image`), or a list of these.
             boxes: (N, 4) x1, y1, x2, y2 in image px, for a list of images a list of those;
-                ``None`` takes the whole image for one person; an empty array is nobody.
+                ``None`` takes the whole image for one person; an empty array means no person.
             box_scores: (N,) of the boxes, default 1.
             channel_order: of arrays, ``'bgr'`` or ``'rgb'``.
             clock: adds up the time of the stages.

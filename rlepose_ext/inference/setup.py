@@ -108,7 +108,7 @@ def run_all(
         program: name of the command in messages.
 
     Returns:
-        0; 2 if an input failed, the others are done all the same; 130 after Ctrl-C and 143 after
+        0; 2 if an input failed, the others are done anyway; 130 after Ctrl-C and 143 after
         SIGTERM, which end the run between two frames.
     """
     track = None if args.track == 'none' else args.track

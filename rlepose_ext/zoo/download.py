@@ -181,7 +181,7 @@ def _read_note(part: Path, url: str) -> _Version | None:
         version = _Version(**json.loads(_note(part).read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    # Without a length or a tag nobody could tell whether the rest belongs to it.
+    # Without a length or a tag there is no way to tell whether the rest belongs to it.
     usable = version.url == url and (version.tag or version.length is not None)
     return version if usable and part.is_file() else None
 

@@ -2,7 +2,7 @@
 
 OpenMMLab's release script puts the first eight digits of a file's sha256 into its name. For
 files that the project holds, the whole sha256 is written down here. A file without either is
-not listed, because nobody could tell a damaged copy.
+not listed, because a damaged copy could not be recognised.
 """
 
 from __future__ import annotations

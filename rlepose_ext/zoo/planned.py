@@ -1,4 +1,4 @@
-"""Systems of the founding documents that are not built yet, so that nobody looks for them."""
+"""Systems of the founding documents that are not built yet, for `rlepose zoo` to say so."""
 
 from dataclasses import dataclass
 

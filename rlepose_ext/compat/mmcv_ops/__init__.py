@@ -14,7 +14,7 @@ mmdet's common detectors do not need is a function that raises :class:`MissingOp
 
 A compiled ``_ext`` always wins. One that is installed but does not load (built for
 another torch or Python) is an error with the remedy, not a reason to switch to the
-stand-in: whoever compiled mmcv wants to know that it is not what runs.
+stand-in: a user who compiled mmcv should know that it is not used.
 """
 
 from __future__ import annotations

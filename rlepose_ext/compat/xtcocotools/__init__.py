@@ -6,7 +6,7 @@ numpy 2), there is none for Python 3.12, and its source needs a C compiler. Wher
 package loads it is used; otherwise the modules here, written over pycocotools, stand in for
 it and give the same numbers.
 
-Whether the real package works is found out when somebody imports it, not before.
+Whether the real package works is found out when it is imported, not before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SUBMODULES = ('mask', 'coco', 'cocoeval')
 # What a compiled module of another numpy, Python or libc raises while it is loaded.
 _BROKEN = (ImportError, ValueError, AttributeError, RuntimeError, SystemError)
 
-# Why the real package was not used; None until somebody imported it, '' if it is in use.
+# Why the real package was not used; None until the import, '' if it is in use.
 reason: str | None = None
 
 
@@ -72,7 +72,7 @@ def _become_stand_in(error: Exception, spec: ModuleSpec, module: ModuleType | No
         del sys.modules[name]
     for name in [key for key in vars(module) if not key.startswith('__')]:
         delattr(module, name)
-    # Without a path nobody has the submodules, and the stand-in's are provided.
+    # Without a path no finder has the submodules, and the stand-in's are provided.
     module.__path__ = spec.submodule_search_locations = []
     spec.origin = STAND_IN
     module.__version__ = VERSION

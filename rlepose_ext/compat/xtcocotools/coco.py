@@ -105,7 +105,7 @@ class COCO(_COCO):
             self.anno_file.append(resFile)
         results = resFile if resData is None else resData
         if isinstance(results, (str, Path)):
-            # CocoMetric gives a path, and a model that finds nobody writes an empty list.
+            # CocoMetric gives a path, and a model that finds no person writes an empty list.
             results = json.loads(Path(results).read_text())
         if isinstance(results, list) and not results:
             return self._without_annotations()

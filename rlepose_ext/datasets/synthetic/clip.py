@@ -122,7 +122,7 @@ def draw_clip(
         canvas = copy.deepcopy(stage)
         figures = [walker.figure(frame) for walker in people]
         labels, extents = draw_figures(canvas, figures, looks)
-        # Objects stay where they hid somebody in the first frame.
+        # Objects stay where they occlude a person in the first frame.
         start = start or extents
         for number in np.flatnonzero(hidden):
             draw_occluder(np.random.default_rng(things[number]), canvas, start[number])

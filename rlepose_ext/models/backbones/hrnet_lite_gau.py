@@ -9,8 +9,8 @@ numbers are the flattened map, and channels look at each other. At 192 x 256:
     branch 2   128 tokens of 12 x 16 =  192      246,016 parameters
 
 Tokens are as long as a map is large, so the weights belong to one input size, as those of
-the head do. Branch 0 has maps of the size of the head's, hence it can share the head's unit,
-whose 57,016,576 parameters nobody wants twice.
+the head do. Branch 0 has maps of the size of the head's, hence it shares the head's unit, so that
+its 57,016,576 parameters exist once.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class HRNetLiteGAU(HRNetLite):
         """Use ``unit``, which belongs to another module, on branch 0.
 
         Raises:
-            UserError: its tokens are not as long as the maps of branch 0, or it wants a query.
+            UserError: its tokens are not as long as the maps of branch 0, or it needs a query.
         """
         height, width = self.map_shapes[0]
         if not isinstance(unit, GatedAttentionUnit) or unit.external_query:

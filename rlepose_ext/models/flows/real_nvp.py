@@ -10,7 +10,7 @@ plane with an invertible map g, x = g(z). Probability mass is conserved, so
 
 Any g will do whose inverse and whose determinant are cheap. A *coupling layer* has both.
 It keeps one coordinate and moves the other, by a scale and a shift which may depend on
-the kept coordinate in any way whatever:
+the kept coordinate in any way:
 
     x_kept  = z_kept
     x_moved = z_moved * exp(s(z_kept)) + t(z_kept)

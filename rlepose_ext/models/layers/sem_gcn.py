@@ -1,4 +1,4 @@
-"""Semantic graph convolution: the skeleton says who is a neighbour, training says how much.
+"""Semantic graph convolution: the skeleton fixes the neighbours, training their weights.
 
 Zhao et al., *Semantic Graph Convolutional Networks for 3D Human Pose Regression*, CVPR
 2019, arXiv 1904.03345.

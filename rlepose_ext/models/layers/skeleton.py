@@ -2,7 +2,7 @@
 
 A graph convolution may mix joint i with joint j only if ``adjacency[i, j]`` is true. The
 diagonal is true as well (*self loops*): without it a joint would forget its own feature,
-and a joint without bones would have nobody to average over.
+and a joint without bones would have no neighbour to average over.
 """
 
 from collections.abc import Sequence

@@ -127,7 +127,7 @@ class RLELoss(nn.Module):
     Arguments, interface and state dict are MMPose's; equal numbers too, wherever sigma is
     above 1e-4. What is different cannot be seen until something goes wrong: joints without
     weight and labels out of range are masked before the flow, the latter are counted, and
-    everything is computed in float32 (or float64) whatever autocast says. It compiles to one
+    everything is computed in float32 (or float64) regardless of autocast. It compiles to one
     graph and never waits for the device.
 
     Args:
