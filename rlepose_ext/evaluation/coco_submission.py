@@ -17,8 +17,8 @@ Source: cocodataset.org, *Results Format* and *Upload*.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterable
@@ -28,8 +28,9 @@ import numpy as np
 from mmengine.logging import print_log
 from mmpose.evaluation.metrics import CocoMetric
 
+from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.coco_results import check_results
+from rlepose_ext.evaluation.coco_files import check_results
 from rlepose_ext.registry import METRICS
 
 NUM_JOINTS = 17
@@ -74,16 +75,13 @@ def write_submission(prefix: str | Path, entries: list[dict], image_ids: Iterabl
     """
     target = Path(f'{prefix}_results.json')
     check_results(entries, str(target), NUM_JOINTS, set(image_ids))
-    target.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(entries, separators=(',', ':'))
-    part = target.with_name(target.name + '.part')
-    part.write_text(text)
-    os.replace(part, target)
+    write_atomically(text.encode(), target)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, 'w', zipfile.ZIP_DEFLATED) as file:
+        file.writestr(target.name, text)
     archive = target.with_suffix('.zip')
-    part = archive.with_name(archive.name + '.part')
-    with zipfile.ZipFile(part, 'w', zipfile.ZIP_DEFLATED) as file:
-        file.write(target, target.name)
-    os.replace(part, archive)
+    write_atomically(packed.getbuffer(), archive)
     return archive
 
 

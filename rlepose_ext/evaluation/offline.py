@@ -26,8 +26,13 @@ from pycocotools.cocoeval import Params
 from rlepose_ext.annotations.coco_file import is_finite
 from rlepose_ext.annotations.metainfo import read_config
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.coco_results import check_results, has_box, read_json, read_pair
-from rlepose_ext.evaluation.coco_truth import check_annotations
+from rlepose_ext.evaluation.coco_files import (
+    check_annotations,
+    check_results,
+    has_box,
+    read_json,
+    read_pair,
+)
 
 NAMES = (
     'AP',

@@ -4,7 +4,7 @@ import pytest
 from coco_drawn import scene
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.coco_truth import check_annotations
+from rlepose_ext.evaluation.coco_files import check_annotations
 
 
 @pytest.fixture
