@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -147,29 +148,23 @@ def _inode(path: str) -> int | None:
 class _Memory:
     """State of a CheckpointHook about the files on the disk, to restore after a failed save."""
 
-    ATTRIBUTES = ('last_ckpt', 'best_ckpt_path')
+    ATTRIBUTES = ('last_ckpt', 'best_ckpt_path', 'best_ckpt_path_dict', 'keep_ckpt_ids')
     KEYS = ('last_ckpt', 'best_ckpt', 'best_score', 'keep_ckpt_ids')
 
-    def __init__(self, hook: Any, runner: Any) -> None:
-        self._hook, self._hub = hook, runner.message_hub
-        self._attributes = {n: getattr(hook, n) for n in self.ATTRIBUTES if hasattr(hook, n)}
-        self._kept = list(getattr(hook, 'keep_ckpt_ids', ()))
-        self._best = dict(getattr(hook, 'best_ckpt_path_dict', {}))
-        info = self._hub.runtime_info
-        self._info = {key: info[key] for key in info if key.startswith(self.KEYS)}
+    def __init__(self, hook: CheckpointHook, runner: Runner) -> None:
+        self._of_hook, self._info = vars(hook), runner.message_hub.runtime_info
+        own = {name: self._of_hook[name] for name in self.ATTRIBUTES if name in self._of_hook}
+        self._saved = copy.deepcopy((own, self._kept_info()))
+
+    def _kept_info(self) -> dict[str, Any]:
+        return {key: value for key, value in self._info.items() if key.startswith(self.KEYS)}
 
     def restore(self) -> None:
-        for name, value in self._attributes.items():
-            setattr(self._hook, name, value)
-        if hasattr(self._hook, 'keep_ckpt_ids'):
-            self._hook.keep_ckpt_ids.clear()
-            self._hook.keep_ckpt_ids.extend(self._kept)
-        if self._best:
-            self._hook.best_ckpt_path_dict = self._best
-        info = self._hub.runtime_info
-        for key in [key for key in info if key.startswith(self.KEYS)]:
-            del info[key]
-        info.update(self._info)
+        own, info = self._saved
+        self._of_hook.update(own)
+        for key in self._kept_info():
+            del self._info[key]
+        self._info.update(info)
 
 
 def chosen_by_first(find: Callable[[str], str | None], folder: str) -> str | None:

@@ -5,7 +5,7 @@ import torch
 from mmpose.models.utils.realnvp import RealNVP as StockRealNVP
 from torch import nn
 
-from rlepose_ext.models.flows.real_nvp import RealNVP, coupling_net, log_standard_normal
+from rlepose_ext.models.flows.real_nvp import RealNVP, log_standard_normal
 from rlepose_ext.registry import MODELS
 
 
@@ -120,15 +120,6 @@ def test_equals_the_masked_form_with_gradients():
         strict=True,
     ):
         torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize('kept', [0, 1])
-def test_coupling_net_is_the_net_at_a_masked_point(kept):
-    net = bent().t[0]
-    value = torch.randn(9, dtype=torch.float64)
-    point = torch.zeros(9, 2, dtype=torch.float64)
-    point[:, kept] = value
-    torch.testing.assert_close(coupling_net(net, kept, value), net(point)[:, 1 - kept])
 
 
 def test_same_as_stock_both_ways():

@@ -18,7 +18,7 @@ def stretched(bias: float, shift: float = 0.0) -> RLELoss:
     for parameter in flow.parameters():
         nn.init.zeros_(parameter)
     # Of a column that is not used, so that the flow counts as trained.
-    flow.s[0][0].weight.data[:, 1 - flow.kept[0]] = 1
+    flow.s[0][0].weight.data[:, 1 - int(flow.mask[0].argmax())] = 1
     for scale, translation in zip(flow.s, flow.t, strict=True):
         nn.init.constant_(scale[4].bias, bias)
         nn.init.constant_(translation[4].bias, shift)

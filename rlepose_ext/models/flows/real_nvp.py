@@ -22,13 +22,10 @@ of s and t, which are therefore free to be neural networks:
 
 The next layer keeps the other coordinate. Six layers in a row can shape a density with skew,
 correlation and a peak much narrower than its flanks. Scales are bounded here, so that x grows
-at most linearly with z: far out the density falls as a normal one does. The paper writes the
-choice of coordinates as a binary mask m (kept where m = 1), x = m z + (1 - m) (z exp(s(m z)) +
-t(m z)). Both nets then take the plane with one coordinate zeroed and give two values of which
-one is thrown away.
-The state dict keeps this form; the evaluation below only reads the one used column of
-the first matrix and the one used row of the last, which gives the same numbers and the
-same gradients (zero for all that is unused).
+at most linearly with z: far out the density falls as a normal one does. The choice of coordinates
+is a binary mask m (1 where z is kept), as in the paper:
+
+    x = z * exp((1 - m) s(m z)) + (1 - m) t(m z)
 
 This module knows nothing about poses. In residual log-likelihood estimation
 (:mod:`rlepose_ext.models.losses.rle`) x is a standardised prediction error.
@@ -43,7 +40,8 @@ from torch import Tensor, nn
 from rlepose_ext.registry import MODELS
 
 HIDDEN = 64
-NUM_LAYERS = 6
+# Of the six layers: 1 at the coordinate that is kept.
+MASK = [[0.0, 1.0], [1.0, 0.0]] * 3
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -57,32 +55,6 @@ def log_standard_normal(z: Tensor) -> Tensor:
         Shape (...).
     """
     return -0.5 * (z.square().sum(-1) + z.shape[-1] * LOG_2PI)
-
-
-def coupling_net(net: nn.Sequential, kept: int, value: Tensor) -> Tensor:
-    """Evaluate one s or t net of a coupling layer, as a function of the kept coordinate.
-
-    Equal to ``net(masked_point)[:, 1 - kept]`` with the other input coordinate zero, less
-    the final activation.
-
-    Args:
-        net: Linear(2, H), LeakyReLU, Linear(H, H), LeakyReLU, Linear(H, 2), ...
-        kept: index of the kept coordinate, 0 or 1.
-        value: the kept coordinate, shape (M,).
-
-    Returns:
-        The net's output for the other coordinate, shape (M,), dtype of ``value``.
-    """
-    moved = 1 - kept
-    (w1, b1), (w2, b2), (w3, b3) = (
-        (net[i].weight.to(value.dtype), net[i].bias.to(value.dtype)) for i in (0, 2, 4)
-    )
-    hidden = torch.addmm(b1, value[:, None], w1[None, :, kept])
-    hidden = F.leaky_relu(hidden, net[1].negative_slope, inplace=True)
-    hidden = F.linear(hidden, w2, b2)
-    hidden = F.leaky_relu(hidden, net[3].negative_slope, inplace=True)
-    used = slice(moved, moved + 1)
-    return F.linear(hidden, w3[used], b3[used])[:, 0]
 
 
 @MODELS.register_module()
@@ -104,12 +76,9 @@ class RealNVP(nn.Module):
         super().__init__()
         self.register_buffer('loc', torch.zeros(2))
         self.register_buffer('cov', torch.eye(2))
-        mask = [[0.0, 1.0], [1.0, 0.0]] * (NUM_LAYERS // 2)
-        self.register_buffer('mask', torch.tensor(mask))
-        # The same rows as plain integers: reading the buffer would wait for the device.
-        self.kept = [row.index(1.0) for row in mask]
-        self.s = nn.ModuleList(_net(nn.Tanh()) for _ in self.kept)
-        self.t = nn.ModuleList(_net() for _ in self.kept)
+        self.register_buffer('mask', torch.tensor(MASK))
+        self.s = nn.ModuleList(_net(nn.Tanh()) for _ in MASK)
+        self.t = nn.ModuleList(_net() for _ in MASK)
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -132,12 +101,13 @@ class RealNVP(nn.Module):
             x, shape (M, 2), and log |det dx/dz|, shape (M,).
         """
         with _full_precision(z):
-            point, log_det = self._coordinates(z)
-            for layer in range(NUM_LAYERS):
-                moved, log_scale, shift = self._coupling(layer, point)
-                point[moved] = point[moved] * log_scale.exp() + shift
-                log_det = log_det + log_scale
-            return torch.stack(point, dim=-1), log_det
+            x = self._promoted(z)
+            log_det = x.new_zeros(len(x))
+            for layer in range(len(MASK)):
+                log_scale, shift = self._coupling(layer, x)
+                x = x * log_scale.exp() + shift
+                log_det = log_det + log_scale.sum(-1)
+            return x, log_det
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map data to noise, z = g^-1(x): the layers undone, last one first.
@@ -149,12 +119,13 @@ class RealNVP(nn.Module):
             z, shape (M, 2), and log |det dz/dx|, shape (M,).
         """
         with _full_precision(x):
-            point, log_det = self._coordinates(x)
-            for layer in reversed(range(NUM_LAYERS)):
-                moved, log_scale, shift = self._coupling(layer, point)
-                point[moved] = (point[moved] - shift) * (-log_scale).exp()
-                log_det = log_det - log_scale
-            return torch.stack(point, dim=-1), log_det
+            z = self._promoted(x)
+            log_det = z.new_zeros(len(z))
+            for layer in reversed(range(len(MASK))):
+                log_scale, shift = self._coupling(layer, z)
+                z = (z - shift) * (-log_scale).exp()
+                log_det = log_det - log_scale.sum(-1)
+            return z, log_det
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density of data points by the change of variables.
@@ -168,26 +139,24 @@ class RealNVP(nn.Module):
         z, log_det = self.inverse(x)
         return log_standard_normal(z) + log_det
 
-    def _coupling(self, layer: int, point: list[Tensor]) -> tuple[int, Tensor, Tensor]:
-        """Index of the coordinate that ``layer`` moves, its log-scale and its shift."""
-        kept = self.kept[layer]
-        log_scale = coupling_net(self.s[layer], kept, point[kept]).tanh()
-        shift = coupling_net(self.t[layer], kept, point[kept])
-        return 1 - kept, log_scale, shift
+    def _coupling(self, layer: int, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-scale and shift of a layer, shape (M, 2) each; 0 at the kept coordinate."""
+        kept = self.mask[layer] > 0
+        masked = points.where(kept, 0)
+        log_scale, shift = _apply(self.s[layer], masked), _apply(self.t[layer], masked)
+        return log_scale.where(~kept, 0), shift.where(~kept, 0)
 
-    def _coordinates(self, points: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Both coordinates as vectors, and a log-determinant of zero."""
+    def _promoted(self, points: Tensor) -> Tensor:
+        """The points in the type of the parameters, float32 at least."""
         dtype = torch.promote_types(points.dtype, self.s[0][0].weight.dtype)
-        points = points.to(torch.promote_types(dtype, torch.float32))
-        return list(points.unbind(-1)), points.new_zeros(points.shape[0])
+        return points.to(torch.promote_types(dtype, torch.float32))
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, extra, errors):
         mask = state_dict.get(f'{prefix}mask')
         # Not compared with the buffer, which has no values in a model built on 'meta'.
-        expected = [[float(axis == kept) for axis in (0, 1)] for kept in self.kept]
-        if mask is not None and mask.tolist() != expected:
+        if mask is not None and mask.tolist() != MASK:
             errors.append(
-                f'{prefix}mask is {mask.tolist()}, expected {expected}: the checkpoint '
+                f'{prefix}mask is {mask.tolist()}, expected {MASK}: the checkpoint '
                 'belongs to a flow whose layers keep other coordinates'
             )
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, extra, errors)
@@ -203,6 +172,16 @@ def _net(*last: nn.Module) -> nn.Sequential:
         nn.Linear(HIDDEN, 2),
         *last,
     )
+
+
+def _apply(net: nn.Sequential, x: Tensor) -> Tensor:
+    """``net(x)`` in the type of ``x``; the parameters may be of another."""
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            x = F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+        else:
+            x = layer(x)
+    return x
 
 
 def _full_precision(tensor: Tensor) -> torch.autocast:
