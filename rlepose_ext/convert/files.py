@@ -66,4 +66,4 @@ def write_checkpoint(path: str | Path, state: Mapping[str, Tensor], meta: dict[s
     try:
         write_sealed(functools.partial(torch.save, content), path)
     except OSError as error:
-        raise UserError(f'{path} cannot be written: {error}') from error
+        raise UserError(f'{path} cannot be written: {error.strerror or error}') from error

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from numbers import Real
 from pathlib import Path
 
-from mmengine.logging import print_log
 from mmengine.visualization import BaseVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
@@ -50,8 +48,9 @@ class CSVVisBackend(BaseVisBackend):
         )
 
     A resumed run goes on in the same files and replaces the rows it passes again. A row
-    that cannot be written, because the disk is full, is lost with a warning; the run goes
-    on. Images and single scalars are not written.
+    that cannot be written, because the disk is full, is lost with a warning
+    (:mod:`rlepose_ext.engine.log_writing`); the run goes on. Images and single scalars are not
+    written.
 
     Args:
         save_dir: folder for the files, given by the visualizer.
@@ -63,7 +62,6 @@ class CSVVisBackend(BaseVisBackend):
     def __init__(self, save_dir: str) -> None:
         super().__init__(save_dir)
         self._tables: dict[str, CSVTable] = {}
-        self._warned = False
 
     def _init_env(self) -> None:
         folder = folder_of(self._save_dir)
@@ -95,18 +93,7 @@ class CSVVisBackend(BaseVisBackend):
         values = {name: value for name, value in values.items() if value is not None}
         if not values:
             return
-        table = self._tables[split_of(scalar_dict)]
-        try:
-            table.append(step, values)
-        except OSError as error:
-            if not self._warned:
-                self._warned = True
-                print_log(
-                    f'CSVVisBackend: {table.path} cannot be written ({error}). Rows are lost, '
-                    'the run goes on; this is said once.',
-                    logger='current',
-                    level=logging.WARNING,
-                )
+        self._tables[split_of(scalar_dict)].append(step, values)
 
 
 def _number(value: object) -> float | None:

@@ -1,6 +1,7 @@
 """Converted MMPose_Clean models compute what they computed, and place joints on real people."""
 
 import argparse
+import errno
 import json
 import os
 import subprocess
@@ -162,7 +163,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     target.write_text('precious')
 
     def full_disk(*_):
-        raise OSError('No space left on device')
+        raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr(torch, 'save', full_disk)
     with pytest.raises(UserError, match='No space left'):

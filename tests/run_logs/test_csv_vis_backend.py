@@ -18,7 +18,7 @@ from mmengine.visualization import Visualizer
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import VISBACKENDS
-from rlepose_ext.run_logs import CSVVisBackend, csv_vis_backend
+from rlepose_ext.run_logs import CSVVisBackend
 from rlepose_ext.run_logs.csv_vis_backend import folder_of, split_of
 from rlepose_ext.run_logs.curves import read_run
 
@@ -181,7 +181,7 @@ def test_foreign_file_is_found_when_the_run_starts(tmp_path):
 
 def test_full_disk_costs_rows_and_not_the_run(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(csv_vis_backend, 'print_log', lambda text, **_: said.append(text))
+    monkeypatch.setattr('mmengine.logging.print_log', lambda text, *_: said.append(text))
     backend = CSVVisBackend(str(tmp_path))
     # a folder where the file should be
     (tmp_path / '.train.csv.part').mkdir()
