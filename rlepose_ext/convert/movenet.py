@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 ARCHS = ('lightning', 'thunder', 'multipose')
 LICENCE = (
-    "MoveNet's weights are Google's, under Apache-2.0 (Google's model page, which puts surveillance "
-    'and identity recognition out of its scope).'
+    "MoveNet's weights are Google's, under Apache-2.0 (Google's model page, which puts "
+    'surveillance and identity recognition out of its scope).'
 )
 _TYPES = {'float16': 2, 'float32': 4, 'int32': 4, 'uint8': 1, 'bool': 1}
 _CELLS = 'center_net_mobile_net_v2fpn_feature_extractor/model_1/'

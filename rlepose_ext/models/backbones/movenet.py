@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
@@ -168,6 +169,32 @@ class MoveNetFPN(BaseModule):
             x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
             x = self.blocks[i](x + self.laterals[i](feats[i]))
         return (x,)
+
+
+@MODELS.register_module()
+class MoveNetFeatures(MoveNetFPN):
+    """What the network knows as one vector, for heads that regress coordinates.
+
+    The average of the coarsest map says what is to be seen. Where, the pyramid's fine map says,
+    averaged over cells of a grid. Its weights are those of :class:`MoveNetFPN`.
+
+    Args:
+        in_channels: as of :class:`MoveNetFPN`.
+        cells: of the grid along each side; the vector has ``in_channels[-1] + widths[0] *
+            cells ** 2`` values.
+        **kwargs: further ones of :class:`MoveNetFPN`.
+    """
+
+    def __init__(self, in_channels: Sequence[int], cells: int = 8, **kwargs: Any) -> None:
+        super().__init__(in_channels, **kwargs)
+        check_counts('MoveNetFeatures', cells=cells)
+        self.cells = cells
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor]:
+        """Maps at 1/4, 1/8, 1/16, 1/32 to one vector (N, C)."""
+        (fine,) = super().forward(feats)
+        parts = feats[-1].mean((2, 3)), F.adaptive_avg_pool2d(fine, self.cells).flatten(1)
+        return (torch.cat(parts, 1),)
 
 
 def _padded(conv: nn.Conv2d) -> PaddedConv2d:
