@@ -6,12 +6,12 @@
     (result,) = find.persons([picture])
     result.boxes, result.keypoints
 
-It is a detector for top-down models too: called as :class:`~rlepose_ext.inference.detectors.Detector`
-it gives boxes and scores.
+It is a detector for top-down models too: called as any of :mod:`rlepose_ext.inference.detectors` it
+gives boxes and scores.
 
-Pictures are made as large as ``longer_side`` says, never smaller than a cell of the coarsest map, put
-top left, and padded with black right and below to multiples of 32, as Google's reference does.
-Pictures of one size share a batch.
+A picture is resized so that its longer side has ``longer_side`` pixels, put top left, and padded
+with black right and below to multiples of 32, as in Google's reference. Pictures of one size share
+a batch.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmcv.cnn.utils import fuse_conv_bn
 from mmengine.config import Config
 from mmpose.apis import init_model
 from mmpose.models.pose_estimators import BottomupPoseEstimator
-from torch import nn
 
 from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
@@ -77,17 +77,19 @@ class MultiPose:
         config, checkpoint = config_and_checkpoint(model, checkpoint)
         with building(f'{config.filename} with {checkpoint}'):
             config.model.backbone.pop('init_cfg', None)
-            self.model = init_model(config, checkpoint, device=str(self.device))
-        head = getattr(self.model, 'head', None)
-        if not isinstance(self.model, BottomupPoseEstimator) or not isinstance(
+            model = init_model(config, checkpoint, device=str(self.device))
+        head = getattr(model, 'head', None)
+        if not isinstance(model, BottomupPoseEstimator) or not isinstance(
             head, MoveNetMultiPoseHead
         ):
             raise UserError(
                 f'{config.filename}: expected a MoveNet MultiPose model, such as {MODEL}, got a '
-                f'{type(self.model).__name__} with {type(head).__name__}'
+                f'{type(model).__name__} with {type(head).__name__}'
             )
-        self.meta: dict[str, Any] = dict(self.model.dataset_meta)
-        self._fold()
+        self.meta: dict[str, Any] = dict(model.dataset_meta)
+        self.model = fuse_conv_bn(model)
+        if self.device.type == 'cpu':
+            self.model = self.model.to(memory_format=torch.channels_last)
         self._lock = threading.Lock()
 
     def __call__(self, frames: Sequence[np.ndarray], names: Sequence[str] = ()) -> list[Found]:
@@ -143,13 +145,3 @@ class MultiPose:
             meta=self.meta,
             image=frame,
         )
-
-    def _fold(self) -> None:
-        """Fold batch norm: a quarter less to compute."""
-        from mmcv.cnn.utils import fuse_conv_bn
-
-        given = self.model
-        self.model = fuse_conv_bn(given)
-        if self.device.type == 'cpu':
-            self.model = self.model.to(memory_format=torch.channels_last)
-        assert isinstance(self.model, nn.Module)

@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlepose_ext.chain.table import read_chains
+from rlepose_ext.zoo.files import MOVENET
 from rlepose_ext.zoo.measured import Result
 from rlepose_ext.zoo.metafiles import Entry
 
 # Errors, and what is in percent already; everything else is a fraction.
 _AS_THEY_ARE = ('NME', 'EPE', 'MSE')
+# Foreign weights that `rlepose weights` converts at once.
+_READY = tuple(file.name for file in MOVENET)
 _GPUS = re.compile(r'[_-](\d+)xb(\d+)')
 
 
@@ -24,7 +27,8 @@ def training_command(entry: Entry) -> str:
 
 def testing_command(entry: Entry) -> str:
     """The command that tests a config: on its public weights, or on ``CHECKPOINT``."""
-    checkpoint = f'"$(rlepose weights {entry.name})"' if entry.weights else 'CHECKPOINT'
+    public = entry.weights or entry.converted_from in _READY
+    checkpoint = f'"$(rlepose weights {entry.name})"' if public else 'CHECKPOINT'
     return f'mim test mmpose {_path(entry)} -C {checkpoint}'
 
 
@@ -40,7 +44,7 @@ def starting_note(entry: Entry) -> str | None:
 
 def conversion_note(entry: Entry) -> str | None:
     """What makes a checkpoint for a config of foreign weights."""
-    if entry.converted_from is None:
+    if entry.converted_from is None or entry.converted_from in _READY:
         return None
     source = f'"$(rlepose weights {entry.converted_from})"'
     return f'a foreign one can be converted: rlepose convert mmpose-clean {source} OUT'

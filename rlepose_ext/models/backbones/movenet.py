@@ -114,7 +114,7 @@ class MoveNetBackbone(MobileNetV2):
 class MoveNetFPN(BaseModule):
     """The way back from 1/32 to 1/4.
 
-    Folded 92,448 (Lightning) parameters, 95,296 (MultiPose), 96,672 (Thunder).
+    Folded, 92,352 parameters (Lightning), 95,296 (MultiPose), 96,576 (Thunder).
 
     Args:
         in_channels: of the maps at 1/4, 1/8, 1/16 and 1/32: (24, 32, 64, 1280) for Lightning,

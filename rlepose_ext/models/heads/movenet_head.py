@@ -299,7 +299,7 @@ def _map_head(in_channels: int, feat_channels: int, out_channels: int) -> nn.Seq
 def _at(maps: Tensor, images: Tensor, cells: Tensor) -> Tensor:
     """Pairs of (N, 2K, H, W) at cells (M, 2) of the pictures (M,): (M, K, 2)."""
     values = maps[images, :, cells[:, 1], cells[:, 0]]
-    return values.view(len(values), 2, -1).transpose(1, 2)
+    return values.view(len(values), 2, maps.shape[1] // 2).transpose(1, 2)
 
 
 def _or_zero(loss: nn.Module, found: Tensor, target: Tensor, weights: Tensor) -> Tensor:
