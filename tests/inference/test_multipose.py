@@ -1,0 +1,107 @@
+"""MoveNet through the front doors: persons in annotated boxes, and found in whole pictures."""
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.config import Config
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.inference import PoseEstimator
+from rlepose_ext.inference.boxes import overlaps
+from rlepose_ext.inference.multipose import MODEL, MultiPose
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from movenet_weights import model_json
+
+
+@pytest.fixture
+def persons(shared):
+    """The annotated persons of MMPose's pictures of COCO: picture, box xyxy, joints."""
+    folder = shared / 'data/mmpose_samples/coco'
+    content = json.loads((folder / 'test_coco.json').read_text())
+    names = {image['id']: folder / image['file_name'] for image in content['images']}
+    found = []
+    for each in content['annotations']:
+        if each['num_keypoints']:
+            x, y, width, height = each['bbox']
+            joints = np.reshape(each['keypoints'], (17, 3))
+            found.append((str(names[each['image_id']]), [x, y, x + width, y + height], joints))
+    return found
+
+
+def similarity(keypoints, box, joints, sigmas):
+    area = AREA_OF_BOX * (box[2] - box[0]) * (box[3] - box[1])
+    (value,) = object_keypoint_similarity(
+        keypoints[None], joints[None, :, :2], joints[None, :, 2] > 0, sigmas, np.array([area])
+    )
+    return value
+
+
+@pytest.mark.parametrize(
+    ('arch', 'config', 'least'),
+    [
+        ('lightning', 'movenet_lightning_8xb64-120e_coco-192x192', 0.79),
+        ('thunder', 'movenet_thunder_8xb64-120e_coco-256x256', 0.85),
+    ],
+)
+def test_mean_similarity_of_twelve_persons(arch, config, least, persons):
+    model_json(arch)
+    estimate = PoseEstimator(config, device='cpu')
+    assert 'fused' in estimate.done
+    found = []
+    for path, box, joints in persons:
+        result = estimate(path, [box])
+        found.append(similarity(result.keypoints[0], box, joints, result.meta['sigmas']))
+    assert len(found) == 12
+    assert np.mean(found) >= least
+
+
+def test_multipose_finds_them_by_itself(persons):
+    model_json('multipose')
+    find = MultiPose(device='cpu')
+    paths = sorted({path for path, _, _ in persons})
+    pictures = [cv2.imread(path) for path in paths]
+    results = dict(zip(paths, find.persons(pictures), strict=True))
+    values = []
+    for path, box, joints in persons:
+        result = results[path]
+        overlap = overlaps(np.float32([box]), result.boxes)[0]
+        best = overlap.argmax()
+        value = similarity(result.keypoints[best], box, joints, find.meta['sigmas'])
+        values.append(value if overlap[best] > 0.5 else 0)
+    assert np.mean(values) >= 0.82
+    # as a detector: the same boxes, and a batch gives what its pictures do
+    for picture, path, (boxes, scores) in zip(pictures, paths, find(pictures), strict=True):
+        np.testing.assert_array_equal(boxes, results[path].boxes)
+        assert (np.diff(scores) <= 0).all()
+        assert (scores > 0.2).all()
+        (alone,) = find.persons([picture])
+        np.testing.assert_allclose(alone.boxes, boxes, atol=0.05)
+
+
+def test_odd_pictures():
+    model_json('multipose')
+    find = MultiPose(device='cpu')
+    strange = [np.zeros(shape, np.uint8) for shape in ((1, 1, 3), (3, 900, 3), (700, 33, 3))]
+    for boxes, scores in find(strange):
+        assert boxes.shape == (0, 4)
+        assert scores.shape == (0,)
+    assert find([]) == []
+
+
+def test_another_model(tmp_path, root):
+    import torch
+
+    path = root / 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
+    config = Config.fromfile(path)
+    torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'empty.pth')
+    with pytest.raises(UserError, match='expected a MoveNet MultiPose model|empty.pth'):
+        MultiPose(config, tmp_path / 'empty.pth')
+    for wrong in ({'longer_side': 0}, {'batch_size': 0}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            MultiPose(MODEL, tmp_path / 'empty.pth', **wrong)
