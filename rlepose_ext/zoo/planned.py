@@ -57,9 +57,4 @@ PLANNED = (
         'the anchor-based YOLOv5-s6 at 960; YOLOX-Pose-s is its relative in the zoo',
         'https://arxiv.org/abs/2204.06806',
     ),
-    Planned(
-        36,
-        'MoveNet',
-        'Lightning at 192 and Thunder at 256: centre map, regression, heatmaps, offsets',
-    ),
 )

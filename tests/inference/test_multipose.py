@@ -7,7 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmpose.registry import MODELS
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
@@ -95,13 +98,14 @@ def test_odd_pictures():
 
 
 def test_another_model(tmp_path, root):
-    import torch
-
-    path = root / 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
-    config = Config.fromfile(path)
-    torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'empty.pth')
-    with pytest.raises(UserError, match='expected a MoveNet MultiPose model|empty.pth'):
-        MultiPose(config, tmp_path / 'empty.pth')
+    config = Config.fromfile(
+        root / 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
+    )
+    init_default_scope('mmpose')
+    state = MODELS.build(config.model).state_dict()
+    torch.save({'state_dict': state, 'meta': {}}, tmp_path / 'other.pth')
+    with pytest.raises(UserError, match='expected a MoveNet MultiPose model'):
+        MultiPose(config, tmp_path / 'other.pth')
     for wrong in ({'longer_side': 0}, {'batch_size': 0}):
         with pytest.raises(UserError, match=next(iter(wrong))):
-            MultiPose(MODEL, tmp_path / 'empty.pth', **wrong)
+            MultiPose(MODEL, tmp_path / 'other.pth', **wrong)
