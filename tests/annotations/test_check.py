@@ -1,17 +1,14 @@
 """The check: clean data are clean, and each thing that is broken is named."""
 
 import json
-import re
 from dataclasses import replace
 
 import pytest
-from mmpose.datasets.datasets import CocoDataset
 from reports import notes, only_problem, problems
 
 from rlepose_ext.annotations.check import check_part
-from rlepose_ext.annotations.coco_file import DataError
 from rlepose_ext.annotations.contact_sheet import write_sheet
-from rlepose_ext.annotations.report import Finding, Findings, as_json, as_text
+from rlepose_ext.annotations.report import Findings, as_json, as_text
 
 
 def test_clean_data_have_no_findings(check):
@@ -37,34 +34,24 @@ def test_limit_spreads_over_the_files(check, puppets):
     assert problems(report) == []
 
 
-def break_image(folder, kind):
+def break_image(folder, how):
     path = folder / 'images/train_007.png'
     content = path.read_bytes()
-    if kind == 'missing':
+    if how == 'missing':
         path.unlink()
-    elif kind == 'other size':
+    elif how == 'other size':
         path.write_bytes((folder / 'images/train_008.png').read_bytes())
     else:
-        path.write_bytes(
-            {'truncated': content[: len(content) // 2], 'empty': b'', 'no image': b'IEND' * 40}[
-                kind
-            ]
-        )
+        wrong = {'truncated': content[: len(content) // 2], 'empty': b'', 'no image': b'IEND' * 40}
+        path.write_bytes(wrong[how])
 
 
-@pytest.mark.parametrize(
-    ('kind', 'said'),
-    [
-        ('missing', 'images are missing: train_007.png'),
-        ('truncated', 'images are broken: train_007.png (truncated)'),
-        ('empty', 'images are broken: train_007.png (empty)'),
-        ('no image', 'images are broken: train_007.png (no image)'),
-        ('other size', 'images have another size than annotated: train_007.png ('),
-    ],
-)
-def test_images(check, puppets, kind, said):
-    break_image(puppets, kind)
-    assert said in only_problem(check())
+@pytest.mark.parametrize('how', ['missing', 'truncated', 'empty', 'no image', 'other size'])
+def test_images(check, puppets, how):
+    break_image(puppets, how)
+    found = only_problem(check())
+    assert how in found
+    assert 'train_007.png' in found
 
 
 def test_no_image_folder(check, puppets):
@@ -75,25 +62,19 @@ def test_no_image_folder(check, puppets):
 @pytest.mark.parametrize(
     ('text', 'said'),
     [
-        ('', 'cannot be read, it is empty'),
+        (None, 'does not exist'),
+        ('', 'it is empty'),
         ('{"images": [', 'it is not JSON'),
-        ('[]', 'holds a JSON list'),
-        ('{"annotations": []}', "has no 'images'"),
-        ('{"images": [{"id": 1}], "annotations": []}', 'no file_name'),
+        ('[]', 'a JSON list'),
     ],
 )
 def test_files_that_are_no_annotations(check, puppets, text, said):
     path = puppets / 'train.json'
-    path.write_text(text)
+    path.unlink() if text is None else path.write_text(text)
     report = check()
     assert said in only_problem(report)
     assert str(path) in only_problem(report)
     assert not json.loads(json.dumps(as_json([report])))['ok']
-
-
-def test_absent_annotations(check, puppets):
-    (puppets / 'train.json').unlink()
-    assert 'does not exist' in only_problem(check())
 
 
 def first(content, **values):
@@ -101,135 +82,6 @@ def first(content, **values):
 
 
 KEYPOINTS = [50, 20, 2, 90, 60, 2, 10, 60, 2, 70, 90, 2, 30, 90, 2]
-EDITS = {
-    'wrong joint count': (
-        lambda c: first(c, keypoints=KEYPOINTS[:12]),
-        'annotations have another number of joints than the 5 of m',
-        '1 (4)',
-    ),
-    'annotation id twice': (lambda c: first(c, id=2), 'annotation ids come more than once', '2'),
-    'image id twice': (
-        lambda c: c['images'][0].update(id=2),
-        'image ids come more than once',
-        '2',
-    ),
-    'image twice': (
-        lambda c: c['images'].append({**c['images'][0], 'id': 99}),
-        'image files are listed more than once',
-        'train_001.png',
-    ),
-    'nan': (
-        lambda c: first(c, keypoints=[float('nan'), *KEYPOINTS[1:]]),
-        'annotations have joints that are NaN or infinite',
-        '1',
-    ),
-    'visibility': (
-        lambda c: first(c, keypoints=[50, 20, 3, *KEYPOINTS[3:]]),
-        'annotations have a visibility other than 0, 1, 2',
-        '1',
-    ),
-    'num_keypoints': (
-        lambda c: first(c, num_keypoints=0),
-        'num_keypoints 0, so MMPose leaves them out',
-        '1',
-    ),
-    'empty box': (
-        lambda c: first(c, bbox=[10, 10, 0, 50]),
-        'annotations with labelled joints have no usable box',
-        '1',
-    ),
-    'box away': (
-        lambda c: first(c, bbox=[900, 900, 50, 50]),
-        'boxes lie wholly out of the image',
-        '1',
-    ),
-    'box of three': (lambda c: first(c, bbox=[1, 2, 3]), 'expected x, y, width', '[1, 2, 3]'),
-    'no list of joints': (
-        lambda c: first(c, keypoints=5),
-        'annotation 1',
-        'are 5; expected a list',
-    ),
-    'joints are null': (lambda c: first(c, keypoints=None), 'annotation 1', 'are None'),
-    'joints half nested': (
-        lambda c: first(c, keypoints=[[50, 20, 2], *KEYPOINTS[3:]]),
-        'annotation 1',
-        'expected a list with x, y, visibility of each joint',
-    ),
-    'joints nested twice': (
-        lambda c: first(c, keypoints=[[[n, n, n]] * 3 for n in KEYPOINTS[:5]]),
-        'keypoints of annotation 1',
-        'are not all numbers',
-    ),
-    'null num_keypoints': (
-        lambda c: first(c, num_keypoints=None),
-        'num_keypoints that is no number',
-        ': 1',
-    ),
-    'text num_keypoints': (
-        lambda c: first(c, num_keypoints='5'),
-        'num_keypoints that is no number',
-        ': 1',
-    ),
-    'text width': (
-        lambda c: c['images'][0].update(width='abc'),
-        'image 1 in',
-        "has the size 'abc', ",
-    ),
-    'list as image id': (
-        lambda c: c['images'][2].update(id=[3]),
-        "id of entry 2 of 'images'",
-        'is [3]; expected a number or a text',
-    ),
-    'list as annotation id': (
-        lambda c: first(c, id=[1]),
-        "id of entry 0 of 'annotations'",
-        'is [1]; expected',
-    ),
-    'object as id of the image': (
-        lambda c: first(c, image_id={}),
-        "image_id of entry 0 of 'annotations'",
-        'is {}; expected',
-    ),
-    'null category': (
-        lambda c: first(c, category_id=None),
-        "category_id of entry 0 of 'annotations'",
-        'is None; expected',
-    ),
-    'words': (lambda c: first(c, keypoints=['a'] * 15), 'are not all numbers', 'annotation 1'),
-}
-
-
-@pytest.mark.parametrize('name', EDITS)
-def test_annotations(check, edit, name):
-    change, said, example = EDITS[name]
-    edit(change)
-    found = [problem for problem in problems(check()) if said in problem]
-    assert len(found) == 1
-    assert example in found[0]
-    assert found[0].startswith('problem: ')
-
-
-# What stock MMPose cannot load; it goes on with the others.
-FATAL = {
-    'box of three', 'no list of joints', 'joints are null', 'joints half nested', 'text width',
-    'list as image id', 'list as annotation id', 'object as id of the image', 'words',
-}  # fmt: skip
-
-
-@pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
-@pytest.mark.parametrize('name', EDITS)
-def test_annotations_when_a_data_set_is_built(edit, root, name, data_mode):
-    change, said, _ = EDITS[name]
-    path = edit(change)
-    metainfo = {'from_file': str(root / 'demo/own_dataset/puppets_metainfo.py')}
-    arguments = {'ann_file': str(path), 'metainfo': metainfo, 'data_mode': data_mode}
-    if name in FATAL:
-        with pytest.raises(DataError, match=re.escape(said)) as caught:
-            CocoDataset(**arguments)
-        assert str(path) in str(caught.value)
-    else:
-        with pytest.warns(UserWarning, match=rf'{path}.*{re.escape(said)}'):
-            assert len(CocoDataset(**arguments)) > 20
 
 
 def test_counts_of_the_public_file(check):
@@ -265,15 +117,8 @@ def test_notes_do_not_count(check, edit):
     def change(content):
         first(content, keypoints=[-30, 20, 2, *KEYPOINTS[3:]])
         content['annotations'][1].update(num_keypoints=3, bbox=[-20, 0, 100, 100])
-        content['annotations'].append(
-            {
-                'id': 50,
-                'image_id': 999,
-                'category_id': 1,
-                'bbox': [0, 0, 9, 9],
-                'keypoints': [0] * 15,
-            }
-        )
+        other = {'id': 50, 'image_id': 999, 'bbox': [0, 0, 9, 9], 'keypoints': [0] * 15}
+        content['annotations'].append({**content['annotations'][2], **other})
         for ann in content['annotations']:
             ann['keypoints'][14] = 0
 
@@ -320,12 +165,8 @@ def test_findings_are_counted_and_shortened():
     findings.problem('p', range(7))
     findings.problem('q')
     findings.problem('none', [])
-    assert [str(finding) for finding in findings] == [
-        'problem: 7 p: 0, 1, 2, 3, 4, ...',
-        'problem: q',
-        'note: 2 n: 0, 1',
-    ]
-    assert Finding('note', 'x').count == 1
+    assert list(map(str, findings)) == ['problem: 7 p: 0, 1, 2, 3, 4, ...', 'problem: q',
+                                        'note: 2 n: 0, 1']  # fmt: skip
 
 
 # -- joints and their metainfo ------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Every mistake in the data gets one error that names the file and the remedy."""
 
 import json
-import pickle
 
 import cv2
 import numpy as np
@@ -51,11 +50,6 @@ def build(folder, content, **kwargs):
 # -- images --------------------------------------------------------------------------------
 
 
-def test_good_data_pass(data):
-    dataset = build(*data)
-    assert [dataset[i]['img'].shape for i in range(4)] == [(48, 64, 3)] * 4
-
-
 def break_image(folder, how):
     path = folder / '3.jpg'
     content = path.read_bytes()
@@ -73,21 +67,18 @@ def break_image(folder, how):
     return path
 
 
-HOW = ['missing', 'empty', 'no image']
-WORD = {'missing': 'does not exist', 'empty': 'empty', 'no image': 'cannot be read'}
-
-
 @pytest.mark.parametrize('test_mode', [False, True])
-@pytest.mark.parametrize('how', HOW)
-def test_bad_image(data, how, test_mode):
+@pytest.mark.parametrize(
+    ('how', 'word'),
+    [('missing', 'does not exist'), ('empty', 'empty'), ('no image', 'cannot be read')],
+)
+def test_bad_image(data, how, word, test_mode):
     dataset = build(*data, test_mode=test_mode)
+    assert dataset[2]['img'].shape == (48, 64, 3)
     path = break_image(data[0], how)
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(UserError, match=word) as caught:
         dataset[2]
-    message = str(caught.value)
-    assert str(path) in message
-    assert WORD[how] in message
-    assert 'data_root' in message if how == 'missing' else 'take it out' in message
+    assert str(path) in str(caught.value)
     assert isinstance(caught.value, FileNotFoundError) == (how == 'missing')
 
 
@@ -139,95 +130,20 @@ def test_images_given_or_optional_are_left_alone(tmp_path):
     assert LoadImage(ignore_empty=True)({'img_path': str(tmp_path / 'nowhere.jpg')}) is None
 
 
-def test_errors_survive_pickling():
-    for kind in (DataError, MissingFileError):
-        again = pickle.loads(pickle.dumps(kind('a message')))
-        assert type(again) is kind
-        assert str(again) == 'a message'
+# -- annotations; single edits are in test_edits.py -----------------------------------------
 
 
-# -- annotations ---------------------------------------------------------------------------
-
-
-def without(key):
-    def change(content):
-        del content[key]
-
-    return change
-
-
-def set_first(part, **values):
-    def change(content):
-        content[part][0] |= values
-
-    return change
-
-
-def drop_first(part, key):
-    def change(content):
-        del content[part][0][key]
-
-    return change
-
-
-def drop_keypoints(content):
+def without_keypoints(content):
     for ann in content['annotations']:
         del ann['keypoints']
 
 
-def move_annotations_away(content):
-    for ann in content['annotations']:
-        ann['image_id'] += 100
-
-
-def nest_keypoints(content):
-    for ann in content['annotations']:
-        ann['keypoints'] = np.reshape(ann['keypoints'], (-1, 3)).tolist()
-
-
-@pytest.mark.parametrize(
-    ('change', 'words'),
-    [
-        (without('images'), ["no 'images'", 'person_keypoints']),
-        (without('annotations'), ['holds no sample']),
-        (set_first('annotations', keypoints=[1, 2] * 17), ['annotation 1', '34 numbers', 'three']),
-        (set_first('annotations', keypoints=[[1, 2]] * 17), ['annotation 1', '34 numbers']),
-        (set_first('images', id=None), ["id of entry 0 of 'images'", 'None', 'a number']),
-        (drop_first('annotations', 'category_id'), ['number 0', 'category_id']),
-        (drop_first('annotations', 'image_id'), ['number 0', 'image_id']),
-        (drop_first('images', 'width'), ["'width'"]),
-        (drop_first('images', 'file_name'), ['no file_name']),
-        (drop_keypoints, ['holds no sample']),
-        (move_annotations_away, ['holds no sample']),
-    ],
-)
 @pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
-def test_bad_annotations(data, change, words, data_mode):
-    folder, content = data
-    change(content)
-    with pytest.raises(DataError) as caught:
-        build(folder, content, data_mode=data_mode)
-    for word in [str(folder / 'ann.json'), *words]:
-        assert word in str(caught.value)
-
-
-@pytest.mark.parametrize('joint', [[0, 0, 0], None])
-def test_files_without_a_labelled_joint_are_named(data, joint):
-    folder, content = data
-    if joint is None:
-        content['annotations'] = []
-    for ann in content['annotations']:
-        ann['keypoints'], ann['num_keypoints'] = joint * 17, 0
-    with pytest.raises(DataError, match=r'ann\.json holds no sample'):
-        build(folder, content)
-
-
-@pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
-@pytest.mark.parametrize('change', [without('categories'), nest_keypoints])
-def test_what_stock_mmpose_reads_is_read(data, change, data_mode):
+def test_nested_keypoints_are_read(data, data_mode):
     folder, content = data
     expected = [info['keypoints'] for info in build(folder, content, data_mode=data_mode)]
-    change(content)
+    for ann in content['annotations']:
+        ann['keypoints'] = np.reshape(ann['keypoints'], (-1, 3)).tolist()
     dataset = build(folder, content, data_mode=data_mode)
     np.testing.assert_array_equal([info['keypoints'] for info in dataset], expected)
 
@@ -235,13 +151,14 @@ def test_what_stock_mmpose_reads_is_read(data, change, data_mode):
 @pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
 def test_annotations_of_images_that_were_removed_are_left_out(data, data_mode):
     folder, content = data
-    del content['images'][1:3]
+    content['images'].pop(1)
+    content['annotations'][2] |= {'image_id': 99, 'keypoints': [1, 2]}  # not looked at
     with pytest.warns(UserWarning, match=r'2 of the 4 annotations in .*annotation 2 of image 2'):
         dataset = build(folder, content, data_mode=data_mode)
-    assert [info['img_id'] for info in dataset] == [1, 4]
+    assert {1, 4} <= {info['img_id'] for info in dataset} <= {1, 3, 4}
 
 
-@pytest.mark.parametrize('change', [without('annotations'), drop_keypoints])
+@pytest.mark.parametrize('change', [lambda content: content.pop('annotations'), without_keypoints])
 def test_bottom_up_tests_whole_images_without_annotations(data, change):
     folder, content = data
     change(content)
@@ -326,13 +243,6 @@ def test_landmarks_of_whole_bodies_under_the_metainfo_of_upper_ones(data):
     with pytest.warns(UserWarning, match="8 joints, but the metainfo 'deepfashion_upper' has 6"):
         dataset = DeepFashionDataset(ann_file=str(folder / 'ann.json'), subset='upper')
     assert len(dataset) == 4
-
-
-def test_keypoints_of_images_that_are_not_listed_are_not_looked_at(data):
-    folder, content = data
-    content['annotations'][0] |= {'image_id': 99, 'keypoints': [1, 2]}
-    with pytest.warns(UserWarning, match='annotation 1 of image 99'):
-        assert len(build(folder, content)) == 3
 
 
 def test_a_data_set_reads_its_metainfo_with_care(data):
