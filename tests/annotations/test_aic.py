@@ -78,32 +78,32 @@ def test_the_joints_are_those_of_mmpose():
     assert load_metainfo('mmpose:aic').joints == aic.JOINTS
 
 
-@pytest.mark.parametrize(
-    ('change', 'said'),
-    [
-        (lambda c: c[1]['human_annotations'].update(human1=[5, 5, 5, 9]), 'is empty, expected x1'),
-        (lambda c: c[1]['human_annotations'].update(human1=[1, 2, 3]), 'expected x1, y1, x2, y2'),
-        (lambda c: c[1]['human_annotations'].clear(), 'box None'),
-        (lambda c: c[1]['keypoint_annotations'].clear(), 'NoneType numbers of joints'),
-        (lambda c: c[1]['keypoint_annotations'].update(human1=[1] * 41), '41 numbers of joints'),
-        (lambda c: c[1]['keypoint_annotations'].update(human1=[1, 2, 0] * 14), 'v = 0'),
-        (
-            lambda c: c[1]['keypoint_annotations'].update(human1=[float('nan'), 2, 1] * 14),
-            'right_shoulder is [nan, 2, 1], expected x, y, v, all finite',
-        ),
-        (
-            lambda c: c[1]['keypoint_annotations'].update(human1=[*JOINTS[:3], '9', *JOINTS[4:]]),
-            "right_elbow is ['9', 80, 2], expected",
-        ),
-        (
-            lambda c: c[1]['human_annotations'].update(human1=[1, 2, 3, float('inf')]),
-            'box [1, 2, 3, inf], expected x1, y1, x2, y2, all finite',
-        ),
-        (lambda c: c[1].update(image_id='cc'), 'cc.jpg is missing'),
-        (lambda c: c.append(c[1]), 'bb: one more entry of this image'),
-    ],
-)
-def test_bad_entries_are_named_and_nothing_is_written(raw, change, said):
+BAD = {
+    'empty box': ({'box': [5, 5, 5, 9]}, 'is empty, expected x1'),
+    'box of three': ({'box': [1, 2, 3]}, 'expected x1, y1, x2, y2'),
+    'infinite box': ({'box': [1, 2, 3, float('inf')]}, 'y2, all finite'),
+    'no box': ({'box': None}, 'box None'),
+    'no joints': ({'joints': None}, 'NoneType numbers of joints'),
+    '41 joints': ({'joints': [1] * 41}, '41 numbers of joints'),
+    'v of 0': ({'joints': [1, 2, 0] * 14}, 'v = 0'),
+    'nan': ({'joints': [float('nan'), 2, 1] * 14}, 'right_shoulder is [nan, 2, 1], expected x'),
+    'text': ({'joints': [*JOINTS[:3], '9', *JOINTS[4:]]}, "right_elbow is ['9', 80, 2], expected"),
+    'no image': ({'image_id': 'cc'}, 'cc.jpg is missing'),
+}
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_bad_entries_are_named_and_nothing_is_written(raw, name):
+    values, said = BAD[name]
+
+    def change(content):
+        entry = content[1]
+        if 'image_id' in values:
+            entry.update(values)
+        for key, field in (('box', 'human_annotations'), ('joints', 'keypoint_annotations')):
+            if key in values:
+                entry[field] = {'human1': values[key]}
+
     path = raw(change)
     out = path.parent / 'out/aic.json'
     with pytest.raises(UserError, match='--skip-bad') as error:
@@ -129,31 +129,27 @@ def test_the_first_entry_of_an_image_counts(raw):
     assert out.read_bytes() == again
 
 
-@pytest.mark.parametrize(
-    ('key', 'value', 'came'),
-    [('human_annotations', None, 'null'), ('keypoint_annotations', [1, 2], r'\[1, 2\]')],
-)
-def test_persons_are_objects(raw, key, value, came):
-    path = raw(lambda c: c[1].update({key: value}))
-    with pytest.raises(UserError, match=rf'{key} of entry 1 \(image bb\) is {came}, expected an'):
-        convert(path, skip_bad=True)
+WHOLE = {
+    '': 'original',
+    '{"images": []}': 'original',
+    '[{"image_id": 1}]': 'original',
+    '[1]': 'original',
+    '[]': 'holds no person',
+    json.dumps([{'image_id': 'bb', 'human_annotations': None, 'keypoint_annotations': {}}]):
+        r'human_annotations of entry 0 \(image bb\) is null, expected an object',
+    json.dumps([{'image_id': 'bb', 'human_annotations': {}, 'keypoint_annotations': [1, 2]}]):
+        r'keypoint_annotations of entry 0 \(image bb\) is \[1, 2\], expected an object',
+    json.dumps([{'image_id': 'bb', 'human_annotations': {}, 'keypoint_annotations': {'a': []}}]):
+        '1 bad entries',
+}  # fmt: skip
 
 
-@pytest.mark.parametrize('text', ['', '{"images": []}', '[{"image_id": 1}]', '[1]'])
-def test_another_file(tmp_path, text):
-    path = tmp_path / 'other.json'
+@pytest.mark.parametrize(('text', 'said'), WHOLE.items())
+def test_files_of_which_nothing_is_left(raw, text, said):
+    path = raw()
     path.write_text(text)
-    with pytest.raises(UserError, match='original'):
-        aic.convert(path, tmp_path, tmp_path / 'out.json')
-
-
-def test_nothing_left(raw):
-    path = raw(lambda c: [entry['human_annotations'].clear() for entry in c])
-    with pytest.raises(UserError, match='3 bad entries'):
+    with pytest.raises(UserError, match=said):
         convert(path, skip_bad=True)
-    path.write_text('[]')
-    with pytest.raises(UserError, match='holds no person'):
-        convert(path)
     with pytest.raises(UserError, match=r'image folder .* does not exist'):
         aic.convert(raw(), path.parent / 'absent', path.parent / 'out.json')
 

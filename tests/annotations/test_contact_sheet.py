@@ -48,12 +48,6 @@ def test_joints_are_where_they_belong(black):
     assert sheet[10, 10].tolist() == [0, 0, 0]
 
 
-def test_many_persons_fill_a_square(puppets, meta, tmp_path):
-    pose_file = read_pose_file(puppets / 'train.json')
-    out = write_sheet(pose_file, puppets / 'images', meta, tmp_path / 'new/s.jpg', 10, 60)
-    assert cv2.imread(str(out)).shape == (3 * 60, 4 * 60, 3)
-
-
 def test_unreadable_images_are_passed_over(puppets, meta, tmp_path):
     (puppets / 'images/train_001.png').write_bytes(b'')
     pose_file = read_pose_file(puppets / 'train.json')

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from lip_drawn import SPLITS, draw_lip
+from lip_drawn import draw_lip
 from mmengine.config import Config
 from PIL import Image
 
@@ -93,11 +93,8 @@ def test_a_line_by_hand():
         (line(''), 'line 2: no file name'),
         (line(j2='1,x,0'), "line 2: 'x' in column 9 is not a number"),
         (line(j0='1,inf,0'), "line 2: 'inf' in column 3 is not finite"),
-        (line(j15='1,,0'), "line 2: '' in column 48 is not a number"),
         (line(j1='nan,4,0'), r'line 2: joint 1 \(right_knee\) is nan,4,0: all three'),
-        (line(j1='3,4,nan'), r'line 2: joint 1 \(right_knee\) is 3,4,nan'),
         (line(j9='3,4,2'), r'line 2: joint 9 \(head_top\) has v = 2, expected 0 .* or 1'),
-        (line(j9='3,4,0.5'), 'has v = 0.5'),
         (line('a.jpg'), 'line 2: a.jpg is in line 1 already'),
     ],
 )
@@ -116,12 +113,6 @@ def test_a_header_is_recognised():
     rows, (problem,) = parse(header, line())
     assert len(rows) == 1
     assert 'has no header' in str(problem)
-
-
-def test_many_problems_are_counted():
-    _, problems = parse(*['a'] * 7)
-    with pytest.raises(UserError, match=r'7 bad line\(s\)\. line 1: .*line 5: .*; and 2 more'):
-        lip_csv.refuse('x.csv', problems, '')
 
 
 def test_byte_order_mark_and_windows_lines(tmp_path):
@@ -172,20 +163,6 @@ def test_statistics_of_the_real_csv(shared):
     shares = [np.nanmean(np.where(np.isnan(ys[:, a] + ys[:, b]), np.nan, ys[:, a] > ys[:, b]))
               for a, b in below]  # fmt: skip
     assert min(shares) > 0.85
-
-
-def test_drawn_files(drawn):
-    for split, count in SPLITS.items():
-        content = json.loads((drawn / f'annotations/lip_{split}.json').read_text())
-        assert len(content['images']) == len(content['annotations']) == count
-        rows, _ = lip_csv.read_csv(drawn / f'lip_{split}.csv')
-        for row, image, person in zip(rows, content['images'], content['annotations'], strict=True):
-            with Image.open(drawn / f'{split}_images' / image['file_name']) as file:
-                assert file.size == (image['width'], image['height'])
-            flags = person['keypoints'][2::3]
-            expected = [{None: 0, 1: 1, 0: 2}[joint and joint[2]] for joint in row.joints]
-            assert flags == expected
-            assert person['num_keypoints'] == sum(flag > 0 for flag in flags)
 
 
 def test_size_is_that_of_the_image_as_it_is_loaded(tmp_path):

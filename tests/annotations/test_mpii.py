@@ -18,10 +18,8 @@ MPII = {
     ('entry', 'said'),
     [
         (5, 'TypeError'),
-        ('text', 'TypeError'),
         ({**MPII, 'scale': None}, 'TypeError'),
         ({**MPII, 'center': [1]}, 'ValueError'),
-        ({**MPII, 'joints': 7}, 'ValueError'),
         ({**MPII, 'joints_vis': [1]}, 'ValueError'),
         ({key: MPII[key] for key in ('center', 'scale')}, "KeyError: 'image'"),
     ],

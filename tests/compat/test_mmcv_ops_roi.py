@@ -24,8 +24,8 @@ ROIS = [
 ]
 
 
-def features(dtype=torch.float64):
-    return torch.randn(2, 3, 9, 7, dtype=torch.float64).to(dtype)
+def features():
+    return torch.randn(2, 3, 9, 7, dtype=torch.float64)
 
 
 def sample(plane, y, x):
@@ -124,34 +124,13 @@ def test_roi_align_by_hand():
 
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
-def test_roi_align_without_regions_or_extent(mode):
+def test_roi_align_without_extent(mode):
     feats = features().requires_grad_()
-    none = roi_align(feats, torch.zeros(0, 5, dtype=torch.float64), 2, 1.0, 0, mode, True)
-    assert none.shape == (0, 3, 2, 2)
-    none.sum().backward()
-    assert not feats.grad.any()
     point = torch.tensor([[0, 3.0, 3.0, 3.0, 3.0]], dtype=torch.float64)
     out = roi_align(feats, point, 2, 1.0, 0, mode, True)
     out.sum().backward()
     assert not out.any()
     assert not feats.grad.any()
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('mode', ['avg', 'max'])
-def test_roi_align_in_16_bits(dtype, mode):
-    feats = features(dtype).requires_grad_()
-    rois = torch.tensor(ROIS)
-    expected = loop_align(feats.detach().double().numpy(), ROIS, (2, 2), SCALE, 2, mode, True)
-    out = roi_align(feats, rois.to(dtype), (2, 2), SCALE, 2, mode, True)
-    assert out.dtype == dtype
-    # Not the first region: bfloat16 moves its corners.
-    torch.testing.assert_close(
-        out[1:3].double(), torch.from_numpy(expected[1:3]), atol=0.01, rtol=0.01
-    )
-    out.sum().backward()
-    assert feats.grad.dtype == dtype
-    assert feats.grad.isfinite().all()
 
 
 @pytest.mark.parametrize('size', [(1, 1), (2, 3), (7, 7)])
@@ -161,8 +140,7 @@ def test_roi_pool_equals_a_loop(size, scale):
     expected = loop_pool(feats.numpy(), ROIS, size, scale)
     assert np.count_nonzero(expected[[0, 1, 3, 4]])
     np.testing.assert_array_equal(roi_pool(feats, rois, size, scale), expected)
-    half = RoIPool(size, scale)(feats.half(), rois.half())
-    assert half.dtype == torch.half
+    np.testing.assert_array_equal(RoIPool(size, scale)(feats, rois), expected)
 
 
 def test_roi_pool_gradient():
@@ -178,34 +156,11 @@ def test_roi_pool_of_equal_values_sends_the_gradient_to_the_first():
     assert feats.grad.nonzero().tolist() == [[0, 0, 0, 2]]
 
 
-def test_roi_pool_without_regions_or_extent():
+def test_roi_pool_without_extent():
     feats = features().requires_grad_()
-    out = roi_pool(feats, torch.zeros(0, 5, dtype=torch.float64), 2, 1.0)
-    assert out.shape == (0, 3, 2, 2)
     # Inside out (x2 + 1 <= x1), and outside the map.
     rois = torch.tensor([[0, 5.0, 5, 3, 3], [0, 50.0, 50, 60, 60]], dtype=torch.float64)
     out = roi_pool(feats, rois, 2, 1.0)
     out.sum().backward()
     assert not out.any()
     assert not feats.grad.any()
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize('mode', ['avg', 'max', 'pool'])
-def test_regions_on_cuda(mode):
-    if not torch.cuda.is_available():
-        pytest.skip('no CUDA device')
-
-    def run(device):
-        x = feats.to(device).requires_grad_()
-        r = torch.tensor(ROIS, dtype=torch.float64, device=device)
-        if mode == 'pool':
-            out = roi_pool(x, r, (3, 2), SCALE)
-        else:
-            out = roi_align(x, r, (3, 2), SCALE, 0, mode, True)
-        (out * torch.arange(out.numel(), device=device).view_as(out)).sum().backward()
-        return out.detach().cpu(), x.grad.cpu()
-
-    feats = features()
-    for cpu, cuda in zip(run('cpu'), run('cuda'), strict=True):
-        torch.testing.assert_close(cuda, cpu)

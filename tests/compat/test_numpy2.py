@@ -9,8 +9,6 @@ from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
-from rlepose_ext.compat.numpy2 import _OldNumpy
-
 POINTS = [[[10.0, 10.0], [50.0, 10.0], [50.0, 60.0]]]
 
 
@@ -55,23 +53,6 @@ def test_one_element_radius_reaches_opencv_as_a_number(monkeypatch):
 
     visualizer.draw_circles(np.array([9, 9]), np.array([3]).view(Radius), face_colors=(1, 2, 3))
     assert seen == [3]
-
-
-def test_old_numpy_copies_only_if_needed():
-    old = _OldNumpy(np)
-    array = np.arange(3.0)
-    assert old.array(array, copy=False) is array
-    assert old.array(array) is not array
-    np.testing.assert_array_equal(old.array([1, 2], copy=False), [1, 2])
-    assert old.float is float
-    assert old.zeros is np.zeros
-
-
-def test_fails_without_the_patch():
-    if int(np.__version__.split('.')[0]) < 2:
-        pytest.skip('numpy 1 copies')
-    with pytest.raises(ValueError, match='copy'):
-        np.array([1, 2], copy=False)
 
 
 def test_ytviseval_has_a_float():

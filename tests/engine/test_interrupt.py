@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -28,16 +27,6 @@ def test_the_first_signal_is_noted_and_its_echo_ignored(stop):
     assert stop.received == signal.SIGUSR1
 
 
-def test_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
-    listening = StopSignal(['SIGTERM', 'SIGUSR1'])
-    listening.install()
-    listening.install()
-    assert signal.getsignal(signal.SIGTERM) != before[0]
-    listening.uninstall()
-    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == before
-
-
 def test_a_second_signal_ends_the_process_at_once():
     program = (
         'import os, signal, time\n'
@@ -53,24 +42,10 @@ def test_a_second_signal_ends_the_process_at_once():
     assert (ended.returncode, ended.stdout) == (-signal.SIGTERM, '')
 
 
-def test_other_threads_cannot_listen():
-    found = []
-    thread = threading.Thread(target=lambda: found.append(StopSignal(['SIGTERM']).install()))
-    thread.start()
-    thread.join()
-    assert found == [False]
-
-
 @pytest.mark.parametrize('name', ['TERM', 15, 'SIG TERM'])
 def test_names_of_signals(name):
     with pytest.raises(UserError, match='SIGTERM'):
         StopSignal([name])
-
-
-def test_alone_nobody_is_asked():
-    agreement = Agreement(1, 2.0, maximum=None)
-    assert agreement.ask(None) is None
-    assert agreement.ask(15) == 15
 
 
 class Clock:
@@ -111,18 +86,6 @@ def test_processes_ask_each_other_seldom_and_stop_together():
     # at once, and then every 2 s of the slower one
     assert asked == [0, 10, 20, 30]
     assert answers == [15, 15]
-
-
-def test_the_slowest_process_sets_the_pace():
-    clock, sent = Clock(), []
-    agreement = Agreement(4, 1.0, lambda values: sent.append(values) or values, clock)
-    clock.now += 0.25
-    agreement.ask(None)
-    assert sent == [[0.0, 0.25]]
-    for _ in range(4):
-        clock.now += 0.5
-        agreement.ask(10)
-    assert sent[1:] == [[10.0, 0.5]]
 
 
 def test_workers_obey_their_parent_only():

@@ -1,7 +1,5 @@
 """Each batch is what it is, whatever came before it and whoever loads it."""
 
-import copy
-import pickle
 import random
 
 import numpy as np
@@ -12,14 +10,11 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
-    IterableDataset,
     RandomSampler,
-    Subset,
     WeightedRandomSampler,
 )
 
 from rlepose_ext.engine.resumable import (
-    SeededBatches,
     make_resumable,
     replay,
     sampler_of,
@@ -78,11 +73,6 @@ def test_skipped_batches_are_not_loaded_and_the_rest_is_the_same():
         loaded.clear()
         assert equal(epoch(loader(dataset=Counting()), first=first), whole[first:])
         assert len(loaded) == sum(map(len, whole[first:]))
-
-
-@pytest.mark.parametrize('workers', [1, 2])
-def test_workers_change_nothing(workers):
-    assert equal(epoch(loader(workers=workers), first=1), epoch(loader())[1:])
 
 
 def test_history_changes_nothing():
@@ -160,39 +150,6 @@ def test_batch_samplers_and_attributes():
     assert [len(batch) for batch in epoch(made)] == [4, 4]
     with pytest.raises(AttributeError, match='no_such_thing'):
         made.batch_sampler.no_such_thing  # noqa: B018
-
-
-def test_once_only_and_not_where_it_cannot_be():
-    made = loader()
-    batches = made.batch_sampler
-    assert make_resumable(made, 5)
-    assert made.batch_sampler is batches
-
-    class Stream(IterableDataset):
-        def __iter__(self):
-            yield from range(3)
-
-    assert not make_resumable(DataLoader(Stream(), batch_size=2), 1)
-    assert not make_resumable(DataLoader(Noise(), batch_size=None), 1)
-    assert not make_resumable(iter([[1, 2], [3]]), 1)
-    plain = DataLoader([1, 2, 3], batch_size=2)
-    assert not make_resumable(plain, 1)
-    assert [batch.tolist() for batch in plain] == [[1, 2], [3]]
-
-
-def test_data_sets_that_fetch_batches_themselves():
-    subset = Subset(Noise(20), range(4, 15))
-    made = loader(dataset=subset, sampler=DefaultSampler(subset, seed=2), batch_size=3)
-    found = torch.cat(epoch(made))
-    assert sorted(found[:, 0].tolist()) == list(range(4, 15))
-    assert equal(epoch(made, first=1), list(found.split(3))[1:])
-
-
-def test_copies_and_pickles_fetch_from_themselves():
-    made = loader()
-    for clone in (copy.deepcopy(made.dataset), pickle.loads(pickle.dumps(made.dataset))):
-        assert clone.__getitems__.dataset is clone
-    assert isinstance(copy.deepcopy(made.batch_sampler), SeededBatches)
 
 
 def test_a_sampler_that_never_starts_anew_is_brought_forward(tmp_path):

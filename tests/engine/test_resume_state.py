@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
 
-from rlepose_ext.engine.resume_state import Layout, Position, carry_over, pack, stretch, unpack
+from rlepose_ext.engine.resume_state import Layout, Position, carry_over, stretch
 
 TWO = Layout(processes=2, batch_size=16, batches=32, samples=1000)
 ONE = Layout(processes=1, batch_size=16, batches=63, samples=1000)
@@ -61,11 +61,6 @@ def test_trainings_that_count_iterations_keep_their_count(old):
     position, notes = carry_over(AT, old, Layout(1, 16, 0, 1000))
     assert position == AT
     assert len(notes) == 2
-
-
-def test_packed_as_plain_values():
-    assert unpack(Position, {**pack(AT), 'of a later version': 1}) == AT
-    assert unpack(Layout, pack(TWO)) == TWO
 
 
 def optimizer():

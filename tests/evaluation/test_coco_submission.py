@@ -87,9 +87,6 @@ def test_entry_by_hand():
 def test_other_names_are_refused(image_info, name):
     with pytest.raises(UserError, match='person_keypoints_<testset>_<name>'):
         CocoSubmission(image_info, name)
-
-
-def test_it_only_writes(image_info):
     with pytest.raises(UserError, match='take CocoMetric'):
         CocoSubmission(image_info, STEM, format_only=False)
 

@@ -1,6 +1,5 @@
 """A COCO model on CrowdPose's annotations: joints by name, OKS and AP by hand, stock's mistakes."""
 
-import copy
 import json
 import math
 
@@ -201,13 +200,6 @@ def test_a_crowdpose_model_over_the_same_twelve(tmp_path):
     assert stats == evaluate(build(path), coco)
     assert 0 < stats['c12/AP'] < 1
     assert evaluate(build(path), own, np.full((2, 14), 0.5), CROWDPOSE) != stats
-
-
-def test_subset_annotation_leaves_its_argument_alone():
-    ann = person(1, [1, 2, HEAD])
-    kept = copy.deepcopy(ann)
-    assert subset_annotation(ann, [2, 0])['keypoints'] == [12, 26, 1, 0, 0, 0]
-    assert ann == kept
 
 
 def test_wrong_use_is_refused(tmp_path):

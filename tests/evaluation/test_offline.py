@@ -112,33 +112,35 @@ def test_sigmas_are_those_of_the_metainfo(name):
 
 
 def test_sigmas_from_files(tmp_path):
-    path = tmp_path / 'sigmas.json'
-    path.write_text('[0.1, 0.2]')
-    assert offline.find_sigmas(str(path)) == (0.1, 0.2)
-    meta = tmp_path / 'mine.py'
-    meta.write_text("dataset_info = dict(dataset_name='mine', sigmas=[0.3])")
-    assert offline.find_sigmas(str(meta)) == (0.3,)
-    for text in ('[]', '[0.1, 0]', '[0.1, "a"]', '0.1', '{"a": 1}'):
-        path.write_text(text)
-        with pytest.raises(UserError, match=r'sigmas\.json has no list of sigmas'):
-            offline.find_sigmas(str(path))
-    meta.write_text("dataset_info = dict(dataset_name='mine')")
-    with pytest.raises(UserError, match='it gives None'):
-        offline.find_sigmas(str(meta))
-    for text in ('x = (', 'raise ValueError(1)', '1 / 0'):
-        meta.write_text(text)
-        with pytest.raises(UserError, match=r'mine\.py cannot be read as a config'):
-            offline.find_sigmas(str(meta))
-    meta.write_text('dataset_info = 5')
-    with pytest.raises(UserError, match='it gives None'):
-        offline.find_sigmas(str(meta))
-    path.write_text(json.dumps({'annotations': [{'id': number} for number in range(999)]}))
-    with pytest.raises(UserError) as error:
-        offline.find_sigmas(str(path))
-    assert "it gives {'annotations': [{'id': 0}" in str(error.value)
-    assert len(str(error.value)) < len(str(path)) + 200
-    with pytest.raises(UserError, match=r'cocoo: neither a data set \(coco, crowdpose\) nor'):
-        offline.find_sigmas('cocoo')
+    for name, text, sigmas in (
+        ('sigmas.json', '[0.1, 0.2]', (0.1, 0.2)),
+        ('mine.py', "dataset_info = dict(dataset_name='mine', sigmas=[0.3])", (0.3,)),
+    ):
+        (tmp_path / name).write_text(text)
+        assert offline.find_sigmas(str(tmp_path / name)) == sigmas
+
+
+NOT_LISTED = json.dumps({'annotations': [{'id': number} for number in range(999)]})
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'said'),
+    [
+        ('s.json', '[]', 'has no list of sigmas'),
+        ('s.json', '[0.1, 0]', 'has no list of sigmas'),
+        ('s.json', '[0.1, "a"]', 'has no list of sigmas'),
+        ('s.json', '{"a": 1}', 'has no list of sigmas'),
+        ('s.json', NOT_LISTED, r'it gives .{60}\. Expected'),
+        ('s.py', "dataset_info = dict(dataset_name='mine')", 'it gives None'),
+        ('s.py', 'dataset_info = 5', 'it gives None'),
+        ('s.py', 'x = (', 'cannot be read as a config'),
+        ('s.py', '1 / 0', 'cannot be read as a config'),
+    ],
+)
+def test_files_without_sigmas(tmp_path, name, text, said):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=rf's\.(json|py) .*{said}'):
+        offline.find_sigmas(str(tmp_path / name))
 
 
 def test_real_annotations_find_themselves(shared, tmp_path):

@@ -142,38 +142,26 @@ def test_missing_files_are_named_and_left_out(tmp_path, monkeypatch):
     assert list(evaluate(metric, [sample(face(0))])) == ['NME', 'NME_blur']
 
 
+IMAGE = {'id': 1, 'file_name': 'a.jpg'}
+FACE = {'id': 3, 'image_id': 1}
+
+
 @pytest.mark.parametrize(
-    ('text', 'message'),
+    ('content', 'message'),
     [
         ('face_landmarks,1,2', 'cannot be read as JSON'),
-        ('[1, 2]', 'holds a JSON list'),
-        ('{"annotations": []}', "has no 'images'"),
-        ('{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": []}', 'no annotation'),
-        (
-            '{"images": [{"id": 1, "file_name": "a.jpg"}],'
-            ' "annotations": [{"id": 3, "image_id": 1}]}',
-            'annotation 3 .* has no keypoints',
-        ),
-        (
-            '{"images": [{"id": 1}],'
-            ' "annotations": [{"id": 3, "image_id": 1, "keypoints": [1, 2, 3]}]}',
-            'no file_name',
-        ),
-        (
-            '{"images": [{"id": 1, "file_name": "a.jpg"}],'
-            ' "annotations": [{"id": 3, "image_id": 1, "keypoints": ["a", 2, 3]}]}',
-            'annotation 3 .* no numbers',
-        ),
-        (
-            '{"images": [{"id": 1, "file_name": "a.jpg"}],'
-            ' "annotations": [{"id": 3, "image_id": 1, "keypoints": [{}, 2, 3]}]}',
-            'annotation 3 .* no numbers',
-        ),
+        ([1, 2], 'holds a JSON list'),
+        ({'annotations': []}, "has no 'images'"),
+        ({'images': [IMAGE], 'annotations': []}, 'no annotation'),
+        ({'images': [IMAGE], 'annotations': [FACE]}, 'annotation 3 .* has no keypoints'),
+        ({'images': [{'id': 1}], 'annotations': [FACE | {'keypoints': [1, 2, 3]}]}, 'no file_name'),
+        ({'images': [IMAGE], 'annotations': [FACE | {'keypoints': ['a', 2, 3]}]}, 'no numbers'),
+        ({'images': [IMAGE], 'annotations': [FACE | {'keypoints': [{}, 2, 3]}]}, 'no numbers'),
     ],
 )
-def test_a_damaged_file_is_named(tmp_path, text, message):
+def test_a_damaged_file_is_named(tmp_path, content, message):
     path = tmp_path / 'blur.json'
-    path.write_text(text)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UserError, match=message) as error:
         drawn({'blur': str(path)})
     assert str(path) in str(error.value)

@@ -12,12 +12,11 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
-from resume_training import BATCHES, EPOCHS, At, Killed, end_workers, runner
+from resume_training import BATCHES, EPOCHS, At, Killed, runner
 
 from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.engine import checkpoint_files, hook_of
 from rlepose_ext.engine.hooks import InterruptHook
-from rlepose_ext.engine.interrupt import GuardedWorker
 
 
 def send(name):
@@ -175,15 +174,6 @@ def test_outside_the_main_thread_trainings_run_as_before(tmp_path, capsys):
     thread.join()
     assert errors == []
     assert 'Not in the main thread' in capsys.readouterr().out
-
-
-def test_workers_of_all_loaders_are_guarded(tmp_path):
-    run = runner(tmp_path, epochs=1, workers=1)
-    run.train()
-    end_workers(run)
-    for loader in (run.train_dataloader, run.val_dataloader):
-        assert isinstance(loader.worker_init_fn, GuardedWorker)
-        assert loader.worker_init_fn.inner.func.__name__ == 'worker_init_fn'
 
 
 def test_validating_alone_does_not_listen(tmp_path):
