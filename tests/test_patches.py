@@ -54,9 +54,7 @@ def python(code, patches):
     )
 
 
-@pytest.mark.parametrize(
-    'off', [(), ('exact_resume', 'throughput'), tuple(feature.name for feature in FEATURES)]
-)
+@pytest.mark.parametrize('off', [('exact_resume', 'throughput'), [each.name for each in FEATURES]])
 def test_features_can_be_switched_off(off):
     done = python(RUN, ','.join(f'-{name}' for name in off))
     assert done.returncode == 0, done.stderr
@@ -73,7 +71,7 @@ def test_a_repair_can_be_switched_off():
     assert "No module named 'mmcv._ext'" in python(code, '-mmcv_ops').stderr
 
 
-@pytest.mark.parametrize('patches', ['-bad_los', 'bad_loss', '-numpy2,-nothing'])
+@pytest.mark.parametrize('patches', ['bad_loss', '-numpy2,-nothing'])
 def test_a_wrong_name_is_an_error_once_mmengine_is_imported(patches):
     done = python('import rlepose_ext\nimport mmengine', patches)
     wrong = patches.split(',')[-1]

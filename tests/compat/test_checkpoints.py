@@ -328,15 +328,12 @@ def test_truncated_file_is_named(trained, tmp_path, keep):
         (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\n', 'git lfs pull'),
         (b'<!DOCTYPE html><html>404</html>', 'web page'),
         (b'not a checkpoint at all', 'no torch file'),
+        (None, 'does not exist'),
     ],
 )
 def test_what_is_no_checkpoint(tmp_path, content, found):
-    (tmp_path / 'x.pth').write_bytes(content)
-    with pytest.raises(UserError, match=found):
+    if content:
+        (tmp_path / 'x.pth').write_bytes(content)
+    with pytest.raises(UserError, match=found) as error:
         load_file(tmp_path / 'x.pth')
-
-
-def test_missing_file_is_a_user_error_and_a_file_not_found(tmp_path):
-    for kind in (UserError, FileNotFoundError):
-        with pytest.raises(kind, match='does not exist'):
-            CheckpointLoader.load_checkpoint(str(tmp_path / 'none.pth'))
+    assert isinstance(error.value, FileNotFoundError) == (content is None)

@@ -92,12 +92,6 @@ def full_disk():
     fill(False)
 
 
-def test_saved_files_are_sealed(tmp_path):
-    runner(tmp_path, epochs=1).train()
-    assert b'rlepose_ext sha256 ' in (tmp_path / 'epoch_1.pth').read_bytes()[-100:]
-    assert damage(tmp_path / 'epoch_1.pth') is None
-
-
 def test_old_ones_go_after_the_new_one_is_there(tmp_path, monkeypatch):
     seen = []
     write = checkpoint_files.os.replace
@@ -114,11 +108,8 @@ def test_old_ones_go_after_the_new_one_is_there(tmp_path, monkeypatch):
         ('epoch_3.pth', ['epoch_2.pth']),
     ]
     assert files(tmp_path) == ['epoch_3.pth']
-
-
-def test_the_best_one_is_replaced_last(tmp_path):
-    runner(tmp_path, save_best='score', rule='greater', max_keep_ckpts=2).train()
-    assert files(tmp_path) == ['best_score_epoch_5.pth', 'epoch_4.pth', 'epoch_5.pth']
+    assert b'rlepose_ext sha256 ' in (tmp_path / 'epoch_3.pth').read_bytes()[-100:]
+    assert damage(tmp_path / 'epoch_3.pth') is None
 
 
 def test_the_same_best_twice_stays(tmp_path):
@@ -217,12 +208,6 @@ def test_resume_skips_a_torn_checkpoint(tmp_path, capsys):
     assert damage(torn) is None  # written anew
     assert files(tmp_path) == [f'epoch_{n}.pth' for n in (1, 2, 3, 4)]
     assert not list(tmp_path.glob('.*'))
-
-
-def test_nothing_to_resume_starts_afresh(tmp_path):
-    run = runner(tmp_path, epochs=1, resume=True)
-    run.train()
-    assert run.epoch == 1
 
 
 @pytest.mark.parametrize('hook', [{}, {'save_best': 'score', 'rule': 'greater'}])

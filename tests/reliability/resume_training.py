@@ -97,17 +97,9 @@ class At(Hook):
 
 
 def runner(
-    folder,
-    *,
-    hooks=(),
-    workers=0,
-    seed=3,
-    resume=False,
-    epochs=EPOCHS,
-    kind='Runner',
-    average=True,
-    **changes,
-):
+    folder, *, hooks=(), workers=0, seed=3, resume=False, epochs=EPOCHS, kind='Runner',
+    average=True, **changes,
+):  # fmt: skip
     """A runner of one of mmengine's two kinds; ``changes`` replace arguments of it."""
     loader = {
         'batch_size': BATCH,
@@ -139,21 +131,16 @@ def runner(
         },
         'param_scheduler': [
             {'type': 'LinearLR', 'start_factor': 0.1, 'by_epoch': False, 'end': 8},
-            {
-                'type': 'CosineAnnealingLR',
-                'T_max': epochs,
-                'by_epoch': True,
-                'convert_to_iter_based': True,
-            },
+            dict(type='CosineAnnealingLR', T_max=epochs, by_epoch=True, convert_to_iter_based=True),
         ],
         'default_hooks': {
-            'checkpoint': {
-                'type': 'CheckpointHook',
-                'interval': 1,
-                'save_best': 'mean',
-                'rule': 'greater',
-                'max_keep_ckpts': 2,
-            },
+            'checkpoint': dict(
+                type='CheckpointHook',
+                interval=1,
+                save_best='mean',
+                rule='greater',
+                max_keep_ckpts=2,
+            ),
             'logger': {'type': 'LoggerHook', 'interval': 1},
         },
         'custom_hooks': [
