@@ -59,24 +59,6 @@ def test_no_image_folder(check, puppets):
     assert f'the image folder {puppets / "pictures"} does not exist' in only_problem(report)
 
 
-@pytest.mark.parametrize(
-    ('text', 'said'),
-    [
-        (None, 'does not exist'),
-        ('', 'it is empty'),
-        ('{"images": [', 'it is not JSON'),
-        ('[]', 'a JSON list'),
-    ],
-)
-def test_files_that_are_no_annotations(check, puppets, text, said):
-    path = puppets / 'train.json'
-    path.unlink() if text is None else path.write_text(text)
-    report = check()
-    assert said in only_problem(report)
-    assert str(path) in only_problem(report)
-    assert not json.loads(json.dumps(as_json([report])))['ok']
-
-
 def first(content, **values):
     content['annotations'][0].update(values)
 

@@ -184,29 +184,11 @@ def test_metric_needs_categories_before_it_evaluates(data):
     CocoMetric(ann_file=str(path), format_only=True, outfile_prefix=str(folder / 'results'))
 
 
-@pytest.mark.parametrize(
-    ('text', 'word'),
-    [('{"images": [', 'not JSON'), ('[1, 2]', 'JSON list'), ('{"images": 3}', 'no list')],
-)
-def test_not_coco_at_all(data, text, word):
-    folder, _ = data
-    with pytest.raises(DataError, match=word) as caught:
-        build(folder, text)
-    assert str(folder / 'ann.json') in str(caught.value)
-    with pytest.raises(DataError, match=word):
-        CocoMetric(ann_file=str(folder / 'ann.json'))
-
-
 def test_missing_files(data):
-    folder, content = data
-    with pytest.raises(MissingFileError, match='annotation file') as caught:
-        build(folder, None)
-    assert str(folder / 'ann.json') in str(caught.value)
-    assert 'RLEPOSE_DATA' in str(caught.value)
+    with pytest.raises(MissingFileError, match=r'annotation file .*RLEPOSE_DATA'):
+        build(data[0], None)
     with pytest.raises(MissingFileError, match=r'detection file.*boxes\.json'):
-        build(folder, content, test_mode=True, bbox_file=str(folder / 'no' / 'boxes.json'))
-    with pytest.raises(MissingFileError, match='annotation file'):
-        CocoMetric(ann_file=str(folder / 'other.json'))
+        build(*data, test_mode=True, bbox_file=str(data[0] / 'no' / 'boxes.json'))
 
 
 def test_images_alone_are_enough_for_a_test_set(data):

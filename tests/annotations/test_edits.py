@@ -11,10 +11,12 @@ import warnings
 import numpy as np
 import pytest
 from mmpose.datasets.datasets import CocoDataset
-from reports import problems
+from mmpose.evaluation.metrics import CocoMetric
+from reports import only_problem, problems
 
 from rlepose_ext.annotations.check import check_part
-from rlepose_ext.annotations.coco_file import DataError
+from rlepose_ext.annotations.coco_file import DataError, MissingFileError
+from rlepose_ext.annotations.report import as_json
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation import offline
 
@@ -182,3 +184,29 @@ def test_evaluation(edited, drawn, tmp_path):
         assert str(path) in str(error.value) or 'r.json' in str(error.value)
     else:
         assert abs(evaluate()) > 0.9  # -1 where there is nobody to find
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        (None, 'does not exist'),
+        ('', 'it is empty'),
+        ('{"images": [', 'it is not JSON'),
+        ('[1, 2]', 'a JSON list'),
+        ('{"images": 3}', 'no list'),
+    ],
+)
+def test_files_that_are_no_annotations(tmp_path, text, said):
+    path = tmp_path / 'train.json'
+    if text is not None:
+        path.write_text(text)
+    report = check_part('train', path)
+    assert said in only_problem(report)
+    assert str(path) in only_problem(report)
+    assert not json.loads(json.dumps(as_json([report])))['ok']
+    for reader in (CocoDataset, CocoMetric):
+        with pytest.raises(
+            DataError if text is not None else MissingFileError, match=said
+        ) as error:
+            reader(ann_file=str(path))
+        assert str(path) in str(error.value)

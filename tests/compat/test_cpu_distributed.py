@@ -1,16 +1,15 @@
-"""Training in several processes without a GPU, and too few GPUs."""
+"""Training in several processes without a GPU, and too few GPUs.
 
-import json
+Real trainings of two processes are in tests/tools/test_launched_training.py and tests/distributed.
+"""
+
 import logging
 import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
 import torch
 import torch.distributed as torch_dist
@@ -174,112 +173,3 @@ def test_the_group_is_ended_at_exit():
     run = subprocess.run([sys.executable, '-c', AT_EXIT], env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
     assert run.stdout.splitlines() == ['group started: True', 'group left: True']
-
-
-# --------------------------------------------------------------------- a real run
-
-CONFIG = """
-custom_imports = dict(imports=['rlepose_ext', 'rank_report'])
-_base_ = ['mmpose::_base_/default_runtime.py']
-codec = dict(type='RegressionLabel', input_size=(64, 64))
-norm = dict(type='SyncBN', requires_grad=True)
-model = dict(
-    type='TopdownPoseEstimator',
-    data_preprocessor=dict(
-        type='PoseDataPreprocessor', mean=[128.] * 3, std=[128.] * 3, bgr_to_rgb=True),
-    backbone=dict(type='MobileNetV2', widen_factor=0.25, out_indices=(7, ), norm_cfg=norm),
-    neck=dict(type='GlobalAveragePooling'),
-    head=dict(
-        type='mmpose.RLEHead', in_channels=1280, num_joints=17, decoder=codec,
-        loss=dict(type='mmpose.RLELoss', use_target_weight=True)))
-pipeline = [
-    dict(type='LoadImage'), dict(type='GetBBoxCenterScale'),
-    dict(type='TopdownAffine', input_size=codec['input_size']),
-    dict(type='GenerateTarget', encoder=codec), dict(type='PackPoseInputs')]
-val_pipeline = pipeline[:3] + pipeline[4:]
-data = dict(
-    type='CocoDataset', data_root='DATA', data_mode='topdown', ann_file='person.json',
-    data_prefix=dict(img='.'))
-train_dataloader = dict(
-    batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=True),
-    dataset=dict(pipeline=pipeline, **data))
-val_dataloader = dict(
-    batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    dataset=dict(pipeline=val_pipeline, test_mode=True, **data))
-val_evaluator = dict(type='CocoMetric', ann_file='DATA/person.json')
-train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=1)
-test_dataloader, test_evaluator = val_dataloader, val_evaluator
-val_cfg = dict()
-optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3))
-default_hooks = dict(checkpoint=dict(interval=1), logger=dict(interval=1))
-custom_hooks = [dict(type='RankReport')]
-randomness = dict(seed=0)
-"""
-
-HOOK = """
-import json
-from mmengine.dist import get_backend, get_rank
-from mmengine.hooks import Hook
-from mmengine.registry import HOOKS
-
-@HOOKS.register_module()
-class RankReport(Hook):
-    def after_train(self, runner):
-        model = runner.model.module
-        report = dict(
-            backend=get_backend(),
-            wrapper=type(runner.model).__name__,
-            iterations=runner.iter,
-            sync=sum('Sync' in type(m).__name__ for m in model.modules()),
-            batch_norms=sum('BatchNorm' in type(m).__name__ for m in model.modules()),
-            params={n: p.double().sum().item() for n, p in model.named_parameters()},
-            images=len(runner.val_dataloader.dataset))
-        with open(f'{runner.work_dir}/rank{get_rank()}.json', 'w') as stream:
-            json.dump(report, stream)
-"""
-
-
-def draw_data(folder, images=8):
-    """Random images of 64 x 64 with one person each, in COCO's format."""
-    rng = np.random.default_rng(0)
-    info, annotations = [], []
-    for i in range(1, images + 1):
-        cv2.imwrite(str(folder / f'{i}.png'), rng.integers(0, 255, (64, 64, 3), np.uint8))
-        info.append({'id': i, 'file_name': f'{i}.png', 'height': 64, 'width': 64})
-        joints = np.c_[rng.uniform(8, 56, (17, 2)), np.full(17, 2)]
-        person = {'id': i, 'image_id': i, 'category_id': 1, 'iscrowd': 0, 'num_keypoints': 17}
-        person |= {'bbox': [4, 4, 56, 56], 'area': 56 * 56, 'keypoints': joints.ravel().tolist()}
-        annotations.append(person)
-    category = {'id': 1, 'name': 'person', 'keypoints': [], 'skeleton': []}
-    content = {'images': info, 'annotations': annotations, 'categories': [category]}
-    (folder / 'person.json').write_text(json.dumps(content))
-
-
-@pytest.mark.slow
-@cpu_only
-def test_two_processes_train_stock_mmpose(tmp_path):
-    import mmpose
-
-    script = Path(mmpose.__file__).parent / '.mim' / 'tools' / 'train.py'
-    draw_data(tmp_path)
-    (tmp_path / 'config.py').write_text(CONFIG.replace('DATA', str(tmp_path)))
-    (tmp_path / 'rank_report.py').write_text(HOOK)
-    work_dir = tmp_path / 'work'
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
-    command += [f'--master_port={free_port()}', str(script), str(tmp_path / 'config.py')]
-    command += ['--launcher', 'pytorch', '--work-dir', str(work_dir)]
-    path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
-    env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-    run = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-6000:]
-    assert (work_dir / 'epoch_1.pth').is_file()
-
-    first, second = (json.loads((work_dir / f'rank{i}.json').read_text()) for i in (0, 1))
-    assert first['params'] == second['params']
-    assert (first['backend'], first['wrapper']) == ('gloo', 'MMDistributedDataParallel')
-    assert (first['iterations'], first['sync']) == (2, 0)
-    assert first['batch_norms'] > 20
-    # the default was nccl, and one line of the log says what became of it
-    log = next(work_dir.glob('*/*.log')).read_text()
-    assert log.count('No GPU: 2 processes run on the CPU and communicate over gloo') == 1
-    assert 'coco/AP' in log

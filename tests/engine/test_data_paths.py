@@ -4,7 +4,7 @@ import copy
 
 import pytest
 from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.runner import FlexibleRunner, Runner
 
 from rlepose_ext.data_paths import move_data, move_path
 
@@ -109,17 +109,18 @@ def test_what_is_moved_and_what_is_not():
     assert (moved['work_dir'], moved['load_from']) == ('data/out', 'data/w.pth')
 
 
+@pytest.mark.parametrize('kind', [Runner, FlexibleRunner])
 @pytest.mark.parametrize('root', [ROOT, '', None])
-def test_a_runner_has_moved_paths(tmp_path, monkeypatch, root):
+def test_a_runner_has_moved_paths(monkeypatch, root, kind):
     monkeypatch.delenv('RLEPOSE_DATA', raising=False)
     if root is not None:
         monkeypatch.setenv('RLEPOSE_DATA', root)
     seen = {}
-    monkeypatch.setattr(Runner, '__init__', lambda self, **kwargs: seen.update(kwargs))
-    config = leaf(tmp_path, 'topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-256x192.py')
-    config.work_dir = str(tmp_path)
-    assert isinstance(Runner.from_cfg(config), Runner)
+    monkeypatch.setattr(kind, '__init__', lambda self, **kwargs: seen.update(kwargs))
+    loader = {'dataset': {'type': 'CocoDataset', 'data_root': 'data/coco/'}}
+    config = Config({'model': {}, 'work_dir': 'out', 'train_dataloader': loader})
+    assert isinstance(kind.from_cfg(config), kind)
     expected = f'{root}/coco/' if root else 'data/coco/'
     assert seen['train_dataloader'].dataset.data_root == expected
-    assert seen['cfg'].test_dataloader.dataset.data_root == expected
+    assert seen['cfg'].train_dataloader.dataset.data_root == expected
     assert config.train_dataloader.dataset.data_root == 'data/coco/'

@@ -81,6 +81,14 @@ class Net(BaseModel):
         return {'loss': (output - inputs.sum(1, keepdim=True)).square().mean()}
 
 
+def kill():
+    raise Killed
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class At(Hook):
     """Calls a function at one moment: a method of a hook, and the number of finished iterations."""
 
@@ -203,6 +211,23 @@ def train(
 def full(source, target):
     """Stands for ``os.replace`` on a full disk."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def stop(folder, moment, iteration, how=terminate, **arguments):
+    """The runner of a training that was stopped, and the exception that ended it."""
+    run = runner(folder, hooks=[At(moment, iteration, how)], **arguments)
+    try:
+        run.train()
+    except (Killed, SystemExit) as leaving:
+        return run, leaving
+    raise AssertionError('the training was not stopped')
+
+
+def finish(folder, **arguments):
+    """The runner of a training that was resumed and ran to its end."""
+    run = runner(folder, resume=True, **arguments)
+    run.train()
+    return run
 
 
 def end_workers(run):

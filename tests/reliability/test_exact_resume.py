@@ -1,6 +1,5 @@
 """A training that was stopped, at any moment, ends as one that was not, bit by bit."""
 
-import os
 import signal
 
 import pytest
@@ -15,7 +14,11 @@ from resume_training import (
     differences,
     end_workers,
     final,
+    finish,
+    kill,
     runner,
+    stop,
+    terminate,
 )
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -32,27 +35,6 @@ MOMENTS = [
     ('after_train_iter', EPOCHS * BATCHES - 1),
     ('after_val_iter', EPOCHS * BATCHES),
 ]
-
-
-def kill():
-    raise Killed
-
-
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def stop(folder, moment, iteration, how=terminate, **arguments):
-    run = runner(folder, hooks=[At(moment, iteration, how)], **arguments)
-    with pytest.raises((Killed, SystemExit)) as leaving:
-        run.train()
-    return run, leaving.value
-
-
-def finish(folder, **arguments):
-    run = runner(folder, resume=True, **arguments)
-    run.train()
-    return run
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
-from resume_training import BATCHES, EPOCHS, At, Killed, runner
+from resume_training import BATCHES, EPOCHS, At, Killed, kill, runner
 
 from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.engine import checkpoint_files, hook_of
@@ -50,10 +50,6 @@ def test_one_file_is_left_whatever_the_number_of_stops(tmp_path):
     with pytest.raises(Killed):
         run.train()
     assert not (tmp_path / 'interrupted.pth').exists(), 'epoch_1.pth is there'
-
-
-def kill():
-    raise Killed
 
 
 def test_the_checkpoint_of_the_epoch_is_enough(tmp_path, capsys):
