@@ -9,7 +9,7 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from rlepose_ext.engine import cpu_speed
-from rlepose_ext.engine.cpu_speed import SWITCH, use_channels_last, wanted
+from rlepose_ext.engine.cpu_speed import SWITCH, keep_freed_memory, use_channels_last, wanted
 from rlepose_ext.errors import UserError
 
 
@@ -95,6 +95,10 @@ def test_foreign_and_slower_backbones_are_left_alone():
     assert not use_channels_last(Estimator(shuffling()))
     assert not use_channels_last(Estimator(derived()))
     assert not use_channels_last(nn.Linear(2, 2))
+
+
+def test_memory_setting_is_taken():
+    assert keep_freed_memory()
 
 
 @pytest.mark.parametrize(
