@@ -1,12 +1,11 @@
 """``rlepose chain``: its command line and the shipped chains; trainings are in tests/configs."""
 
 import os
-from pathlib import Path
+import shlex
 
 import pytest
 from mmengine.config import Config
 
-from rlepose_ext.chain import run as chain_run
 from rlepose_ext.chain.table import read_chains
 from rlepose_ext.cli import main
 
@@ -39,18 +38,9 @@ def test_shipped_chains_make_sense(name, capsys, tmp_path, root):
     assert len(set(backbones)) == 1
 
 
-def test_list_names_every_chain(capsys):
-    assert main.main(['chain', '--list']) == 0
-    output = capsys.readouterr().out
-    for chain in read_chains().values():
-        assert f'{chain.name}: {chain.about}' in output
-        assert all(stage.name in output for stage in chain.stages)
-
-
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        ([], '--list'),
         (['no-such-chain'], 'There are: rle-050'),
         (['rle-050', '--gpus', '2'], '--launcher pytorch'),
         (['rle-050', '--partition', 'gpu'], 'without --launcher slurm'),
@@ -66,6 +56,16 @@ def test_mistakes_end_with_status_2(arguments, message, capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
+def test_options_of_the_launcher_are_handed_on(capsys, tmp_path):
+    options = ['--launcher', 'slurm', '--gpus', '4', '--srun-args', '--exclusive -t 1', '--amp']
+    folder = ['--work-dir', str(tmp_path)]
+    assert main.main(['chain', 'rle-050', *options, '--dry-run', *folder, *RANDOM]) == 0
+    trainings = [line for line in capsys.readouterr().out.splitlines() if 'rlepose train' in line]
+    for line in trainings:
+        words = shlex.split(line)
+        assert {'slurm', '--gpus=4', '--srun-args=--exclusive -t 1', '--amp'} <= set(words)
+
+
 def test_several_processes_are_refused(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, value in (('STEP_ID', '0'), ('PROCID', '1'), ('NTASKS', '2')):
@@ -76,19 +76,10 @@ def test_several_processes_are_refused(capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_of_the_launcher_are_handed_on(monkeypatch):
-    seen = []
-    monkeypatch.setattr(chain_run, 'run_chain', lambda chain, options, say: seen.append(options))
-    slurm = ['--launcher', 'slurm', '--gpus', '4', '--srun-args', '--exclusive -t 1', '--amp']
-    assert main.main(['chain', 'rle-050', *slurm]) == 0
-    (options,) = seen
-    assert options.launcher == 'slurm'
-    assert options.forwarded == ('--gpus=4', '--srun-args=--exclusive -t 1')
-    assert options.amp
-    assert options.work_dir == Path('work_dirs/chain_rle-050')
-
-
-def test_the_documents_name_every_chain(root):
-    for document in ('docs/chain.md', 'configs/heatmap_pretrain/README.md'):
-        text = (root / document).read_text()
-        assert [name for name in read_chains() if f'`{name}`' not in text] == [], document
+def test_every_chain_is_named(root, capsys):
+    assert main.main(['chain', '--list']) == 0
+    listed = capsys.readouterr().out
+    for chain in read_chains().values():
+        assert f'{chain.name}: {chain.about}' in listed
+        for document in ('docs/chain.md', 'configs/heatmap_pretrain/README.md'):
+            assert f'`{chain.name}`' in (root / document).read_text(), document

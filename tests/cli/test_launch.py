@@ -1,123 +1,48 @@
-"""``rlepose train`` and ``rlepose test`` hand over what mim would, after checks."""
+"""``rlepose train`` and ``rlepose test``: what each launcher starts, and what is refused first."""
 
 import os
 import runpy
 import shlex
+import sys
 
 import pytest
 import torch
 
-from rlepose_ext import gpus
-from rlepose_ext.cli import launch, main
+from rlepose_ext.cli import launch, main, slurm
+from rlepose_ext.compat import cpu_distributed
 
-TWO_MACHINES = ['--launcher', 'pytorch', '--nnodes', '2']
+OPTIONS = ['--work-dir', 'a b', '--cfg-options', 'a=1', 'b="c d"']
+PYTORCH = '--launcher pytorch'
+TWO_MACHINES = f'{PYTORCH} --nnodes 2'
+SLURM = '--launcher slurm --partition debug'
+TORCHRUN = {'TORCHELASTIC_RUN_ID': 'x', 'LOCAL_RANK': '1', 'WORLD_SIZE': '2'}
+
+
+def srun(tasks):
+    """The environment of a task of an srun."""
+    return {'SLURM_JOB_ID': '7', 'SLURM_STEP_ID': '0', 'SLURM_PROCID': '1', 'SLURM_NTASKS': tasks}
 
 
 @pytest.fixture(autouse=True)
-def _started_by_nobody(monkeypatch):
-    """As on a machine without Slurm and torchrun, whatever started these tests."""
+def programs(monkeypatch, tmp_path):
+    """Started by neither Slurm nor torchrun; an srun, and a sinfo that knows two partitions."""
     for name in os.environ:
-        if name.startswith(('SLURM_', 'TORCHELASTIC_')) or name in ('LOCAL_RANK', 'WORLD_SIZE'):
+        if name.startswith(('SLURM_', 'TORCHELASTIC_')):
             monkeypatch.delenv(name)
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-
-
-@pytest.fixture
-def config(tmp_path):
-    path = tmp_path / 'a config.py'
-    path.write_text('model = dict()\n')
-    return str(path)
-
-
-@pytest.fixture
-def handed_over(monkeypatch):
-    """The command line that MMPose's script would get."""
-    commands = []
-    monkeypatch.setattr(launch, 'run_script', lambda command: commands.append(command) or 0)
-    return commands
-
-
-def test_train_forwards_mmpose_arguments(config, handed_over):
-    options = ['--work-dir', 'a b', '--amp', '--resume', '--cfg-options', 'a=1', 'b="c d"']
-    assert main.main(['train', config, *options]) == 0
-    (command,) = handed_over
-    assert command[0].endswith('mmpose/.mim/tools/train.py')
-    assert command[1:] == [config, '--launcher', 'none', *options]
-
-
-def test_test_takes_mims_checkpoint_option(config, handed_over, tmp_path):
-    checkpoint = tmp_path / 'epoch_1.pth'
-    checkpoint.touch()
-    assert main.main(['test', config, '-C', str(checkpoint), '--dump', 'out.pkl']) == 0
-    (command,) = handed_over
-    assert command[0].endswith('mmpose/.mim/tools/test.py')
-    assert command[1:] == [config, str(checkpoint), '--launcher', 'none', '--dump', 'out.pkl']
-
-
-@pytest.mark.parametrize('checkpoint', ['auto', 'https://host/epoch_1.pth', 'a b.pth'])
-def test_a_checkpoint_to_resume_from(config, handed_over, tmp_path, monkeypatch, checkpoint):
+    for name in ('LOCAL_RANK', 'WORLD_SIZE', 'CUDA_VISIBLE_DEVICES', 'MASTER_PORT'):
+        monkeypatch.setenv(name, '')  # so that what a test sets goes away, too
+        monkeypatch.delenv(name)
+    folder = tmp_path / 'bin'
+    folder.mkdir()
+    for name, lines in (('srun', ''), ('sinfo', 'echo debug\necho long\n')):
+        (folder / name).write_text(f'#!/bin/sh\n{lines}')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv('PATH', f'{folder}:/bin:/usr/bin')
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'a b.pth').touch()
-    assert main.main(['train', config, '--resume', checkpoint]) == 0
-    assert handed_over[0][-2:] == ['--resume', checkpoint]
+    return folder
 
 
-def test_mmpose_clean_spelling(config, handed_over):
-    assert main.main(['train', '--cfg_file', config, '--cfg-options', 'a=1']) == 0
-    assert handed_over[0][1] == config
-
-
-def test_missing_config_is_refused(capsys, handed_over):
-    # This base name exists inside mmpose: mim would train that one.
-    name = 'configs/td-reg_res50_rle-8xb64-210e_coco-256x192.py'
-    assert main.main(['train', name]) == 2
-    error = capsys.readouterr().err
-    assert name in error
-    assert 'does not exist' in error
-    assert handed_over == []
-
-
-def test_missing_checkpoint_is_refused(capsys, config):
-    assert main.main(['test', config, '-C', 'nowhere.pth']) == 2
-    assert 'nowhere.pth' in capsys.readouterr().err
-
-
-def test_unknown_option_is_refused(config, handed_over):
-    with pytest.raises(SystemExit) as stop:
-        main.main(['train', config, '--no-validat3'])
-    assert stop.value.code == 2
-    assert handed_over == []
-
-
-def test_more_processes_than_gpus_is_refused(config, capsys, monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    assert main.main(['train', config, '--launcher', 'pytorch', '--gpus', '3']) == 2
-    error = capsys.readouterr().err
-    assert '--gpus 3' in error
-    assert '--gpus 2' in error
-
-
-@pytest.mark.parametrize(
-    ('options', 'remedy'),
-    [
-        (['--gpus', '8'], '--launcher pytorch'),
-        (['--gpus', '0'], 'CUDA_VISIBLE_DEVICES='),
-        (['--launcher', 'pytorch', '--gpus', '-1'], 'CUDA_VISIBLE_DEVICES='),
-        (['--cfg_file', 'other.py'], 'give one'),
-        (['--port', '99999'], 'from 1 to 65535'),
-        (['--resume', 'nowhere.pth'], "checkpoint 'nowhere.pth' does not exist"),
-        (['--resume='], "checkpoint '' does not exist"),
-    ],
-)
-def test_what_would_silently_do_something_else_is_refused(
-    config, handed_over, capsys, options, remedy
-):
-    assert main.main(['train', config, *options]) == 2
-    assert remedy in capsys.readouterr().err
-    assert handed_over == []
-
-
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_gpu_seen(monkeypatch, tmp_path):
     """As where torch sees none, whatever this machine has; returns the folder of its devices."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
@@ -128,26 +53,172 @@ def no_gpu_seen(monkeypatch, tmp_path):
     return devices
 
 
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'a config.py'
+    path.write_text('model = dict()\n')
+    for name in ('epoch 1.pth', 'epoch_1.pth'):
+        (tmp_path / name).touch()
+    return str(path)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Command lines that would have been started: MMPose's script here, torchrun, or srun."""
+    lines = []
+    monkeypatch.setattr(launch, 'run_script', lambda command: lines.append(command) or 0)
+    monkeypatch.setattr(launch.os, 'execvp', lambda file, argv: lines.append(argv))
+    return lines
+
+
+def status(*words):
+    try:
+        return main.main([*words])
+    except SystemExit as stop:  # of argparse
+        return stop.code
+
+
+# --- what is started --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('words', 'expected'),
+    [
+        (['train', 'CONFIG', '--amp', '--resume', *OPTIONS], ['--amp', '--resume', *OPTIONS]),
+        (['train', 'CONFIG', '--resume', 'auto'], ['--resume', 'auto']),
+        (['train', 'CONFIG', '--resume', 'https://host/a.pth'], ['--resume', 'https://host/a.pth']),
+        (['train', 'CONFIG', '--resume', 'epoch 1.pth'], ['--resume', 'epoch 1.pth']),
+        (['train', '--cfg_file', 'CONFIG'], []),  # as MMPose_Clean has it
+        (['test', 'CONFIG', '-C', 'epoch 1.pth', '--dump', 'out.pkl'], ['--dump', 'out.pkl']),
+    ],
+)
+def test_mmposes_script_gets_its_arguments(config, started, words, expected):
+    assert main.main([config if word == 'CONFIG' else word for word in words]) == 0
+    (command,) = started
+    assert command[0].endswith(f'mmpose/.mim/tools/{words[0]}.py')
+    checkpoint = ['epoch 1.pth'] if words[0] == 'test' else []
+    assert command[1:] == [config, *checkpoint, '--launcher', 'none', *expected]
+
+
+def test_a_seed_is_an_override_of_the_config(config, started, monkeypatch):
+    assert main.main(['train', config, '--cfg-options', 'a=1', '--seed', '7', '--amp']) == 0
+    # as MMPose's own script reads it
+    parse_args = runpy.run_path(started[0][0])['parse_args']
+    monkeypatch.setattr('sys.argv', started[0])
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    assert parse_args().cfg_options == {'a': 1, 'randomness.seed': 7}
+
+
+def test_torchrun_starts_this_command_again_for_each_rank(config, started):
+    launcher = [*PYTORCH.split(), '--gpus', '2']
+    main.main(['train', config, *launcher, '--port', '29501', *OPTIONS])
+    main.main(
+        ['train', config, *launcher, *['--nnodes', '2', '--node-rank', '1', '--master-addr', 'h']]
+    )
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2']
+    again = ['-m', 'rlepose_ext.cli.main', 'train', config, '--launcher', 'pytorch']
+    nodes = ['--nnodes=2', '--node_rank=1', '--master_addr=h', '--master_port=29500']
+    assert started == [
+        [*torchrun, '--master_port=29501', *again, *OPTIONS],
+        [*torchrun, *nodes, *again],
+    ]
+
+
+def test_srun_line(config, started):
+    numbers = ['--gpus', '4', '--gpus-per-node', '2', '--cpus-per-task', '3']
+    more = ['--srun-args', '--comment="a b" --gres=gpu:a100:2', '--job-name', 'my job']
+    main.main(['train', config, *SLURM.split(), *numbers, *more, *OPTIONS])
+    assert started == [[
+        'srun', '--partition=debug', '--gres=gpu:2', '--ntasks=4', '--ntasks-per-node=2',
+        '--cpus-per-task=3', '--kill-on-bad-exit=1', '--job-name=my job', '--comment=a b',
+        '--gres=gpu:a100:2',
+        sys.executable, '-u', '-m', 'rlepose_ext.cli.main', 'train', config,
+        '--launcher', 'slurm', *OPTIONS,
+    ]]  # fmt: skip
+
+
+def test_defaults_of_srun(config, started, monkeypatch):
+    """One GPU, at most eight on a node; no partition inside an allocation."""
+    main.main(['test', config, '-C', 'epoch 1.pth', *SLURM.split(), '--port', '12345'])
+    assert started[0][2:5] == ['--gres=gpu:1', '--ntasks=1', '--ntasks-per-node=1']
+    assert '--job-name=a config_test' in started[0]
+    assert started[0][-6:] == ['test', config, '-C', 'epoch 1.pth', '--launcher', 'slurm']
+    assert os.environ['MASTER_PORT'] == '12345'
+    main.main(['train', config, *SLURM.split(), '--gpus', '16'])
+    assert started[1][2:5] == ['--gres=gpu:8', '--ntasks=16', '--ntasks-per-node=8']
+    monkeypatch.setenv('SLURM_JOB_ID', '7')
+    main.main(['train', config, '--launcher', 'slurm'])
+    assert not [word for word in started[2] if word.startswith('--partition')]
+
+
+@pytest.mark.parametrize('value', ['', '--exclusive', '--exclusive --nice', '-x host1'])
+def test_srun_args_as_mim_takes_them(config, started, value):
+    main.main(['train', config, *SLURM.split(), '--srun-args', value, '--work-dir', 'w'])
+    assert started[0][8:-10] == value.split()
+    assert started[0][-2:] == ['--work-dir', 'w']
+
+
+@pytest.mark.parametrize('text', ['#!/bin/sh\nexit 1\n', '#!/bin/sh\n'])
+def test_a_silent_sinfo_decides_nothing(config, started, programs, text):
+    (programs / 'sinfo').write_text(text)
+    main.main(['train', config, '--launcher', 'slurm', '--partition', 'nowhere'])
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize(('launcher', 'env'), [('pytorch', TORCHRUN), ('slurm', srun('2'))])
+def test_a_rank_runs_the_script(config, started, monkeypatch, launcher, env):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert main.main(['train', config, '--launcher', launcher]) == 0
+    assert started[0][1:] == [config, '--launcher', launcher]
+    if launcher == 'slurm':
+        assert os.environ['MASTER_PORT'] == str(slurm.step_port(env))
+
+
+@pytest.mark.parametrize('step', [None, '4294967291', '4294967290'], ids=['-', 'batch', 'shell'])
+def test_job_scripts_and_shells_are_no_tasks(step):
+    assert not slurm.in_step({'SLURM_PROCID': '0', **({'SLURM_STEP_ID': step} if step else {})})
+
+
+def test_jobs_that_follow_each_other_use_other_ports():
+    ports = {
+        slurm.step_port({'SLURM_JOB_ID': str(job), 'SLURM_STEP_ID': str(step)})
+        for job in range(1000, 1200)
+        for step in range(3)
+    }
+    assert len(ports) == 600
+    assert 20000 <= min(ports) <= max(ports) < 30000
+
+
+def test_dry_run_prints_a_command_for_the_shell(config, started, capsys):
+    assert main.main(['train', config, *OPTIONS, '--dry-run']) == 0
+    assert shlex.split(capsys.readouterr().out)[1:] == [config, '--launcher', 'none', *OPTIONS]
+    assert started == []
+
+
+# --- GPUs, or the CPU -------------------------------------------------------------------
+
+
 # What says that there are GPUs: the environment, and files of the driver.
-GPUS_THERE = [
-    ({'CUDA_VISIBLE_DEVICES': '2,3'}, []),
-    ({'SLURM_GPUS_ON_NODE': '2'}, []),
-    ({}, ['nvidia0', 'nvidia1', 'nvidiactl']),
-]
-
-
-@pytest.mark.parametrize(('env', 'devices'), GPUS_THERE)
-@pytest.mark.parametrize('options', [['--launcher', 'pytorch', '--gpus', '2'], ['--gpus', '1']])
+@pytest.mark.parametrize(
+    ('env', 'devices'),
+    [
+        ({'CUDA_VISIBLE_DEVICES': '2,3'}, []),
+        ({'SLURM_GPUS_ON_NODE': '2'}, []),
+        ({}, ['nvidia0', 'nvidia1', 'nvidiactl']),
+    ],
+)
+@pytest.mark.parametrize('options', [f'{PYTORCH} --gpus 2', '--gpus 1'])
 def test_gpus_are_not_exchanged_for_the_cpu(
-    config, handed_over, became, capsys, monkeypatch, no_gpu_seen, env, devices, options
+    config, started, capsys, monkeypatch, no_gpu_seen, env, devices, options
 ):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     for name in devices:
         (no_gpu_seen / name).touch()
-    assert main.main(['train', config, *options]) == 2
+    assert main.main(['train', config, *options.split()]) == 2
     assert 'torch sees no GPU' in capsys.readouterr().err
-    assert handed_over == became == []
+    assert started == []
     # Nothing was asked for: a warning, and stock behaviour.
     assert main.main(['train', config]) == 0
     assert 'warning: torch sees no GPU' in capsys.readouterr().err
@@ -157,149 +228,78 @@ def test_gpus_are_not_exchanged_for_the_cpu(
     ('env', 'devices'),
     [
         ({}, []),
-        # An installed driver without a GPU.
-        ({}, ['nvidiactl', 'nvidia-uvm']),
+        ({}, ['nvidiactl', 'nvidia-uvm']),  # an installed driver without a GPU
         ({'CUDA_VISIBLE_DEVICES': ''}, ['nvidia0']),
         ({'CUDA_VISIBLE_DEVICES': '-1'}, ['nvidia0']),
         ({'CUDA_VISIBLE_DEVICES': '', 'SLURM_GPUS_ON_NODE': '2'}, []),
-        # A step without a GPU, of a job with two.
-        ({'SLURM_JOB_GPUS': '0,1'}, []),
+        ({'SLURM_JOB_GPUS': '0,1'}, []),  # a step without a GPU, of a job with two
     ],
 )
-def test_the_cpu_where_it_is_meant(config, capsys, became, monkeypatch, no_gpu_seen, env, devices):
+def test_the_cpu_where_it_is_meant(config, capsys, started, monkeypatch, no_gpu_seen, env, devices):
     for name, value in env.items():
         monkeypatch.setenv(name, value)
     for name in devices:
         (no_gpu_seen / name).touch()
-    main.main(['train', config, '--launcher', 'pytorch', '--gpus', '3'])
-    assert '--nproc_per_node=3' in became[0]
+    main.main(['train', config, *PYTORCH.split(), '--gpus', '3'])
+    assert '--nproc_per_node=3' in started[0]
     assert capsys.readouterr().err == ''
 
 
-@pytest.fixture
-def became(monkeypatch):
-    """The command lines that would replace this process."""
-    commands = []
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
-    monkeypatch.setattr(launch.os, 'execvp', lambda file, argv: commands.append(argv))
-    return commands
+def test_more_processes_than_gpus(config, started, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    assert main.main(['train', config, *PYTORCH.split(), '--gpus', '3']) == 2
+    assert 'Use --gpus 2' in capsys.readouterr().err
+    assert started == []
 
 
-def test_torchrun_starts_this_command_again_for_each_rank(config, became):
-    options = ['--work-dir', 'a b', '--cfg-options', 'a=1', 'b="c d"']
-    main.main(
-        ['train', config, '--launcher', 'pytorch', '--gpus', '2', '--port', '29501', *options]
-    )
-    (argv,) = became
-    assert argv[1:5] == ['-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29501']
-    assert argv[5:] == [
-        '-m', 'rlepose_ext.cli.main', 'train', config, '--launcher', 'pytorch', *options
-    ]  # fmt: skip
+# --- what is refused before anything starts or queues -----------------------------------
 
-
-def test_a_rank_of_torchrun_runs_the_script(config, handed_over, became, monkeypatch):
-    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'x')
-    monkeypatch.setenv('LOCAL_RANK', '1')
-    monkeypatch.setenv('WORLD_SIZE', '2')
-    assert main.main(['train', config, '--launcher', 'pytorch']) == 0
-    assert handed_over[0][1:] == [config, '--launcher', 'pytorch']
-    assert became == []
-
-
-def test_several_machines(config, became):
-    nodes = ['--nnodes', '2', '--node-rank', '1', '--master-addr', 'host0']
-    main.main(['train', config, '--launcher', 'pytorch', '--gpus', '4', *nodes])
-    assert became[0][3:8] == [
-        '--nproc_per_node=4', '--nnodes=2', '--node_rank=1', '--master_addr=host0',
-        '--master_port=29500',
-    ]  # fmt: skip
+# This base name exists inside mmpose: mim would train that one.
+OF_MMPOSE = 'configs/td-reg_res50_rle-8xb64-210e_coco-256x192.py'
 
 
 @pytest.mark.parametrize(
-    ('options', 'message'),
+    ('words', 'env', 'message'),
     [
-        ([*TWO_MACHINES, '--node-rank', '0'], '--master-addr, the address'),
-        ([*TWO_MACHINES, '--master-addr', 'h'], '--node-rank, its number'),
-        ([*TWO_MACHINES, '--master-addr', 'h', '--node-rank', '2'], 'numbered from 0'),
-        (['--launcher', 'pytorch', '--nnodes', '0'], 'numbered from 0'),
-        (['--launcher', 'pytorch', '--port', '-1'], 'from 1 to 65535'),
-        (['--launcher', 'pytorch', '--port', '0'], 'Leave it out'),
-        (['--launcher', 'pytorch', '--node-rank', '1'], '--node-rank 1 of --nnodes 1'),
-        (['--launcher', 'pytorch', '--partition', 'p'], 'without --launcher slurm'),
-        (['--gpus-per-node', '2'], 'without --launcher slurm'),
-        (['--launcher', 'slurm', '--nnodes', '2'], 'without --launcher pytorch'),
+        (f'train {OF_MMPOSE}', {}, f"'{OF_MMPOSE}' does not exist"),
+        (f'train {OF_MMPOSE} {SLURM}', {}, 'does not exist'),
+        ('test CONFIG -C nowhere.pth', {}, "'nowhere.pth' does not exist"),
+        (f'test CONFIG -C nowhere.pth {SLURM}', {}, 'does not exist'),
+        ('train CONFIG --no-validat3', {}, '--no-validat3'),
+        ('train CONFIG --cfg_file other.py', {}, 'give one'),
+        ('train CONFIG --gpus 8', {}, '--launcher pytorch'),
+        ('train CONFIG --gpus 0', {}, 'CUDA_VISIBLE_DEVICES='),
+        ('train CONFIG --resume nowhere.pth', {}, "checkpoint 'nowhere.pth' does not exist"),
+        ('train CONFIG --resume=', {}, "checkpoint '' does not exist"),
+        ('train CONFIG --seed -1', {}, '--seed'),
+        (f'train CONFIG --seed {2**32}', {}, '--seed'),
+        (f'train CONFIG {PYTORCH} --port 99999', {}, 'from 1 to 65535'),
+        (f'train CONFIG {PYTORCH} --port 0', {}, 'Leave it out'),
+        (f'train CONFIG {TWO_MACHINES} --node-rank 0', {}, '--master-addr, the address'),
+        (f'train CONFIG {TWO_MACHINES} --master-addr h', {}, '--node-rank, its number'),
+        (f'train CONFIG {TWO_MACHINES} --master-addr h --node-rank 2', {}, 'numbered from 0'),
+        (f'train CONFIG {PYTORCH} --nnodes 0', {}, 'numbered from 0'),
+        (f'train CONFIG {PYTORCH} --partition p', {}, 'without --launcher slurm'),
+        ('train CONFIG --launcher slurm --nnodes 2', {}, 'without --launcher pytorch'),
+        ('train CONFIG --launcher slurm', {}, 'needs --partition'),
+        ('train CONFIG --launcher slurm --partition debug,no', {}, "partition 'no'"),
+        (f'train CONFIG {SLURM} --gpus 3 --gpus-per-node 2', {}, '4 GPUs would be taken'),
+        (f'train CONFIG {SLURM} --gpus 1 --gpus-per-node 2', {}, '2 GPUs would be taken'),
+        (f'train CONFIG {SLURM} --gpus-per-node 0', {}, '--srun-args=--gres=none'),
+        (f"train CONFIG {SLURM} --srun-args '--comment=\"a'", {}, 'cannot be read'),
+        (f'train CONFIG {SLURM}', {'PATH': ''}, '--launcher pytorch'),  # no Slurm here
+        ('train CONFIG --launcher slurm --gpus 2', srun('1'), 'an srun of 1 tasks'),
+        # each of them would run the whole job into the same folder
+        ('train CONFIG', srun('2'), 'one of 2 processes'),
+        ('train CONFIG', TORCHRUN, 'one of 2 processes'),
+        (f'test CONFIG -C epoch_1.pth {PYTORCH} --boxes gt', TORCHRUN, 'leave out srun or torchr'),
     ],
-)
-def test_options_that_do_not_fit_are_refused(config, became, capsys, options, message):
-    assert main.main(['train', config, *options]) == 2
-    assert message in capsys.readouterr().err
-    assert became == []
-
-
-@pytest.mark.parametrize(
-    'ranks',
-    [
-        {'SLURM_STEP_ID': '0', 'SLURM_PROCID': '1', 'SLURM_NTASKS': '2'},
-        {'TORCHELASTIC_RUN_ID': 'x', 'LOCAL_RANK': '1', 'WORLD_SIZE': '2'},
-    ],
-    ids=['srun', 'torchrun'],
-)
-def test_several_processes_without_a_launcher_are_refused(
-    config, handed_over, capsys, monkeypatch, ranks
+)  # fmt: skip
+def test_mistakes_end_before_anything_starts(
+    config, started, capsys, monkeypatch, words, env, message
 ):
-    for name, value in ranks.items():
+    for name, value in env.items():
         monkeypatch.setenv(name, value)
-    assert main.main(['train', config]) == 2
-    assert 'one of 2 processes' in capsys.readouterr().err
-    assert handed_over == []
-
-
-def test_dry_run_prints_a_command_for_the_shell(config, handed_over, capsys):
-    assert main.main(['train', config, '--work-dir', 'a b', '--dry-run']) == 0
-    words = shlex.split(capsys.readouterr().out)
-    assert words[1:] == [config, '--launcher', 'none', '--work-dir', 'a b']
-    assert handed_over == []
-
-
-@pytest.mark.parametrize('command', ['train', 'test', 'doctor', 'convert', 'quickstart'])
-def test_help(command, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main.main([command, '--help'])
-    assert stop.value.code == 0
-    assert command in capsys.readouterr().out
-
-
-def test_version(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main.main(['--version'])
-    assert stop.value.code == 0
-    assert 'rlepose_ext' in capsys.readouterr().out
-
-
-def test_a_seed_is_an_override_of_the_config(config, handed_over, monkeypatch):
-    options = ['--cfg-options', 'a=1', '--seed', '7', '--amp']
-    assert main.main(['train', config, *options]) == 0
-    (command,) = handed_over
-    # as MMPose's own script reads it
-    parse_args = runpy.run_path(command[0])['parse_args']
-    monkeypatch.setattr('sys.argv', command)
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    assert parse_args().cfg_options == {'a': 1, 'randomness.seed': 7}
-
-
-@pytest.mark.parametrize('seed', ['-1', str(2**32), 'x'])
-def test_what_is_no_seed_is_refused(config, handed_over, seed):
-    with pytest.raises(SystemExit) as stop:
-        main.main(['train', config, '--seed', seed])
-    assert stop.value.code == 2
-    assert handed_over == []
-
-
-def test_a_process_of_a_launcher_does_not_start_tests_itself(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'x')
-    monkeypatch.setenv('LOCAL_RANK', '0')
-    checkpoint = tmp_path / 'epoch_1.pth'
-    checkpoint.touch()
-    command = ['test', config, '-C', str(checkpoint), '--launcher', 'pytorch', '--boxes', 'gt']
-    assert main.main(command) == 2
-    assert 'leave out srun or torchrun' in capsys.readouterr().err
+    assert status(*[config if word == 'CONFIG' else word for word in shlex.split(words)]) == 2
+    assert message in capsys.readouterr().err
+    assert started == []

@@ -13,6 +13,7 @@ from rlepose_ext.cli import main
 from rlepose_ext.datasets.synthetic import write_dataset
 
 PERSONS = 4
+BBOX_FILE = 'test_dataloader.dataset.bbox_file'
 
 
 @pytest.fixture
@@ -41,9 +42,7 @@ def test_each_kind_is_this_command_with_other_boxes(config, tmp_path, capsys):
     assert main.main([*command, '--boxes', 'gt,det,own.json', '--dry-run', '--gpus', '1']) == 0
     found = commands(capsys)
     files = [None, 'theirs.json', str(tmp_path / 'own.json')]
-    assert [line[-1] for line in found] == [
-        f'test_dataloader.dataset.bbox_file={file}' for file in files
-    ]
+    assert [line[-1] for line in found] == [f'{BBOX_FILE}={file}' for file in files]
     for line in found:
         assert line[1:7] == ['-m', 'rlepose_ext.cli.main', *command]
         assert '--gpus' in line
@@ -63,20 +62,16 @@ def test_cocos_file_of_boxes_is_known(config, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('dataset', 'options', 'message'),
     [
-        ({}, ['--boxes', 'gt,det'], 'names no file of detected boxes'),
-        ({}, ['--boxes', 'gt,nowhere.json'], 'nowhere.json does not exist'),
-        ({'bbox_file': 'nowhere.json'}, ['--boxes', 'gt,det'], 'nowhere.json does not exist'),
-        ({'data_mode': 'bottomup'}, ['--boxes', 'gt'], "data_mode 'bottomup'"),
-        ({}, ['--boxes', 'gt', '--dump', 'out.pkl'], '--dump with --boxes'),
-        (
-            {},
-            ['--boxes', 'det', '--cfg-options', 'test_dataloader.dataset.bbox_file=other.json'],
-            'other.json does not exist',
-        ),
+        ({}, 'gt,det', 'names no file of detected boxes'),
+        ({}, 'gt,nowhere.json', 'nowhere.json does not exist'),
+        ({'bbox_file': 'nowhere.json'}, 'gt,det', 'nowhere.json does not exist'),
+        ({'data_mode': 'bottomup'}, 'gt', "data_mode 'bottomup'"),
+        ({}, 'gt --dump out.pkl', '--dump with --boxes'),
+        ({}, f'det --cfg-options {BBOX_FILE}=other.json', 'other.json does not exist'),
     ],
 )
 def test_what_cannot_be_tested_is_said_before_any_test(config, capsys, dataset, options, message):
-    assert main.main([*config(**dataset), *options]) == 2
+    assert main.main([*config(**dataset), '--boxes', *options.split()]) == 2
     assert message in capsys.readouterr().err
 
 

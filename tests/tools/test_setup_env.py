@@ -1,5 +1,6 @@
 """``make setup`` refuses what cannot work in one clear line, and runs twice in no time."""
 
+import ast
 import importlib.util
 import os
 import subprocess
@@ -29,46 +30,22 @@ def failure(call, *args, capsys) -> str:
     return error
 
 
-def test_wrong_python_is_one_line(setup_env, monkeypatch, capsys):
-    monkeypatch.setattr(setup_env, 'SUPPORTED', ((3, 7), (3, 8)))
-    monkeypatch.setattr(setup_env.shutil, 'which', lambda name: None)
-    error = failure(setup_env.find_python, capsys=capsys)
-    assert 'Python 3.11, 3.12, 3.13 or 3.14 is needed' in error
-    assert 'PYTHON=' in error
+def program(path, text):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\n{text}\n')
+    path.chmod(0o755)
+    return str(path)
 
 
-def test_a_supported_python_on_path_is_taken(setup_env, monkeypatch, tmp_path):
-    shim = tmp_path / 'python3.8'
-    shim.write_text('#!/bin/sh\nexit 0\n')
-    shim.chmod(0o755)
+def test_a_python_that_will_do(setup_env, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(setup_env, 'SUPPORTED', ((3, 7), (3, 8)))
     monkeypatch.setenv('PATH', str(tmp_path))
-    assert setup_env.find_python() == str(shim)
-
-
-def test_missing_venv_module_is_one_line(setup_env, tmp_path, capsys):
-    broken = tmp_path / 'python3'
-    broken.write_text('#!/bin/sh\nexit 1\n')
-    broken.chmod(0o755)
-    assert 'python3-venv' in failure(setup_env.check_venv_module, str(broken), capsys=capsys)
-
-
-def test_full_mmcv_without_a_compiler_is_one_line(setup_env, monkeypatch, capsys):
-    monkeypatch.setenv('PATH', '')
+    assert 'Python 3.11, 3.12, 3.13 or 3.14' in failure(setup_env.find_python, capsys=capsys)
     assert 'C++ compiler' in failure(setup_env.check_compiler, capsys=capsys)
-
-
-@pytest.mark.parametrize(
-    ('name', 'url'),
-    [
-        ('default', None),
-        ('cpu', 'https://download.pytorch.org/whl/cpu'),
-        ('cu128', 'https://download.pytorch.org/whl/cu128'),
-        ('https://mirror.example/simple', 'https://mirror.example/simple'),
-    ],
-)
-def test_torch_index(setup_env, name, url):
-    assert setup_env.torch_index_url(name) == url
+    python = program(tmp_path / 'python3.8', 'exit 0')
+    assert setup_env.find_python() == python
+    broken = program(tmp_path / 'python3', 'exit 1')
+    assert 'python3-venv' in failure(setup_env.check_venv_module, broken, capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -85,16 +62,10 @@ def test_torch_index(setup_env, name, url):
     ],
 )
 def test_cuda_build_follows_the_driver(setup_env, monkeypatch, tmp_path, answer, index):
-    smi = tmp_path / 'nvidia-smi'
-    smi.write_text('#!/bin/sh\n' + ('exit 9' if answer is None else f'echo "{answer}"') + '\n')
-    smi.chmod(0o755)
-    monkeypatch.setenv('PATH', str(tmp_path))
-    assert setup_env.index_for_driver() == index
-
-
-def test_no_driver_means_the_default_index(setup_env, monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', str(tmp_path))
     assert setup_env.index_for_driver() == 'default'
+    program(tmp_path / 'nvidia-smi', 'exit 9' if answer is None else f'echo "{answer}"')
+    assert setup_env.index_for_driver() == index
 
 
 def test_every_runtime_requirement_is_pinned(setup_env):
@@ -149,11 +120,6 @@ def stub(setup_env, tmp_path, monkeypatch):
     return setup
 
 
-def test_second_run_does_nothing(stub):
-    assert len(stub()) == 1
-    assert len(stub()) == 1
-
-
 def test_options_hold_until_others_are_given(stub):
     """`make setup MMCV=full`, then a plain `make test`, must not put mmcv-lite back."""
     assert stub('--mmcv', 'full', '--torch-index', 'cpu')[-1]['mmcv'] == 'full'
@@ -162,78 +128,50 @@ def test_options_hold_until_others_are_given(stub):
     assert (last['mmcv'], last['torch_index']) == ('full', 'default')
 
 
-def test_another_interpreter_of_the_same_setup_changes_nothing(stub, monkeypatch):
-    stub()
-    monkeypatch.setattr(sys, 'executable', '/elsewhere/python3')
-    assert len(stub()) == 1
-
-
-def test_half_written_stamp_means_again(stub, setup_env, tmp_path):
+def test_it_runs_again_only_if_something_changed(stub, setup_env, tmp_path, monkeypatch):
     stub()
     (tmp_path / 'venv' / setup_env.STAMP).write_text('{"mmcv": "li')
     assert len(stub()) == 2
+    # another interpreter of the same setup is no change
+    monkeypatch.setattr(sys, 'executable', '/elsewhere/python3')
+    assert len(stub()) == 2
 
 
-def test_named_python_must_fit_the_environment(setup_env, tmp_path, monkeypatch, capsys):
-    inside = tmp_path / 'bin' / 'python'
-    inside.parent.mkdir()
+def test_an_environment_that_is_there(setup_env, tmp_path, monkeypatch, capsys):
+    """A named Python must fit it; one whose creation was interrupted is made anew."""
     other = '3.12' if sys.version_info[:2] != (3, 12) else '3.11'
-    inside.write_text(f'#!/bin/sh\necho {other}\n')
-    inside.chmod(0o755)
+    program(tmp_path / 'bin' / 'python', f'echo {other}')
     setup_env.make_venv(str(tmp_path), sys.executable, False)
     error = failure(setup_env.make_venv, str(tmp_path), sys.executable, True, capsys=capsys)
     assert f'has Python {other}' in error
-
-
-def test_interrupted_creation_is_mended(setup_env, tmp_path, monkeypatch):
-    inside = tmp_path / 'bin' / 'python'
-    inside.parent.mkdir()
-    inside.write_text('#!/bin/sh\nexit 1\n')
-    inside.chmod(0o755)
+    program(tmp_path / 'bin' / 'python', 'exit 1')
     commands = []
     monkeypatch.setattr(setup_env, 'run', commands.append)
     setup_env.make_venv(str(tmp_path), 'python3', False)
     assert commands == [['python3', '-m', 'venv', '--clear', str(tmp_path)]]
 
 
-def test_own_index_is_asked_for_torch_alone(setup_env, tmp_path, monkeypatch):
+@pytest.mark.parametrize('full', [False, True])
+def test_what_is_installed(setup_env, tmp_path, monkeypatch, full):
+    """An index of one's own is asked for torch alone; a compiled mmcv stays."""
     commands = []
     monkeypatch.setattr(setup_env, 'run', commands.append)
-    monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: False)
+    monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: full)
     monkeypatch.setattr(setup_env, 'install_opencv', lambda *args: None)
     setup_env.install(str(tmp_path), {'mmcv': 'lite', 'torch_index': 'cpu'})
-    first = commands[0]
-    assert first[-5:] == [
-        '--no-deps',
-        '--index-url',
-        setup_env.torch_index_url('cpu'),
-        'torch',
-        'torchvision',
-    ]
+    index = ['--index-url', 'https://download.pytorch.org/whl/cpu', 'torch', 'torchvision']
+    assert commands[0][-5:] == ['--no-deps', *index]
     pins = (tmp_path / 'constraints.txt').read_text()
     assert 'torch==' in pins
     assert 'nvidia' not in pins
-    assert [command[-2:] for command in commands if 'mmcv-lite' in command] == [
-        ['--no-deps', 'mmcv-lite']
-    ]
-
-
-def test_compiled_mmcv_stays(setup_env, tmp_path, monkeypatch):
-    commands = []
-    monkeypatch.setattr(setup_env, 'run', commands.append)
-    monkeypatch.setattr(setup_env, 'has_full_mmcv', lambda venv: True)
-    monkeypatch.setattr(setup_env, 'install_opencv', lambda *args: None)
-    setup_env.install(str(tmp_path), {'mmcv': 'lite', 'torch_index': 'default'})
-    assert not {'mmcv', 'mmcv-lite'} & {part for command in commands for part in command}
+    mmcv = [command[-2:] for command in commands if {'mmcv', 'mmcv-lite'} & set(command)]
+    assert mmcv == ([] if full else [['--no-deps', 'mmcv-lite']])
 
 
 @pytest.fixture
 def opencv(setup_env, tmp_path, monkeypatch):
     """Installs OpenCV where ``cv2`` loads once the file ``loads`` is there; gives the commands."""
-    python = tmp_path / 'bin' / 'python'
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\ntest -e {tmp_path}/loads\n')
-    python.chmod(0o755)
+    program(tmp_path / 'bin' / 'python', f'test -e {tmp_path}/loads')
 
     def install(loads_after=None):
         commands = []
@@ -250,37 +188,24 @@ def opencv(setup_env, tmp_path, monkeypatch):
     return install
 
 
-def test_an_opencv_that_loads_stays(opencv, tmp_path):
-    (tmp_path / 'loads').touch()
+def test_the_usual_opencv_where_it_loads_and_one_that_loads_stays(opencv):
+    assert opencv('opencv-python') == ['opencv-python']
     assert opencv() == []
 
 
-def test_the_usual_opencv_where_it_loads(opencv):
-    assert opencv('opencv-python') == ['opencv-python']
-
-
 def test_no_display_libraries_means_headless_opencv(opencv, capsys):
-    # They share a folder: the first goes before the second comes.
-    assert opencv('opencv-python-headless') == [
-        'opencv-python',
-        'opencv-python',
-        'opencv-python-headless',
-    ]
-
-
-def test_an_opencv_that_never_loads_is_one_line(opencv, capsys):
     assert 'cv2 does not load' in failure(opencv, capsys=capsys)
+    # They share a folder: the first goes before the second comes.
+    assert opencv('opencv-python-headless') == ['opencv-python'] * 2 + ['opencv-python-headless']
 
 
 def test_script_is_readable_by_old_pythons():
-    source = SCRIPT.read_text()
-    assert 'f"' not in source
-    assert "f'" not in source
+    tree = ast.parse(SCRIPT.read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
     assert os.access(SCRIPT, os.X_OK)
 
 
 def test_makefile_verbs_depend_on_setup(root):
-    plan = subprocess.run(
-        ['make', '-n', 'test'], cwd=root, capture_output=True, text=True, check=True
-    ).stdout
+    make = ['make', '-n', 'test']
+    plan = subprocess.run(make, cwd=root, capture_output=True, text=True, check=True).stdout
     assert plan.index('tools/setup_env.py') < plan.index('pytest')

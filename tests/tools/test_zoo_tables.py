@@ -33,14 +33,9 @@ def test_costs_appear_once_they_are_measured(monkeypatch, tmp_path):
     assert 'Measured by this project: `python benchmarks/zoo_cost.py`' in text
 
 
-def test_planned_and_files():
-    for each in PLANNED:
-        assert f'| {each.row} |' in BLOCKS['zoo_planned']()
-    for file in EXTRA:
-        assert f'`{file.name}`' in BLOCKS['weights_files']()
-
-
-def test_any_family_has_a_block(root):
+def test_planned_files_and_families(root):
+    assert all(f'| {each.row} |' in BLOCKS['zoo_planned']() for each in PLANNED)
+    assert all(f'`{file.name}`' in BLOCKS['weights_files']() for file in EXTRA)
     for path in root.glob('configs/*/metafile.yml'):
         family = path.parent.name
         assert family in configs.BY_HAND or f'{family}_configs' in BLOCKS
@@ -49,25 +44,17 @@ def test_any_family_has_a_block(root):
 @pytest.mark.parametrize(
     ('results', 'text'),
     [
-        (None, '-'),
-        ([{'Dataset': 'COCO', 'Metrics': {}}], '-'),
-        ([{'Dataset': 'COCO', 'Metrics': {'AP': 0.706, 'AP@0.5': 0.8}}], 'AP 70.6'),
-        (
-            [
-                {'Dataset': 'COCO', 'Metrics': {'AP': 0.7}},
-                {'Dataset': 'OCHuman', 'Metrics': {'AP': 0.6}},
-            ],
-            'AP 70; AP 60 on OCHuman',
-        ),
-        ([{'Dataset': 'COCO', 'Metrics': {'PCKh@0.5': 0.9}}], 'PCKh@0.5 90'),
+        ({}, '-'),
+        ({'COCO': {}}, '-'),
+        ({'COCO': {'AP': 0.706, 'AP@0.5': 0.8}}, 'AP 70.6'),
+        ({'COCO': {'AP': 0.7}, 'OCHuman': {'AP': 0.6}}, 'AP 70; AP 60 on OCHuman'),
+        ({'COCO': {'PCKh@0.5': 0.9}}, 'PCKh@0.5 90'),
     ],
 )
 def test_a_family_table_names_other_data_sets(monkeypatch, results, text):
-    model = {
-        'Name': 'a_1xb2_coco-640',
-        'Metadata': {'Architecture': ['A'], 'Training Data': ['COCO'], 'Parameters': 1},
-        'Results': results,
-    }
+    metadata = {'Architecture': ['A'], 'Training Data': ['COCO'], 'Parameters': 1}
+    results = [{'Dataset': name, 'Metrics': metrics} for name, metrics in results.items()]
+    model = {'Name': 'a_1xb2_coco-640', 'Metadata': metadata, 'Results': results or None}
     monkeypatch.setattr(configs, 'models', lambda family: [model])
     row = configs.family_configs('f')().splitlines()[-1]
     assert row == f'| [a](a_1xb2_coco-640.py) | A | COCO 640 | 1 | {text} | - | - |'

@@ -2,7 +2,6 @@
 
 import io
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +10,6 @@ from demo_case import CONFIG, SIZE, names, picture, read_clip, results, write_cl
 
 from rlepose_ext.cli.main import main
 from rlepose_ext.inference import setup
-from rlepose_ext.inference.sources import Source
 
 
 def test_an_image(tmp_path, checkpoint, capsys):
@@ -67,28 +65,30 @@ def test_a_video_with_everything_on(demo):
     assert whole == [True, False] * 3
     assert np.shape(info[0]['instances'][0]['sigma']) == (17, 2)
     assert len(content['meta_info']['sigma_spread']['__ndarray__']) == 2
-    plain = frames[0]
-    assert demo('walk.mp4') == 0
-    # ellipses lie around the joints
-    assert np.abs(read_clip('out/walk.mp4')[0][0] - plain).max() > 30
-
-
-def test_identities(demo):
-    write_clip('walk.mp4', 3)
-    for track, expected in (('iou', [0, 0, 0]), ('none', [None] * 3)):
+    for track, expected in (('iou', 0), ('none', None)):
         assert demo('walk.mp4', '--track', track, '--save-predictions') == 0
-        frames = results('walk')[0]['instance_info']
-        assert [frame['instances'][0].get('track_id') for frame in frames] == expected
+        people = [frame['instances'][0] for frame in results('walk')[0]['instance_info']]
+        assert [person.get('track_id') for person in people] == [expected] * 6
+    # ellipses lie around the joints
+    assert np.abs(read_clip('out/walk.mp4')[0][0] - frames[0]).max() > 30
 
 
-def test_boxes_from_a_file(tmp_path, demo):
+def test_boxes_from_a_file(tmp_path, demo, capsys):
     clip = write_clip('walk.mp4', 4)
     boxes = {
         'walk.mp4:1': [[4, 5, 40, 55, 0.9], [30, 5, 70, 55, 0.1]],
         'walk.mp4:3': [[1, 2, 9, 9]],
     }
     (tmp_path / 'boxes.json').write_text(json.dumps(boxes))
-    assert demo('walk.mp4', '--save-predictions', det='boxes.json') == 0
+    cv2.imwrite('flat.png', np.full((60, 80, 3), 90, np.uint8))
+    assert demo('walk.mp4', 'flat.png', '--save-predictions', det='boxes.json') == 0
+    said = capsys.readouterr()
+    assert 'flat.png: 0 poses in ' in said.out
+    assert 'has no entry for 1 of 2 inputs, which count as empty: flat.png\n' in said.err
+    # nobody found: the image as it is, and files without anybody
+    assert (cv2.imread('out/flat.png') == 90).all()
+    content, coco = results('flat')
+    assert content['instance_info'] == coco == []
     frames = results('walk')[0]['instance_info']
     # 0.1 is below --bbox-thr
     assert [len(frame['instances']) for frame in frames] == [0, 1, 0, 1]
@@ -97,32 +97,6 @@ def test_boxes_from_a_file(tmp_path, demo):
     drawn, source = read_clip('out/walk.mp4')[0], read_clip(clip)[0]
     changed = [np.abs(a - b).max() > 60 for a, b in zip(drawn, source, strict=True)]
     assert changed == [False, True, False, True]
-
-
-def test_inputs_that_a_box_file_does_not_have_are_named(tmp_path, demo, capsys):
-    for name in ('a.png', 'b.png'):
-        cv2.imwrite(name, picture())
-    (tmp_path / 'boxes.json').write_text('{"a.png": [[4, 5, 40, 55]], "B.png": [[4, 5, 40, 55]]}')
-    assert demo('a.png', 'b.png', det='boxes.json') == 0
-    said = capsys.readouterr()
-    assert 'a.png: 1 pose in ' in said.out
-    assert 'b.png: 0 poses in ' in said.out
-    assert said.err == (
-        'box file boxes.json has no entry for 1 of 2 inputs, which count as empty: b.png\n'
-    )
-
-
-@pytest.mark.skipif(not hasattr(cv2, 'HOGDescriptor'), reason='OpenCV 5 has no HOG detector')
-def test_nobody_found_leaves_the_image_as_it_is(demo, capsys):
-    cv2.imwrite('flat.png', np.full((60, 80, 3), 90, np.uint8))
-    assert demo('flat.png', '--save-predictions', det='hog') == 0
-    said = capsys.readouterr()
-    assert 'flat.png: 0 poses in ' in said.out
-    assert 'nobody was found in flat.png' in said.err
-    assert '--det full' in said.err
-    assert (cv2.imread('out/flat.png') == 90).all()
-    content, coco = results('flat')
-    assert content['instance_info'] == coco == []
 
 
 class Screen:
@@ -168,25 +142,18 @@ def test_an_opencv_without_windows(demo, monkeypatch, capsys):
     assert 'opencv-python-headless' in capsys.readouterr().err
 
 
-def test_what_was_done_in_a_line():
-    clip, image = (Source(kind, Path('a')) for kind in ('video', 'image'))
-    assert setup.summary(clip, 10, 20, 4.0) == '20 poses in 10 frames, 2.5 frames a second'
-    assert setup.summary(image, 1, 1, 0.25) == '1 pose in 0.25 s'
-
-
 def test_the_bar(capsys, monkeypatch):
     now = 0.0
     monkeypatch.setattr(setup.time, 'perf_counter', lambda: now)
     bar, quiet = (setup.Progress('a.mp4', quiet=quiet) for quiet in (False, True))
     now = 1.0
     bar(10, 40)
-    shown = '\r\x1b[Ka.mp4 [#####...............] 10/40, 10.0 fps, 3 s left'
-    assert capsys.readouterr().err == shown
+    shown = 'a.mp4 [#####...............] 10/40, 10.0 fps, 3 s left'
+    assert shown in capsys.readouterr().err
     now = 1.05
     bar(11, 40)  # not more than ten times a second
     now = 2.0
     quiet(20, 40)
-    quiet.clear()
     assert capsys.readouterr().err == ''
     bar(20, 0)  # a camera has no end
-    assert capsys.readouterr().err == '\r\x1b[Ka.mp4: 20 frames, 10.0 fps'
+    assert '20 frames, 10.0 fps' in capsys.readouterr().err

@@ -33,18 +33,16 @@ def test_what_is_refused_before_anything_is_written(tmp_path, demo, checkpoint, 
     for arguments, det, message in (
         (['absent.png'], 'full', 'absent.png does not exist'),
         (['z'], 'full', 'folder z has neither images nor videos'),
-        (['x/a.png', 'y/a.png'], 'full', 'would have the same name'),
         (['x'], 'full', 'would have the same name (a.png)'),
         (['y', '--save-predictions'], 'full', 'would have the same name (b)'),
-        (['a.png'], 'yolo', "--det yolo: expected 'hog', 'full', a .json file of boxes"),
+        (['a.png'], 'yolo', '--det yolo'),
         (['a.png'], 'a.py a.pth c', '--det and --pose take one or two values'),
         (['a.png'], 'a.py a.pth', 'a.py does not exist (of the detector)'),
         (['a.png'], 'boxes.json', 'boxes.json has no boxes of a.png'),
-        (['a.png'], 'nowhere.json', 'nowhere.json cannot be read'),
-        (['a.png', '--alpha', '2'], 'full', 'alpha: expected 0 to 1'),
-        (['a.png', '--det-interval', '0'], 'full', 'det_interval: expected 1 or more'),
+        (['a.png', '--alpha', '2'], 'full', 'alpha'),
+        (['a.png', '--det-interval', '0'], 'full', 'det_interval'),
         (['a.png', '--smooth', '--track', 'none'], 'full', 'smoothing needs identities'),
-        (['a.png', '--batch-size', '0'], 'full', 'batch_size: expected 1 or more'),
+        (['a.png', '--batch-size', '0'], 'full', 'batch_size'),
         (['a.png', '--show'], 'full', '--show needs a display'),
     ):
         assert demo(*arguments, det=det) == 2, message
@@ -55,20 +53,20 @@ def test_what_is_refused_before_anything_is_written(tmp_path, demo, checkpoint, 
         assert not (tmp_path / 'out').exists()
 
 
-def test_a_checkpoint_of_another_model_names_its_keys(checkpoint, capsys):
+def test_a_checkpoint_of_another_model_and_no_camera(demo, checkpoint, capsys):
     cv2.imwrite('a.png', picture())
     assert main(['demo', 'a.png', '--det', 'full', '--pose', SIMCC, checkpoint]) == 2
     assert 'head.' in capsys.readouterr().err
-
-
-def test_a_camera_that_is_not_there(demo, capsys):
     assert demo('77') == 2
-    assert capsys.readouterr().err == (
-        'rlepose demo: error: webcam 77 is not there or gives no picture\n'
-    )
+    assert 'webcam 77 is not there' in capsys.readouterr().err
 
 
 def test_the_input_is_never_overwritten(tmp_path, demo, capsys):
+    cv2.imwrite('a.png', picture())
+    (tmp_path / 'out').touch()
+    assert demo('a.png') == 2
+    assert 'out cannot be written: File exists' in capsys.readouterr().err
+    (tmp_path / 'out').unlink()
     for path in ('out/a.png', 'out/b.mp4'):
         (tmp_path / 'out').mkdir(exist_ok=True)
         write_clip(path) if path.endswith('mp4') else cv2.imwrite(path, picture())
@@ -76,13 +74,6 @@ def test_the_input_is_never_overwritten(tmp_path, demo, capsys):
         assert demo(path) == 2
         assert f'would replace the input {path}' in capsys.readouterr().err
         assert (tmp_path / path).read_bytes() == before
-
-
-def test_an_output_folder_that_cannot_be_made(tmp_path, demo, capsys):
-    cv2.imwrite('a.png', picture())
-    (tmp_path / 'out').touch()
-    assert demo('a.png') == 2
-    assert 'out cannot be written: File exists' in capsys.readouterr().err
 
 
 def test_formats_that_cannot_be_written_become_others(tmp_path, demo, capsys):

@@ -17,9 +17,7 @@ from rlepose_ext.inference import setup
 FFMPEG = shutil.which('ffmpeg')
 
 
-@pytest.mark.parametrize(
-    ('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
-)  # fmt: skip
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_inputs_that_have_not_begun_are_left_out(
     demo, tmp_path, monkeypatch, capfd, number, status
 ):
@@ -70,14 +68,10 @@ def test_a_process_that_is_told_to_stop(tmp_path, checkpoint, signals, status):
         tone = ('-f', 'lavfi', '-i', f'sine=duration={frames // 10}', '-c:v', 'copy')
         command = (FFMPEG, '-v', 'error', '-i', 'silent.mp4', *tone, '-c:a', 'aac', 'walk.mp4')
         subprocess.run(command, check=True)
-    options = ['--det', 'full', '--pose', CONFIG, checkpoint, '--device', 'cpu', '--output-root']
-    program = [sys.executable, '-m', 'rlepose_ext.cli.main', 'demo', 'walk.mp4']
-    process = subprocess.Popen(
-        [*program, *options, 'out', '--save-predictions'],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [sys.executable, '-m', 'rlepose_ext.cli.main', 'demo', 'walk.mp4', '--det', 'full']
+    command += ['--pose', CONFIG, checkpoint, '--device', 'cpu', '--output-root', 'out']
+    command += ['--save-predictions']
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     begun = Path('out/.results_walk.json.part')
     while process.poll() is None and not (begun.exists() and begun.stat().st_size > 50_000):
         time.sleep(0.01)
