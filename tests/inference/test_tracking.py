@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from people import persons
 
-from rlepose_ext.errors import UserError
 from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.tracking import Tracker, box_around
 
@@ -18,15 +17,12 @@ def test_overlaps_by_hand():
 
 
 @pytest.mark.parametrize('method', ['iou', 'oks'])
-def test_order_of_detections_does_not_matter(method):
+def test_numbers_are_kept_by_two_who_pass_each_other(method):
     tracker = Tracker(method)
     assert tracker(persons([[0, 0], [100, 0]])).ids.tolist() == [0, 1]
+    # the order of detections does not matter
     assert tracker(persons([[102, 1], [1, 2]])).ids.tolist() == [1, 0]
     assert tracker(persons([[104, 2], [200, 0], [2, 4]])).ids.tolist() == [1, 2, 0]
-
-
-@pytest.mark.parametrize('method', ['iou', 'oks'])
-def test_two_who_pass_each_other_keep_their_numbers(method):
     tracker = Tracker(method)
     for step in range(41):
         # From left to right and back at 5 px a frame, 12 px apart in height.
@@ -68,8 +64,3 @@ def test_box_around_joints():
     # joints from y 8 to 32 at x 20; no extent in x, so one pixel of room
     np.testing.assert_allclose(box_around(poses, 0.3), [[19, 5.6, 21, 34.4]], rtol=1e-6)
     np.testing.assert_array_equal(box_around(poses, 0.9), poses.boxes)
-
-
-def test_unknown_method():
-    with pytest.raises(UserError, match="got 'magic'"):
-        Tracker('magic')
