@@ -15,12 +15,10 @@ CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
 SMALL = [
     'model.backbone.init_cfg=None',
     'train_dataloader.batch_size=4',
-    'train_dataloader.num_workers=1',
-    'val_dataloader.num_workers=1',
-    'test_dataloader.num_workers=1',
     'train_cfg.val_interval=1',
-    'default_hooks.checkpoint.interval=1',
 ]
+SMALL += [f'{split}_dataloader.num_workers=1' for split in ('train', 'val', 'test')]
+SMALL += ['default_hooks.checkpoint.interval=1']
 
 
 @pytest.fixture(scope='module')

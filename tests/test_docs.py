@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import yaml
 import doc_tables.common
 from doc_tables.configs import FAMILIES, models
 from rlepose_ext.cli.main import build_parser
+from rlepose_ext.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted(
@@ -26,6 +26,7 @@ FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.S | re.M)
 INLINE = re.compile(r'`([^`\n]+)`')
 LINK = re.compile(r'\]\(([^)\s]+)\)|<img src="([^"]+)"')
 CONFIG = re.compile(r'\bconfigs/[\w/.-]+\.(?:py|yml|md)\b')
+VARIABLE = re.compile(r'\bRLEPOSE_[A-Z_]+')
 # Stand for what the reader has; they parse, but no such file exists.
 PLACEHOLDERS = {'CONFIG', 'IN', 'file.pth'}
 
@@ -62,13 +63,6 @@ def commands_of(program):
     return [parameter for parameter in all_commands() if parameter.values[0][0] == program]
 
 
-def test_there_is_something_to_check():
-    names = {path.name for path in DOCUMENTS}
-    assert {'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'architecture.md'} <= names
-    assert len(commands_of('rlepose')) >= 10
-    assert len(commands_of('mim')) >= 3
-
-
 def test_generated_tables_are_fresh():
     assert {str(path.relative_to(ROOT)) for path in make_docs.stale()} == set()
 
@@ -90,6 +84,8 @@ def test_check_notices_a_stale_table(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, 'argv', ['make_docs.py', '--check'])
     assert make_docs.main() == 1
     assert 'page.md' in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r'page\.md'):
+        make_docs.render('<!-- generated: nothing -->\n<!-- end -->\n', 'page.md')
     assert 'outdated row' in page.read_text()
     monkeypatch.setattr(sys, 'argv', ['make_docs.py'])
     assert make_docs.main() == 0
@@ -102,47 +98,28 @@ def test_check_notices_a_stale_table(monkeypatch, capsys, tmp_path):
     assert make_docs.main() == 0
 
 
-@pytest.mark.parametrize(
-    'text',
-    [
-        '<!-- generated: nothing -->\n<!-- end -->\n',
-        '<!-- generated: patches -->\n',
-        'text\n<!-- end -->\n',
-    ],
-)
-def test_wrong_marks_are_refused(text):
-    with pytest.raises(ValueError, match=r'page\.md'):
-        make_docs.render(text, 'page.md')
-
-
 def results_like_ours():
     """One JSON file of each kind, as its program writes it, with figures easy to recognise."""
     pck = {'0.2': 0.8, '0.1': 0.5, '0.05': 0.2}
     return {
-        'cpu_training': [
-            {
-                'name': 'ours', 'images_per_second': 91.5, 'ratio_to_stock': 3.21,
-                'ratio_range': [3.1, 3.4], 'peak_memory_gb': 2.5,
-            },
-        ],
+        'cpu_training': [{
+            'name': 'ours', 'images_per_second': 91.5, 'ratio_to_stock': 3.21,
+            'ratio_range': [3.1, 3.4], 'peak_memory_gb': 2.5,
+        }],
         'cpu_training_accuracy': [
             {'name': 'ours', 'seed': 0, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.83}},
             {'name': 'ours', 'seed': 1, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.81}},
             {'name': 'stock', 'seed': 0, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.815}},
         ],
-        'quickstart': [
-            {
-                'device': 'cpu', 'metrics': {'coco/AP': 0.5678}, 'mean_pose_ap': 0.0123,
-                'num_train': 6000, 'num_val': 400, 'train_seconds': 123.4,
-            },
-        ],
-        'rle_loss': [
-            {
-                'device': 'cuda', 'autocast': True, 'batch': 1024, 'visible': 0.7,
-                'mmpose_ms': {'median': 9.876}, 'ours_ms': {'median': 4.321},
-                'times_faster': {'median': 2.345, 'q25': 2.1, 'q75': 2.5},
-            },
-        ],
+        'quickstart': [{
+            'device': 'cpu', 'metrics': {'coco/AP': 0.5678}, 'mean_pose_ap': 0.0123,
+            'num_train': 6000, 'num_val': 400, 'train_seconds': 123.4,
+        }],
+        'rle_loss': [{
+            'device': 'cuda', 'autocast': True, 'batch': 1024, 'visible': 0.7,
+            'mmpose_ms': {'median': 9.876}, 'ours_ms': {'median': 4.321},
+            'times_faster': {'median': 2.345, 'q25': 2.1, 'q75': 2.5},
+        }],
     }  # fmt: skip
 
 
@@ -201,41 +178,33 @@ def test_quoted_figures_say_from_where():
         assert not quoted or 'Quoted From' in model['Metadata'], model['Name']
 
 
+@pytest.fixture(scope='module')
+def verbs():
+    return set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.M))
+
+
+@pytest.fixture(scope='module')
+def variables():
+    """All that the code reads."""
+    sources = [*ROOT.glob('rlepose_ext/**/*.py'), *ROOT.glob('configs/**/*.py')]
+    sources += [ROOT / 'Makefile', ROOT / 'tests' / 'conftest.py']
+    return {name for path in sources for name in VARIABLE.findall(path.read_text())}
+
+
 @each_document
-def test_links_lead_somewhere(path):
-    for pair in LINK.findall(path.read_text()):
+def test_what_a_page_names_exists(path, verbs, variables):
+    """Links, configs, variables, verbs of make and commands; and no path of some machine."""
+    text = path.read_text()
+    for pair in LINK.findall(text):
         target = (pair[0] or pair[1]).partition('#')[0]
-        if target and '://' not in target:
-            assert (path.parent / target).exists(), target
-
-
-@each_document
-def test_config_paths_exist(path):
-    for name in CONFIG.findall(path.read_text()):
-        assert (ROOT / name).is_file(), name
-
-
-@each_document
-def test_no_machine_paths(path):
-    found = re.findall(r'(?<![\w.])/(?:work|tmp|root|home|mnt|opt)\b\S*', path.read_text())
-    assert found == []
-
-
-@each_document
-def test_make_verbs_exist(path):
-    verbs = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.M))
-    code = [*INLINE.findall(path.read_text()), *fenced(path, 'bash')]
-    for text in code:
-        for verb in re.findall(r'\bmake ([a-z][a-z-]*)', text):
-            assert verb in verbs, verb
-
-
-@each_document
-def test_variables_exist(path):
-    sources = [*ROOT.glob('rlepose_ext/**/*.py'), *ROOT.glob('configs/**/*.py'), ROOT / 'Makefile']
-    code = '\n'.join(source.read_text() for source in [*sources, ROOT / 'tests' / 'conftest.py'])
-    for name in re.findall(r'\bRLEPOSE_[A-Z_]+', path.read_text()):
-        assert re.search(rf'\b{name}\b', code), name
+        assert not target or '://' in target or (path.parent / target).exists(), target
+    assert [name for name in CONFIG.findall(text) if not (ROOT / name).is_file()] == []
+    assert set(VARIABLE.findall(text)) <= variables
+    code = '\n'.join([*INLINE.findall(text), *fenced(path, 'bash')])
+    assert set(re.findall(r'\bmake ([a-z][a-z-]*)', code)) <= verbs
+    commands = build_parser()._subparsers._group_actions[0].choices
+    assert set(re.findall(r'`rlepose ([a-z][\w-]*)', text)) <= set(commands)
+    assert re.findall(r'(?<![\w.])/(?:work|tmp|root|home|mnt|opt)\b\S*', text) == []
 
 
 @pytest.mark.parametrize('words', commands_of('rlepose'))
@@ -244,22 +213,6 @@ def test_rlepose_commands_parse(words):
     config = getattr(args, 'config', None)
     if config is not None and config not in PLACEHOLDERS:
         assert (ROOT / config).is_file()
-
-
-@pytest.mark.parametrize(
-    'text',
-    sorted(
-        {
-            text
-            for path in DOCUMENTS
-            for text in INLINE.findall(path.read_text())
-            if re.match(r'rlepose [a-z]', text)
-        }
-    ),
-)
-def test_rlepose_commands_in_the_text_exist(text):
-    commands = build_parser()._subparsers._group_actions[0].choices
-    assert text.split()[1] in commands
 
 
 @pytest.mark.parametrize('words', commands_of('mim'))
@@ -301,6 +254,9 @@ def test_installation_pins_are_those_of_the_setup():
         assert pin.startswith('#') or pin in readme
     assert 'mmcv-lite==2.1.0' in (ROOT / 'requirements' / 'constraints.txt').read_text()
     assert re.search(r'pip install --no-deps .*mmcv-lite==2\.1\.0', readme)
+    assert f'## {__version__}' in (ROOT / 'CHANGELOG.md').read_text()
+    first = fenced(ROOT / 'README.md', 'bash')[0].splitlines()
+    assert first[-2:] == ['make demo', 'make test']
 
 
 def test_pre_commit_has_the_pinned_ruff():
@@ -309,32 +265,11 @@ def test_pre_commit_has_the_pinned_ruff():
     (repo,) = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
     assert repo['repo'] == 'local'
     assert [hook['additional_dependencies'] for hook in repo['hooks']] == [[pin], [pin]]
-    assert [hook['entry'].split()[:2] for hook in repo['hooks']] == [
-        ['ruff', 'format'],
-        ['ruff', 'check'],
-    ]
+    verbs = [hook['entry'].split()[:2] for hook in repo['hooks']]
+    assert verbs == [['ruff', 'format'], ['ruff', 'check']]
 
 
 def test_model_index_imports_every_metafile():
     index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
     metafiles = {str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/metafile.yml')}
     assert set(index['Import']) == metafiles
-
-
-def test_changelog_has_the_version():
-    from rlepose_ext.version import __version__
-
-    assert f'## {__version__}' in (ROOT / 'CHANGELOG.md').read_text()
-
-
-def test_the_readme_begins_with_the_demo():
-    first = fenced(ROOT / 'README.md', 'bash')[0].splitlines()
-    assert first[0].startswith('git clone')
-    assert first[-2:] == ['make demo', 'make test']
-
-
-def test_pre_commit_accepts_its_configuration():
-    pytest.importorskip('pre_commit')
-    command = [sys.executable, '-m', 'pre_commit', 'validate-config', '.pre-commit-config.yaml']
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr

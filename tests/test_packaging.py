@@ -14,7 +14,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from rlepose_ext.resources import resource
 from rlepose_ext.version import __version__
 
 
@@ -23,13 +22,8 @@ def wheel(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('wheel')
     # A copy, because setuptools writes build/ into the source folder.
     source = folder / 'source'
-    names = subprocess.run(
-        ['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
+    git = ['git', 'ls-files', '--cached', '--others', '--exclude-standard']
+    names = subprocess.check_output(git, cwd=root, text=True).splitlines()
     for name in names:
         if (root / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +102,12 @@ def test_installing_a_wheel_pulls_no_opencv_and_nothing_that_does_not_build(whee
     assert not pulled & {'chumpy', 'xtcocotools', 'mmcv', 'openmim'}
 
 
+def run_beside(folder, *command):
+    """Run a command where the wheel lies unpacked, and no checkout."""
+    env = {'PYTHONPATH': str(folder / 'site')}
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+
+
 def test_wheel_works_without_the_checkout(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
     code = (
@@ -117,13 +117,7 @@ def test_wheel_works_without_the_checkout(wheel, tmp_path):
         'assert ".mim" in str(resource(name)), resource(name)\n'
         'print(Config.fromfile(resource(name)).model.head.type)'
     )
-    done = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=tmp_path,
-        env={'PYTHONPATH': str(tmp_path / 'site')},
-        capture_output=True,
-        text=True,
-    )
+    done = run_beside(tmp_path, sys.executable, '-c', code)
     assert done.stdout.strip().endswith('rlepose_ext.RLEHead'), done.stderr
 
 
@@ -132,12 +126,8 @@ def test_mim_finds_the_index_of_an_installed_wheel(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
     name = 'rle_res50_8xb64-210e_coco-256x192'
     script = str(Path(sys.executable).with_name('mim'))
-    done = subprocess.run(
-        [script, 'search', 'rlepose_ext', '--config', name, '--json', str(tmp_path / 'x.json')],
-        cwd=tmp_path,
-        env={'PYTHONPATH': str(tmp_path / 'site')},
-        capture_output=True,
-        text=True,
+    done = run_beside(
+        tmp_path, script, 'search', 'rlepose_ext', '--config', name, '--json', 'x.json'
     )
     assert done.returncode == 0, done.stderr
     columns = json.loads((tmp_path / 'x.json').read_text())
@@ -145,9 +135,3 @@ def test_mim_finds_the_index_of_an_installed_wheel(wheel, tmp_path):
     assert found['weight'].endswith('-d37efd64_20220913.pth')
     assert found['weights_license'] == 'apache-2.0'
     assert (tmp_path / 'site' / 'rlepose_ext' / '.mim' / found['config']).is_file()
-
-
-def test_resource_names_what_is_missing():
-    assert resource('configs/_base_/runtime.py').is_file()
-    with pytest.raises(FileNotFoundError, match=r'configs/none\.py'):
-        resource('configs/none.py')

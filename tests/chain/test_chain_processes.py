@@ -39,10 +39,12 @@ def python(*code):
 
 
 def test_exit_status_is_a_shells(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
     with Processes(tmp_path) as processes:
         assert processes.run(python('raise SystemExit(7)')) == 7
         assert processes.run(python('')) == 0
         assert processes.run(python('import os; os.kill(os.getpid(), 9)')) == 137
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(
@@ -62,13 +64,6 @@ def test_signals_reach_the_training_and_none_begins_after(tmp_path, number, only
     assert chain.returncode == 0
     assert output.split() == [str(status), str(128 + number)]
     assert not (tmp_path / 'second').exists()
-
-
-def test_handlers_are_put_back(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
-    with Processes(tmp_path):
-        assert signal.getsignal(signal.SIGTERM) != before
-    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_folder_is_for_one_chain_and_its_training(tmp_path):

@@ -25,19 +25,13 @@ def test_list(capsys):
     said = capsys.readouterr().out
     for entry in read_zoo():
         assert entry.name in said
-    assert 'Planned, not there yet: quantisation, Poseur' in said
-    assert f'{len(read_zoo())} configs' in said
+    assert 'Planned, not there yet' in said
     (line,) = [line for line in said.splitlines() if f' {NAME} ' in line]
     assert ' '.join(line.split()[1:]) == '23.65 M weights AP 70.6, AR 75.3 on COCO (quoted)'
     (line,) = [line for line in said.splitlines() if 'rle_resnet18-slim' in line]
     assert 'quoted' not in line
-
-
-def test_family(capsys):
     assert main(['zoo', '--family', 'quickstart']) == 0
-    said = capsys.readouterr().out
-    assert 'quickstart (2)' in said
-    assert 'Planned' not in said
+    assert 'quickstart (2)' in capsys.readouterr().out
 
 
 def test_json(capsys, root):
@@ -50,8 +44,6 @@ def test_json(capsys, root):
         assert asked <= set(each)
         assert (root / each['config']).is_file()
         assert each['train'] == f'mim train mmpose {each["config"]}'
-    assert main(['zoo', NAME, '--json']) == 0
-    assert [each['name'] for each in json.loads(capsys.readouterr().out)] == [NAME]
 
 
 def test_card_and_commands(capsys):
@@ -63,9 +55,7 @@ def test_card_and_commands(capsys):
     command = f'mim test mmpose configs/rle/{NAME}.py -C "$(rlepose weights {NAME})"\n'
     assert capsys.readouterr() == (command, '')
     assert main(['zoo', 'rle_scnet50', '--test']) == 0
-    said = capsys.readouterr()
-    assert said.out.endswith(' -C CHECKPOINT\n')
-    assert 'no weights are published' in said.err
+    assert 'no weights are published' in capsys.readouterr().err
     foreign = 'rle_mobilenetv2-050_1xb256-420e_coco-192x192'
     assert main(['zoo', foreign, '--train']) == 0
     said = capsys.readouterr()
@@ -81,12 +71,8 @@ def test_card_and_commands(capsys):
         (['zoo', 'rle_res5'], 'Nearest: rle_res50'),
         (['zoo', '--family', 'none'], 'there are'),
         (['zoo', '--train'], '--train and --test need the NAME'),
-        (['zoo', NAME, '--family', 'skps'], 'no config of the zoo'),
         (['params', 'none.py'], 'no config of the zoo'),
-        (
-            ['params', f'./elsewhere/{SLIM}'],
-            f'{SLIM} does not exist; the one of that name is {SLIM}',
-        ),
+        (['params', f'./elsewhere/{SLIM}'], f'does not exist; the one of that name is {SLIM}'),
         (['params', 'README.md'], 'cannot be read as a config'),
         (['weights', 'none'], 'no weights are called'),
         (['weights', 'rle_scnet50'], 'no weights are published'),
@@ -117,10 +103,6 @@ def test_params(capsys):
         'training_only': 53_784,
         'flops': 63_012_864,
     }
-    assert main(['params', SLIM, '--flops']) == 0
-    assert '0.06301 GFLOPs, 0.03151 G multiply-adds (one picture, 3 x 96 x 72' in (
-        capsys.readouterr().out
-    )
 
 
 def test_weights(capsys, shared, monkeypatch, tmp_path):
@@ -132,9 +114,7 @@ def test_weights(capsys, shared, monkeypatch, tmp_path):
     assert path.is_file()
     assert main(['weights']) == 0
     said = capsys.readouterr().out
-    assert 'not to be passed on; in the cache' in said
     assert said.count('in the cache') == 1
-    assert 'local mirror only' in said
     assert NAME in said
     assert main(['weights', '--json']) == 0
     files = {each['name']: each for each in json.loads(capsys.readouterr().out)}
@@ -144,10 +124,7 @@ def test_weights(capsys, shared, monkeypatch, tmp_path):
 
 
 def test_asking_does_not_load_torch(root):
-    code = (
-        'import sys; from rlepose_ext.cli.main import main\n'
-        "main(['zoo', '--json']); main(['weights'])\n"
-        "sys.exit('torch' in sys.modules)"
-    )
+    code = 'import sys; from rlepose_ext.cli.main import main; '
+    code += "main(['zoo', '--json']); main(['weights']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, '-c', code], cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

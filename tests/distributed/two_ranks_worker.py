@@ -26,12 +26,8 @@ CONFIG = Path(__file__).resolve().parents[2] / 'configs/quickstart/_base_/rle_sy
 # Samples of one iteration, of all processes together.
 BATCH = 8
 EPOCHS = 3
-CODEC = {
-    'type': 'rlepose_ext.SimCCRLELabel',
-    'input_size': (72, 96),
-    'sigma': 4.0,
-    'simcc_split_ratio': 2.0,
-}
+CODEC = {'type': 'rlepose_ext.SimCCRLELabel', 'input_size': (72, 96)}
+CODEC |= {'sigma': 4.0, 'simcc_split_ratio': 2.0}
 STOCK_SUM = {'type': 'KLDiscretLoss', 'use_target_weight': True}
 SCALED_SUM = {'type': 'rlepose_ext.PerSampleLoss', 'batch_size': BATCH, 'loss': STOCK_SUM}
 # Validation persons and DefaultSampler's round_up: even, odd, and fewer than there are ranks.
@@ -63,13 +59,8 @@ class Watch(Hook):
 
     def after_train_epoch(self, runner):
         model = unwrap(runner.model)
-        self.epochs.append(
-            {
-                'buffers_before': self.before_sync,
-                'buffers': digest(model.buffers()),
-                'parameters': digest(model.parameters()),
-            }
-        )
+        after = {'buffers': digest(model.buffers()), 'parameters': digest(model.parameters())}
+        self.epochs.append({'buffers_before': self.before_sync, **after})
 
     def report(self):
         return {name: getattr(self, name) for name in ('losses', 'terms', 'flow', 'epochs')}
@@ -103,12 +94,9 @@ def base_config(folder, name, **options):
     config.default_hooks.logger.interval = 1
     config.visualizer.vis_backends.append({'type': 'rlepose_ext.CSVVisBackend'})
     config.default_hooks.checkpoint = None
-    keep = [
-        step
-        for step in config.train_dataloader.dataset.pipeline
-        if step.type not in ('RandomFlip', 'RandomBBoxTransform')
-    ]
-    config.train_dataloader.dataset.pipeline = keep
+    random = ('RandomFlip', 'RandomBBoxTransform')
+    pipeline = config.train_dataloader.dataset.pipeline
+    config.train_dataloader.dataset.pipeline = [s for s in pipeline if s.type not in random]
     config.train_dataloader.dataset.ann_file = 'annotations/half_labelled.json'
     config.train_dataloader.sampler.shuffle = False
     # Rank r takes samples r, r + W, ...: together they are the batch of one process.
@@ -124,17 +112,10 @@ def train(folder, name, norm_eval, loss=None):
         config.pop(key)
     if loss is not None:
         config.load_from = None
-        config.model.head = {
-            'type': 'rlepose_ext.SimCCRLEHead',
-            'in_channels': 128,
-            'out_channels': 17,
-            'input_size': CODEC['input_size'],
-            'in_featuremap_size': (5, 6),
-            'deconv_out_channels': None,
-            'rle_weight': 0.1,
-            'loss': loss,
-            'decoder': CODEC,
-        }
+        head = {'type': 'rlepose_ext.SimCCRLEHead', 'in_channels': 128, 'out_channels': 17}
+        head |= {'input_size': CODEC['input_size'], 'in_featuremap_size': (5, 6)}
+        head |= {'deconv_out_channels': None, 'rle_weight': 0.1, 'loss': loss, 'decoder': CODEC}
+        config.model.head = head
         config.train_dataloader.dataset.pipeline[-2]['encoder'] = CODEC
     watch = Watch()
     runner = QuickRunner.from_cfg(config)

@@ -32,11 +32,7 @@ def test_a_resumed_run_replaces_the_steps_it_repeats(tmp_path):
     second = CSVTable(path)
     second.append(20, {'loss': -20, 'lr': 0.1})
     second.append(30, {'loss': -30, 'lr': 0.1})
-    assert [(row['step'], row['loss'], row['lr']) for row in read(path)] == [
-        ('10', '10', ''),
-        ('20', '-20', '0.1'),
-        ('30', '-30', '0.1'),
-    ]
+    assert path.read_text() == 'step,loss,lr\n10,10,\n20,-20,0.1\n30,-30,0.1\n'
 
 
 @pytest.mark.parametrize('torn', ['30,0.', '30', '\0\0\0\0\n', '30,1,2,3\n', 'x,1\n'])
@@ -45,14 +41,10 @@ def test_half_a_row_of_a_killed_run_is_dropped(tmp_path, torn):
     path.write_text('step,loss\n10,1\n20,2\n' + torn)
     CSVTable(path).append(40, {'loss': 4})
     assert path.read_text() == 'step,loss\n10,1\n20,2\n40,4\n'
-
-
-@pytest.mark.parametrize('content', ['', 'step', 'step,lo'])
-def test_a_kill_while_the_first_line_is_written(tmp_path, content):
-    path = tmp_path / 'train.csv'
-    path.write_text(content)
-    CSVTable(path).append(1, {'loss': 4})
-    assert path.read_text() == 'step,loss\n1,4\n'
+    for first_line in ('', 'step', 'step,lo'):
+        path.write_text(first_line)
+        CSVTable(path).append(1, {'loss': 4})
+        assert path.read_text() == 'step,loss\n1,4\n'
 
 
 def test_values_and_names_that_need_care(tmp_path):

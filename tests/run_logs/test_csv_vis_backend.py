@@ -61,13 +61,9 @@ class Scale(BaseModel):
 
 
 def train(tmp_path, epochs, backends=BACKENDS, hooks=None, **options):
-    loader = {
-        'batch_size': 2,
-        'num_workers': 0,
-        'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-        'dataset': {'type': 'SixNumbers'},
-        'collate_fn': {'type': 'default_collate'},
-    }
+    loader = {'batch_size': 2, 'num_workers': 0, 'dataset': {'type': 'SixNumbers'}}
+    loader['sampler'] = {'type': 'DefaultSampler', 'shuffle': False}
+    loader['collate_fn'] = {'type': 'default_collate'}
     name = f'{tmp_path.name}_{epochs}_{np.random.default_rng().integers(10**9)}'
     runner = Runner(
         Scale(),
@@ -78,11 +74,7 @@ def train(tmp_path, epochs, backends=BACKENDS, hooks=None, **options):
         val_cfg={},
         optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.01}},
         train_cfg={'by_epoch': True, 'max_epochs': epochs},
-        default_hooks={
-            'logger': {'type': 'LoggerHook', 'interval': 1},
-            'checkpoint': {'type': 'CheckpointHook', 'interval': 1},
-            **(hooks or {}),
-        },
+        default_hooks={'logger': {'type': 'LoggerHook', 'interval': 1}, **(hooks or {})},
         visualizer={'type': 'Visualizer', 'vis_backends': deepcopy(backends), 'name': name},
         experiment_name=name,
         default_scope='mmpose',
@@ -115,11 +107,8 @@ def test_a_run_and_its_continuation_are_one_table(tmp_path):
     assert [row['step'] for row in val] == ['1', '2', '3']
     assert all(row['toy/AP'] for row in val)
     # the same numbers as MMEngine's own log
-    logged = [
-        json.loads(line)
-        for line in (tmp_path / runner.timestamp / 'vis_data/scalars.json').read_text().split('\n')
-        if 'loss' in line
-    ]
+    lines = (tmp_path / runner.timestamp / 'vis_data/scalars.json').read_text().split('\n')
+    logged = [json.loads(line) for line in lines if 'loss' in line]
     assert [row['loss'] for row in logged] == [float(row['loss']) for row in rows[6:]]
 
 
@@ -172,13 +161,6 @@ def test_only_numbers_are_written(tmp_path):
     assert not (tmp_path / 'train.csv').exists()
 
 
-def test_foreign_file_is_found_when_the_run_starts(tmp_path):
-    (tmp_path / 'val.csv').write_text('mine\n1\n')
-    with pytest.raises(UserError, match=r'val\.csv'):
-        train(tmp_path, 1)
-    assert not (tmp_path / 'epoch_1.pth').exists()
-
-
 def test_full_disk_costs_rows_and_not_the_run(tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr('mmengine.logging.print_log', lambda text, *_: said.append(text))
@@ -197,7 +179,10 @@ def test_full_disk_costs_rows_and_not_the_run(tmp_path, monkeypatch):
 TENSORBOARD = [{'type': 'LocalVisBackend'}, {'type': 'TensorboardVisBackend'}]
 
 
-def test_missing_tensorboard_is_said_before_the_training(tmp_path, monkeypatch):
+def test_what_would_fail_later_is_said_before_the_training(tmp_path, monkeypatch):
+    (tmp_path / 'val.csv').write_text('mine\n1\n')
+    with pytest.raises(UserError, match=r'val\.csv'):
+        train(tmp_path, 1)
     monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
     with pytest.raises(ImportError, match=r'pip install .*tensorboard'):
         train(tmp_path, 1, backends=TENSORBOARD)

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from rlepose_ext.errors import UserError
 from rlepose_ext.run_logs.curves import (
     Run,
-    best_of,
     choose_metrics,
     describe,
     find_logs,
@@ -18,7 +17,7 @@ from rlepose_ext.run_logs.curves import (
     read_run,
     short_names,
 )
-from rlepose_ext.run_logs.plot_curves import check_target, draw_curves, style
+from rlepose_ext.run_logs.plot_curves import check_target, draw_curves
 
 
 def train_row(step, loss=1.0, **more):
@@ -76,31 +75,22 @@ def test_lines_that_are_no_rows(tmp_path):
 
 
 def test_prefixes_of_log_with_hierarchy(tmp_path):
-    log = write_start(
-        tmp_path,
-        '20260101_000000',
-        [{'train/loss': 1, 'iter': 5, 'step': 5}, {'val/coco/AP': 0.5, 'val/time': 1, 'step': 1}],
-    )
-    train, val, _ = read_log(log)
+    rows = [{'train/loss': 1, 'iter': 5, 'step': 5}, {'val/coco/AP': 0.5, 'val/time': 1, 'step': 1}]
+    train, val, _ = read_log(write_start(tmp_path, '20260101_000000', rows))
     assert train == [{'loss': 1, 'iter': 5, 'step': 5}]
     assert val == [{'coco/AP': 0.5, 'time': 1, 'step': 1}]
 
 
-def test_times_of_training_and_validation_are_two_curves():
-    run = Run('a', [train_row(1)], [val_row(1)])
-    assert run.metrics()['time'] == 'train'
-    assert run.curve('time') == ([1], [0.5])
-    assert run.curve('val/time') == ([1], [0.1])
-    assert run.curve('nothing') == ([], [])
-
-
 def test_what_steps_count():
     run = Run('a', [train_row(100, epoch=3)], [val_row(3)])
+    # times of training and validation are two curves
+    assert run.curve('time') == ([100], [0.5])
+    assert run.curve('val/time') == ([3], [0.1])
+    assert run.curve('nothing') == ([], [])
     assert (run.unit('loss'), run.unit('coco/AP')) == ('iteration', 'epoch')
     no_epochs = {k: v for k, v in train_row(100).items() if k != 'epoch'}
     assert Run('a', [no_epochs], [val_row(100)]).unit('coco/AP') == 'iteration'
     assert Run('a', [train_row(100, epoch=3)], [val_row(100)]).unit('coco/AP') == 'iteration'
-    assert Run('a', [], [val_row(3)]).unit('coco/AP') == 'epoch'
 
 
 def test_choice_of_metrics():
@@ -114,22 +104,20 @@ def test_choice_of_metrics():
         choose_metrics([plain], ['coco/AQ'])
 
 
-def test_best():
-    assert best_of('coco/AP', [1, 2, 3, 4], [0.1, 0.3, 0.3, math.nan]) == (2, 0.3)
-    assert best_of('loss_kpt', [1, 2, 3], [0.1, -0.3, 0.3]) == (2, -0.3)
-    assert best_of('wflw/NME', [1, 2], [0.1, 0.3]) == (1, 0.1)
-
-
 def test_description():
     run = Run('a', [train_row(s, 1 / s) for s in (1, 1234567)], [val_row(2)], 2, 1)
-    text = describe(run, ['loss', 'lr', 'coco/AP', 'PCK'])
-    assert text.splitlines() == [
+    assert describe(run, ['loss', 'lr', 'coco/AP', 'PCK']).splitlines() == [
         'a, 2 starts, 1 broken lines left out',
         '  loss: 8.10001e-07 at iteration 1234567, best 8.10001e-07 at 1234567',
         '  lr: 0.1 at iteration 1234567',
         '  coco/AP: 0.5 at epoch 2, best 0.5 at 2',
         '  PCK: not logged',
     ]
+    # the best is the first of the largest, of losses and errors the smallest, and never nan
+    ap = [val_row(s, value) for s, value in enumerate((0.1, 0.3, 0.3, math.nan), 1)]
+    nme = [{'wflw/NME': value, 'step': s} for s, value in ((1, 0.1), (2, 0.3))]
+    assert 'best 0.3 at 2' in describe(Run('a', [], ap), ['coco/AP'])
+    assert 'best 0.1 at 1' in describe(Run('a', [], nme), ['wflw/NME'])
     diverged = Run('a', [train_row(1, math.nan)])
     assert describe(diverged, ['loss']).endswith('loss: nan at iteration 1')
 
@@ -162,12 +150,10 @@ def test_picture(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Figure, 'savefig', lambda self, *a, **k: figures.append(self) or save(self, *a, **k)
     )
-    runs = [
-        Run(
-            name, [train_row(s, s + i, epoch=s) for s in range(1, 60)], [val_row(s) for s in epochs]
-        )
-        for i, (name, epochs) in enumerate([('first', [1, 2]), ('second', [1]), ('third', [])])
-    ]
+    runs = []
+    for i, (name, epochs) in enumerate([('first', [1, 2]), ('second', [1]), ('third', [])]):
+        losses = [train_row(s, s + i, epoch=s) for s in range(1, 60)]
+        runs.append(Run(name, losses, [val_row(s) for s in epochs]))
     out = tmp_path / 'new folder' / 'curves.png'
     draw_curves(runs, ['loss', 'lr', 'coco/AP', 'time'], out)
     assert out.read_bytes().startswith(b'\x89PNG')
@@ -184,14 +170,6 @@ def test_picture(tmp_path, monkeypatch):
     ]
     assert len({(line.get_linestyle(), line.get_marker()) for line in drawn}) == 3
     assert len(ap.lines) == 2
-
-
-def test_styles_repeat_late():
-    shapes = [(style(i)['linestyle'], style(i)['marker']) for i in range(20)]
-    assert len(set(shapes)) == 20
-
-
-@pytest.mark.parametrize('name', ['curves', 'curves.jpg', 'curves.csv'])
-def test_other_files_than_pictures_are_refused(tmp_path, name):
-    with pytest.raises(UserError, match=r'ends in \.png'):
-        check_target(tmp_path / name)
+    for other in ('curves', 'curves.jpg'):
+        with pytest.raises(UserError, match=r'ends in \.png'):
+            check_target(tmp_path / other)

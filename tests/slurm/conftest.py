@@ -106,29 +106,18 @@ class Cluster:
         for index in range(2):
             fake_gpu(self.folder / f'gpu{index}')
         controller_port, node1_port, node2_port = free_ports(3)
-        (self.folder / 'slurm.conf').write_text(
-            CONFIGURATION.format(
-                host=socket.gethostname().partition('.')[0],
-                folder=self.folder,
-                controller_port=controller_port,
-                node1_port=node1_port,
-                node2_port=node2_port,
-            )
-        )
+        values = {'host': socket.gethostname().partition('.')[0], 'folder': self.folder}
+        values |= {'controller_port': controller_port}
+        values |= {'node1_port': node1_port, 'node2_port': node2_port}
+        (self.folder / 'slurm.conf').write_text(CONFIGURATION.format(**values))
         # Slurm would set CUDA_VISIBLE_DEVICES to what it gives to a task.
         (self.folder / 'gres.conf').write_text(
             f'Name=gpu Type=fake File={self.folder}/gpu[0-1] Flags=no_gpu_env\n'
         )
         munge = [
-            f'--{option}={self.folder}/munge.{file}'
-            for option, file in (
-                ('key-file', 'key'),
-                ('socket', 'socket'),
-                ('pid-file', 'pid'),
-                ('log-file', 'log'),
-                ('seed-file', 'seed'),
-            )
+            f'--{file}-file={self.folder}/munge.{file}' for file in ('key', 'pid', 'log', 'seed')
         ]
+        munge.append(f'--socket={self.folder}/munge.socket')
         self._start('munged', '--foreground', *munge)
         self.wait_for(lambda: (self.folder / 'munge.socket').exists(), 'munged has no socket')
         conf = ('-D', '-f', self.env['SLURM_CONF'])
