@@ -12,11 +12,8 @@ from rlepose_ext.datasets.synthetic import write_dataset
 pytestmark = pytest.mark.slow
 
 CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
-SMALL = [
-    'model.backbone.init_cfg=None',
-    'train_dataloader.batch_size=4',
-    'train_cfg.val_interval=1',
-]
+SMALL = ['model.backbone.init_cfg=None', 'train_dataloader.batch_size=4']
+SMALL += ['train_cfg.val_interval=1']
 SMALL += [f'{split}_dataloader.num_workers=1' for split in ('train', 'val', 'test')]
 SMALL += ['default_hooks.checkpoint.interval=1']
 

@@ -108,12 +108,6 @@ def test_what_works_has_no_problem():
     assert checks.check_versions({**GOOD, **newest}) == []
 
 
-def test_mmdet_refuses_what_the_doctor_calls_too_new_an_mmcv():
-    code = "import mmcv; mmcv.__version__ = '2.2.0'; import mmdet"
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert 'MMCV==2.2.0 is used but incompatible' in done.stderr
-
-
 def test_new_setuptools_without_its_patch_is_fatal(monkeypatch):
     monkeypatch.setattr(checks, 'PATCHES', ())
     problems = checks.check_versions({**GOOD, 'setuptools': '82.0.0'})

@@ -5,10 +5,9 @@ import os
 import signal
 import threading
 
-import cv2
 import numpy as np
 import pytest
-from clips import ffmpeg, needs_ffmpeg, number_of, numbered, read_clip, seconds_of, write_clip
+from clips import ffmpeg, needs_ffmpeg, number_of, read_clip, seconds_of, write_clip
 from people import META, persons
 
 from rlepose_ext.errors import UserError
@@ -76,29 +75,6 @@ def test_a_video_with_all_its_frames(tmp_path):
     assert not list((tmp_path / 'out').glob('.*'))
 
 
-def test_the_detector_may_rest(tmp_path):
-    source = Source('video', write_clip(tmp_path / 'walk.mp4', 10))
-    chain, walker = engine(det_interval=4)
-    assert chain.run(source) == 10
-    assert walker.seen == [0, 4, 8]
-    assert walker.batches == [1] * 10
-
-
-def test_an_image(tmp_path):
-    path = tmp_path / '000000000785.png'
-    cv2.imwrite(str(path), numbered(2))
-    chain, _ = engine(output_root=tmp_path / 'out', save_predictions=True)
-    assert chain.run(Source('image', path)) == 1
-    assert sorted(p.name for p in (tmp_path / 'out').iterdir()) == [
-        '000000000785.png', '000000000785_coco.json', 'results_000000000785.json',
-    ]  # fmt: skip
-    (entry,) = json.loads((tmp_path / 'out' / '000000000785_coco.json').read_text())
-    assert entry['image_id'] == 785
-    content = json.loads((tmp_path / 'out' / 'results_000000000785.json').read_text())
-    (person,) = content['instance_info']
-    assert person['keypoints'][0] == [20, 14]
-
-
 def test_what_came_before_an_error_is_complete(tmp_path):
     source = Source('video', write_clip(tmp_path / 'walk.mp4', 20))
     chain, walker = engine(output_root=tmp_path / 'out', save_predictions=True, frames_at_once=2)
@@ -116,13 +92,6 @@ def test_what_came_before_an_error_is_complete(tmp_path):
     content = json.loads((tmp_path / 'out' / 'results_walk.json').read_text())
     assert len(content['instance_info']) == 6
     assert len(json.loads((tmp_path / 'out' / 'walk_coco.json').read_text())) == 5
-
-
-def test_showing_may_end_the_run(tmp_path):
-    source = Source('video', write_clip(tmp_path / 'walk.mp4', 20))
-    shown = []
-    chain, _ = engine(show=lambda frame: shown.append(frame) or len(shown) < 4)
-    assert chain.run(source) == 4
 
 
 @pytest.fixture

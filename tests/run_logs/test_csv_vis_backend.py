@@ -18,8 +18,7 @@ from mmengine.visualization import Visualizer
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import VISBACKENDS
-from rlepose_ext.run_logs import CSVVisBackend
-from rlepose_ext.run_logs.csv_vis_backend import folder_of, split_of
+from rlepose_ext.run_logs import CSVVisBackend, csv_vis_backend
 from rlepose_ext.run_logs.curves import read_run
 
 BACKENDS = [{'type': 'LocalVisBackend'}, {'type': 'rlepose_ext.CSVVisBackend'}]
@@ -139,15 +138,6 @@ def test_no_rate_where_nothing_measures_time(tmp_path):
     (first, *_) = rows_of(tmp_path / 'train.csv')
     assert float(first['loss']) == 0.5
     assert 'images/s' not in first
-
-
-def test_folders_and_splits():
-    start = 'runs/a/20260102_030405'
-    assert str(folder_of(f'{start}/vis_data')) == 'runs/a'
-    assert str(folder_of('runs/a/vis_data')) == 'runs/a/vis_data'
-    assert str(folder_of(start)) == start
-    assert split_of({'loss': 1, 'iter': 3}) == split_of({'train/loss': 1}) == 'train'
-    assert split_of({'coco/AP': 1}) == split_of({'val/coco/AP': 1}) == 'val'
 
 
 def test_only_numbers_are_written(tmp_path):

@@ -114,11 +114,9 @@ class Cluster:
         (self.folder / 'gres.conf').write_text(
             f'Name=gpu Type=fake File={self.folder}/gpu[0-1] Flags=no_gpu_env\n'
         )
-        munge = [
-            f'--{file}-file={self.folder}/munge.{file}' for file in ('key', 'pid', 'log', 'seed')
-        ]
-        munge.append(f'--socket={self.folder}/munge.socket')
-        self._start('munged', '--foreground', *munge)
+        munge = f'{self.folder}/munge'
+        files = [f'--{name}-file={munge}.{name}' for name in ('key', 'pid', 'log', 'seed')]
+        self._start('munged', '--foreground', f'--socket={munge}.socket', *files)
         self.wait_for(lambda: (self.folder / 'munge.socket').exists(), 'munged has no socket')
         conf = ('-D', '-f', self.env['SLURM_CONF'])
         self._start('slurmctld', *conf)

@@ -167,20 +167,6 @@ def test_mistakes_end_before_anything_starts(cluster, recorded, words, env, mess
     assert recorded() == []
 
 
-def test_slurm_train_reaches_srun(cluster, recorded):
-    """The whole way from the script to srun, with blanks everywhere."""
-    words = ['debug', 'my job', CONFIG, 'w d', '--cfg-options', 'x="c d"']
-    env = {**cluster, 'GPUS': 2, 'SRUN_ARGS': '--comment="a b"'}
-    done = call(TOOLS / 'slurm_train.sh', *words, **env)
-    assert done.returncode == 0, done.stderr
-    ((_, *line),) = recorded()
-    assert line[:8] == [
-        '--partition=debug', '--gres=gpu:2', '--ntasks=2', '--ntasks-per-node=2',
-        '--cpus-per-task=5', '--kill-on-bad-exit=1', '--job-name=my job', '--comment=a b',
-    ]  # fmt: skip
-    assert line[-6:] == ['--launcher', 'slurm', '--work-dir', 'w d', '--cfg-options', 'x="c d"']
-
-
 @pytest.mark.parametrize(
     ('program', 'words'),
     [
@@ -250,30 +236,3 @@ def test_scripts_are_sound():
         pytest.skip('shellcheck is not installed (Debian: apt-get install shellcheck)')
     done = call('shellcheck', '-x', '-s', 'bash', ROOT / '.ci' / 'run', *scripts)
     assert done.returncode == 0, done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('version', ['8.3.1', '8.5.1'])
-def test_documented_mim_commands_on_newer_click(version, stub, recorded, tmp_path):
-    """click 8.3.1 broke mim's defaults, so the documents give every option."""
-    click = tmp_path / 'click'
-    pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--retries=0']
-    done = call(*pip, '--timeout=20', '--target', click, f'click=={version}')
-    if done.returncode:
-        pytest.skip(f'click {version} cannot be had here: {done.stderr[-200:]}')
-    srun = stub('srun')
-    env = {'PATH': f'{srun.parent}:{os.environ["PATH"]}', 'PYTHONPATH': click}
-    options = ['--launcher', 'slurm', '--partition', 'debug', '--gpus', '2', '--gpus-per-node', '2']
-    options += ['--cpus-per-task', '1']
-    mim = [sys.executable, '-m', 'mim']
-    for verb, more in (('train', []), ('test', ['-C', 'x.pth'])):
-        command = [*mim, verb, 'mmpose', CONFIG, *more, *options, '--srun-args', '']
-        done = call(*command, **env)
-        assert done.returncode == 0, done.stderr
-    for line in recorded():
-        assert line[1:7] == [
-            '-p', 'debug', '--gres=gpu:2', '--ntasks=2', '--ntasks-per-node=2', '--cpus-per-task=1'
-        ]  # fmt: skip
-        assert not [word for word in line if 'Sentinel' in word]
-    broken = call(*mim, 'train', 'mmpose', CONFIG, *options, **env)
-    assert "'Sentinel' object has no attribute 'split'" in broken.stderr, 'mended: tell the docs'

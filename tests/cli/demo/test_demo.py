@@ -9,25 +9,25 @@ import pytest
 from demo_case import CONFIG, SIZE, names, picture, read_clip, results, write_clip
 
 from rlepose_ext.cli.main import main
-from rlepose_ext.inference import setup
 
 
 def test_an_image(tmp_path, checkpoint, capsys):
-    cv2.imwrite('a.png', picture())
-    command = ['demo', 'a.png', '--det', 'full', '--pose', CONFIG, checkpoint, '--kpt-thr', '0']
+    """Its number, as COCO has it in names, is that of its results."""
+    cv2.imwrite('00785.png', picture())
+    command = ['demo', '00785.png', '--det', 'full', '--pose', CONFIG, checkpoint, '--kpt-thr', '0']
     assert main([*command, '--output-root', 'out/deep', '--save-predictions']) == 0
-    assert 'a.png -> out/deep/a.png: 1 pose in ' in capsys.readouterr().out
-    drawn = cv2.imread('out/deep/a.png')
+    assert '00785.png -> out/deep/00785.png: 1 pose in ' in capsys.readouterr().out
+    drawn = cv2.imread('out/deep/00785.png')
     assert drawn.shape == picture().shape
     assert (drawn != picture()).any()
-    assert names(tmp_path / 'out/deep') == ['a.png', 'a_coco.json', 'results_a.json']
-    content = json.loads((tmp_path / 'out/deep/results_a.json').read_text())
+    assert names(tmp_path / 'out/deep') == ['00785.png', '00785_coco.json', 'results_00785.json']
+    content = json.loads((tmp_path / 'out/deep/results_00785.json').read_text())
     assert content['meta_info']['dataset_name'] == 'coco'
     (person,) = content['instance_info']
     assert person['bbox'] == [[0, 0, *SIZE]]
     assert np.shape(person['keypoints']) == np.shape(person['sigma']) == (17, 2)
-    (entry,) = json.loads((tmp_path / 'out/deep/a_coco.json').read_text())
-    assert entry['bbox'] == [0, 0, *SIZE]
+    (entry,) = json.loads((tmp_path / 'out/deep/00785_coco.json').read_text())
+    assert (entry['image_id'], entry['bbox']) == (785, [0, 0, *SIZE])
     assert len(entry['keypoints']) == 51
 
 
@@ -140,20 +140,3 @@ def test_an_opencv_without_windows(demo, monkeypatch, capsys):
     monkeypatch.setattr(cv2, 'imshow', fail)
     assert demo('a.png', '--show') == 2
     assert 'opencv-python-headless' in capsys.readouterr().err
-
-
-def test_the_bar(capsys, monkeypatch):
-    now = 0.0
-    monkeypatch.setattr(setup.time, 'perf_counter', lambda: now)
-    bar, quiet = (setup.Progress('a.mp4', quiet=quiet) for quiet in (False, True))
-    now = 1.0
-    bar(10, 40)
-    shown = 'a.mp4 [#####...............] 10/40, 10.0 fps, 3 s left'
-    assert shown in capsys.readouterr().err
-    now = 1.05
-    bar(11, 40)  # not more than ten times a second
-    now = 2.0
-    quiet(20, 40)
-    assert capsys.readouterr().err == ''
-    bar(20, 0)  # a camera has no end
-    assert '20 frames, 10.0 fps' in capsys.readouterr().err
