@@ -1,28 +1,29 @@
 """The head: MMPose's checkpoints, outputs, predictions and losses; the split layouts."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import InstanceData
 from mmpose.codecs import RegressionLabel
 from mmpose.models.heads import RLEHead as StockRLEHead
-from mmpose.structures import PoseDataSample
+from model_case import (
+    assert_finite,
+    assert_learns,
+    assert_no_joint_no_loss,
+    assert_works_in_half,
+    labelled,
+    randomised,
+    share_weights,
+)
 from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads import RLEHead
 from rlepose_ext.models.heads.rle_head import (
-    activate,
     add_sigma,
     join_fc,
-    rename_old_keys,
     split_fc,
 )
-from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.registry import MODELS
 
 C, K, SIZE = 24, 5, (192, 256)
 CODEC = {'type': 'RegressionLabel', 'input_size': SIZE}
@@ -30,10 +31,7 @@ FLIP = [0, 2, 1, 4, 3]
 
 
 def make(**kwargs) -> RLEHead:
-    head = RLEHead(C, K, decoder=CODEC, **kwargs)
-    for parameter in head.parameters():
-        nn.init.normal_(parameter, std=0.15)
-    return head
+    return randomised(RLEHead(C, K, decoder=CODEC, **kwargs))
 
 
 def make_stock(**kwargs) -> StockRLEHead:
@@ -41,34 +39,15 @@ def make_stock(**kwargs) -> StockRLEHead:
     return StockRLEHead(C, K, loss=loss, decoder=CODEC, **kwargs)
 
 
-def samples(n: int = 6, joints: int = K) -> list[PoseDataSample]:
+def samples(n: int = 6):
     """Labelled as MMPose's own codec labels them, some joints out of the crop or unseen."""
     rng = np.random.default_rng(0)
-    result = []
-    for _ in range(n):
-        keypoints = rng.uniform(-30, 250, (1, joints, 2)).astype(np.float32)
-        encoded = RegressionLabel(SIZE).encode(
-            keypoints, (rng.random((1, joints)) > 0.2).astype(np.float32)
-        )
-        sample = PoseDataSample(metainfo={'flip_indices': FLIP, 'input_size': SIZE})
-        sample.gt_instance_labels = InstanceData(
-            **{name: torch.from_numpy(value) for name, value in encoded.items()}
-        )
-        result.append(sample)
-    return result
+    visible = rng.random((n, 1, K)) > 0.2
+    return labelled(RegressionLabel(SIZE), rng.uniform(-30, 250, (n, 1, K, 2)), visible, FLIP)
 
 
 def features(n: int = 6) -> tuple[torch.Tensor]:
     return (torch.rand(n, C, 1, 1),)
-
-
-def split_state(state: dict) -> dict:
-    """State dict of a joint head for a split one."""
-    state = dict(state)
-    for kind in ('weight', 'bias'):
-        coord, sigma = split_fc(state.pop(f'fc.{kind}'))
-        state[f'fc_coord.{kind}'], state[f'fc_sigma.{kind}'] = coord, sigma
-    return state
 
 
 @pytest.mark.parametrize('split', [False, True])
@@ -80,26 +59,11 @@ def test_parameter_counts(channels, total, split):
     assert sum(p.numel() for p in head.loss_module.parameters()) == 53_784
 
 
-def test_default_loss_is_ours_under_mmpose_scope():
-    from mmengine.registry import DefaultScope
-
-    with DefaultScope.overwrite_default_scope('mmpose'):
-        head = MODELS.build({'type': 'rlepose_ext.RLEHead', 'in_channels': C, 'num_joints': K})
-    assert type(head) is RLEHead
-    assert type(head.loss_module) is RLELoss
-    assert head.loss_module.use_target_weight
-
-
 def test_stock_checkpoints_both_ways():
     ours, stock = make(), make_stock()
-    assert list(ours.state_dict()) == list(stock.state_dict())
-    stock.load_state_dict(ours.state_dict(), strict=True)
-    other = make()
-    other.load_state_dict(stock.state_dict(), strict=True)
-    for key, value in ours.state_dict().items():
-        assert torch.equal(other.state_dict()[key], value), key
+    share_weights(ours, stock)
     feats = features()
-    assert torch.equal(other(feats), stock(feats))
+    assert torch.equal(ours(feats), stock(feats))
 
 
 def test_same_losses_as_stock():
@@ -153,29 +117,19 @@ def test_prediction_worked_out_by_hand():
     np.testing.assert_allclose(pose.keypoint_scores, np.full((1, K), 1 - (0.5 + 0.75) / 2))
 
 
-def test_activation_is_one_method(monkeypatch):
-    head = make()
-    outputs = torch.randn(2, K, 4)
-    expected = torch.cat([outputs[..., :2], outputs[..., 2:].sigmoid()], -1)
-    before = outputs.clone()
-    assert torch.equal(head.activate(outputs), expected)
-    assert torch.equal(activate(outputs), expected)
-    assert torch.equal(outputs, before)
-    calls = []
-    monkeypatch.setattr(head, 'activate', lambda x: calls.append(1) or activate(x))
-    head.predict(features(), samples(), {})
-    head.predict([features(), features()], samples(), {'flip_test': True})
-    assert len(calls) == 3
-
-
 def test_split_equals_stock_after_interleaving():
-    stock = StockRLEHead(1280, 17, decoder=CODEC)
-    nn.init.normal_(stock.fc.weight)
-    nn.init.normal_(stock.fc.bias)
+    stock = randomised(StockRLEHead(1280, 17, decoder=CODEC), std=1)
     head = RLEHead(1280, 17, split=True)
-    head.load_state_dict(split_state(stock.state_dict()), strict=True)
+    state = stock.state_dict()
+    for kind in ('weight', 'bias'):
+        joint = state.pop(f'fc.{kind}')
+        coord, sigma = split_fc(joint)
+        assert torch.equal(join_fc(coord, sigma), joint)
+        state[f'fc_coord.{kind}'], state[f'fc_sigma.{kind}'] = coord, sigma
+    head.load_state_dict(state, strict=True)
     x = torch.rand(16, 1280)
     torch.testing.assert_close(head((x,)), stock((x,)), rtol=1e-5, atol=1e-4)
+    assert join_fc(torch.arange(4), 10 + torch.arange(4)).tolist() == [0, 1, 10, 11, 2, 3, 12, 13]
 
 
 @pytest.mark.parametrize('layout', [{'split': True}, {'norm_linear': True}])
@@ -186,14 +140,6 @@ def test_split_layers_are_two_linears_of_the_exported_graph(layout):
     layers = [node.meta['nn_module_stack'] for node in linears]
     names = [list(stack.values())[-1][0].rpartition('.')[2] for stack in layers]
     assert names == ['fc_coord', 'fc_sigma']
-
-
-def test_join_undoes_split():
-    for fc in (torch.randn(4 * K, C), torch.randn(4 * K)):
-        coord, sigma = split_fc(fc)
-        assert coord.shape == sigma.shape == (2 * K, *fc.shape[1:])
-        assert torch.equal(join_fc(coord, sigma), fc)
-    assert join_fc(torch.arange(4), 10 + torch.arange(4)).tolist() == [0, 1, 10, 11, 2, 3, 12, 13]
 
 
 def test_norm_linear_is_the_quoted_formula():
@@ -227,25 +173,6 @@ def test_init_leaves_the_flow_alone(layout):
         assert weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
-def test_old_prefix_loads():
-    ours, stock = make(), make_stock()
-    old = {k.replace('loss_module.', 'loss.'): v for k, v in ours.state_dict().items()}
-    renamed = {f'head.{k}': v for k, v in old.items()}
-    rename_old_keys(renamed, 'head.')
-    assert list(renamed) == [f'head.{k}' for k in ours.state_dict()]
-    stock.load_state_dict(dict(old), strict=True)
-    other = make()
-    other.load_state_dict(dict(old), strict=True)
-    for key, value in stock.state_dict().items():
-        assert torch.equal(other.state_dict()[key], value), key
-
-
-def test_renaming_strips_the_prefix_and_not_its_characters():
-    state = {'head.loss.solo': 1, 'loss.solo': 2, 'head.fc.bias': 3}
-    rename_old_keys(state, 'head.')
-    assert state == {'head.loss_module.solo': 1, 'loss.solo': 2, 'head.fc.bias': 3}
-
-
 def test_old_prefix_loads_inside_a_model():
     model = nn.ModuleDict({'lossy': nn.Linear(2, 2), 'head': make()})
     state = {k.replace('loss_module.', 'loss.'): v for k, v in model.state_dict().items()}
@@ -267,23 +194,10 @@ def test_a_head_built_without_memory_takes_a_state_dict():
     assert torch.equal(other.loss(feats, data)['loss_kpt'], expected)
 
 
-def test_copies_and_pickles():
-    head = make()
-    feats = features()
-    for other in (copy.deepcopy(head), pickle.loads(pickle.dumps(head))):
-        assert torch.equal(other(feats), head(feats))
-
-
 @pytest.mark.parametrize('layout', [{}, {'split': True}, {'norm_linear': True}])
-@pytest.mark.parametrize('q', ['laplace', 'gaussian', 'official'])
-def test_every_parameter_gets_a_gradient(layout, q):
-    loss = {'type': 'rlepose_ext.RLELoss', 'use_target_weight': True, 'q_distribution': q}
-    head = make(loss=loss, **layout)
-    head.loss(features(16), samples(16))['loss_kpt'].backward()
-    for name, parameter in head.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
+def test_every_parameter_gets_a_gradient(layout):
+    head = make(**layout)
+    assert_learns(head, head.loss(features(16), samples(16))['loss_kpt'])
 
 
 def test_labels_out_of_range_do_not_reach_the_weights():
@@ -291,12 +205,8 @@ def test_labels_out_of_range_do_not_reach_the_weights():
     data = samples()
     data[0].gt_instance_labels.keypoint_labels[0, 0] = float('nan')
     data[1].gt_instance_labels.keypoint_labels[0, 1] = 1e9
-    losses = head.loss(features(), data)
-    losses['loss_kpt'].backward()
+    assert_finite(head, head.loss(features(), data))
     assert head.loss_module.num_out_of_range[0] == 2
-    assert losses['loss_kpt'].isfinite()
-    assert losses['acc_pose'].isfinite()
-    assert all(p.grad.isfinite().all() for p in head.parameters())
 
 
 def test_labels_out_of_range_do_not_count_as_wrong(monkeypatch):
@@ -313,39 +223,19 @@ def test_labels_out_of_range_do_not_count_as_wrong(monkeypatch):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_types_under_autocast(dtype):
-    head = make()
-    with torch.autocast('cpu', dtype):
-        losses = head.loss(features(), samples())
-        with torch.no_grad():
-            (pose, *_) = head.predict(features(), samples(), {})
-    assert np.isfinite(pose.keypoints).all()
-    assert losses['loss_kpt'].dtype == torch.float32
-    losses['loss_kpt'].backward()
-    assert all(p.grad.isfinite().all() for p in head.parameters())
+    assert_works_in_half(make(), dtype, features(), samples())
 
 
 def test_batch_without_visible_joints():
-    head = make()
-    data = samples()
-    for sample in data:
-        sample.gt_instance_labels.keypoint_weights.zero_()
-    losses = head.loss(features(), data)
-    losses['loss_kpt'].backward()
-    assert losses['loss_kpt'].item() == losses['acc_pose'].item() == 0
-    assert all(p.grad is not None and not p.grad.any() for p in head.parameters())
+    assert_no_joint_no_loss(make(), features(), samples())
 
 
 def test_bad_input_is_named():
-    head = make()
     with pytest.raises(UserError, match='GlobalAveragePooling'):
-        head((torch.rand(2, C, 3, 3),))
-    for channels, joints in ((C, 0), (C, '17'), ('12', K), ([4, 1.5], K)):
+        make()((torch.rand(2, C, 3, 3),))
+    for channels, joints in ((C, 0), ([4, 1.5], K)):
         with pytest.raises(UserError, match='to be a whole number of at least 1'):
             RLEHead(channels, joints)
-    with pytest.raises(TypeError):
-        RLEHead(C, K, norm=True)
-    with pytest.raises(RuntimeError, match='decoder'):
-        RLEHead(C, K).predict(features(), samples(), {})
 
 
 def test_sigma_in_input_px():

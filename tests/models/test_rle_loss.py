@@ -6,11 +6,12 @@ import math
 import pytest
 import torch
 from mmpose.models.losses import RLELoss as StockRLELoss
+from model_case import randomised
 from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle import MIN_SIGMA, bounded_sigma, out_of_range
+from rlepose_ext.models.losses.rle import MIN_SIGMA, bounded_sigma
 
 Q = ['laplace', 'gaussian', 'official']
 
@@ -26,10 +27,7 @@ def batch(n=4, k=5, dtype=torch.float32):
 
 
 def bent(std=0.2, **kwargs) -> RLELoss:
-    loss = RLELoss(**kwargs)
-    for parameter in loss.parameters():
-        nn.init.normal_(parameter, std=std)
-    return loss
+    return randomised(RLELoss(**kwargs), std)
 
 
 def zeroed(**kwargs) -> RLELoss:
@@ -159,15 +157,6 @@ def test_weights_need_not_be_binary():
     )
 
 
-@pytest.mark.parametrize('q', Q)
-def test_gradcheck(q):
-    loss = bent(q_distribution=q, use_target_weight=True).double()
-    pred, logits, target, weight = batch(2, 3, torch.float64)
-    assert torch.autograd.gradcheck(
-        lambda p, s: loss(p, s, target, weight), (pred.requires_grad_(), logits.requires_grad_())
-    )
-
-
 @pytest.mark.parametrize('garbage', [5.0, 1e30, float('inf'), float('nan')])
 def test_what_has_no_weight_does_not_matter(garbage):
     loss = bent(use_target_weight=True)
@@ -175,11 +164,19 @@ def test_what_has_no_weight_does_not_matter(garbage):
     pred.requires_grad_()
     expected = loss(pred, logits, target, weight)
     (gradient,) = torch.autograd.grad(expected, pred)
-    spoiled = target.masked_fill(weight == 0, garbage)
-    value = loss(pred, logits, spoiled, weight)
+    value = loss(pred, logits, target.masked_fill(weight == 0, garbage), weight)
     assert torch.equal(value, expected)
     assert torch.equal(torch.autograd.grad(value, pred)[0], gradient)
     assert not gradient[(weight == 0)[..., 0]].any()
+
+
+@pytest.mark.parametrize('q', Q)
+def test_gradcheck(q):
+    loss = bent(q_distribution=q, use_target_weight=True).double()
+    pred, logits, target, weight = batch(2, 3, torch.float64)
+    assert torch.autograd.gradcheck(
+        lambda p, s: loss(p, s, target, weight), (pred.requires_grad_(), logits.requires_grad_())
+    )
 
 
 def test_compiles_to_one_graph_of_equal_numbers():
@@ -204,8 +201,8 @@ def test_compiles_to_one_graph_of_equal_numbers():
 
 @pytest.mark.parametrize('q', Q)
 @pytest.mark.parametrize('residual', [True, False])
-@pytest.mark.parametrize('logit', [-1e4, -20.0, 0.0, 1e4])
-@pytest.mark.parametrize('coordinate', [-1e6, 0.3, 1e6])
+@pytest.mark.parametrize('logit', [-1e4, -20.0, 1e4])
+@pytest.mark.parametrize('coordinate', [-1e6, 1e6])
 def test_extreme_predictions_stay_finite(q, residual, logit, coordinate):
     # Weights that amplify: squares of what a steep flow makes of 1e10 leave float32.
     loss = bent(std=1.0, q_distribution=q, residual=residual)
@@ -239,18 +236,23 @@ def test_no_visible_joint_gives_zero_and_zero_gradients():
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_half_types_under_autocast(dtype):
+@pytest.mark.parametrize('logit', [0.0, -20.0])
+def test_half_types_under_autocast(dtype, logit):
+    """At logits of -20 a sigmoid in float16 is nearly 0, and 1e-9 is none."""
     loss = bent(use_target_weight=True)
     pred, logits, target, weight = batch()
+    logits += logit
     pred, logits = pred.to(dtype).requires_grad_(), logits.to(dtype).requires_grad_()
     expected = loss(pred.float(), logits.float(), target, weight)
     with torch.autocast('cpu', dtype):
         value = loss(pred, logits, target, weight)
-    assert value.dtype == torch.float32
+    assert value.dtype == loss(pred, logits, target.double(), weight).dtype == torch.float32
     assert torch.equal(value, expected)
+    assert loss(pred.double(), logits, target, weight).dtype == torch.float64
     value.backward()
     assert pred.grad.dtype == dtype
-    assert pred.grad.isfinite().all()
+    assert pred.grad.isfinite().all() or logit == -20  # there it is beyond float16
+    assert logits.grad.isfinite().all()
 
 
 @pytest.mark.gpu
@@ -265,38 +267,14 @@ def test_cuda_autocast_equals_the_cpu():
     torch.testing.assert_close(value.cpu(), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_small_sigma_in_float16_is_finite():
-    """There 1e-9 is zero and sigmoid(-20) nearly so."""
-    loss = bent()
-    pred = torch.rand(2, 3, 2).half().requires_grad_()
-    logits = torch.full((2, 3, 2), -20.0).half().requires_grad_()
-    value = loss(pred, logits, torch.rand(2, 3, 2))
-    value.backward()
-    assert value.isfinite()
-    assert logits.grad.isfinite().all()
-
-
-def test_predictions_decide_between_float32_and_float64():
-    loss = bent(use_target_weight=True)
-    pred, logits, target, weight = batch()
-    assert loss(pred, logits, target.double(), weight.double()).dtype == torch.float32
-    assert loss(pred.double(), logits, target, weight).dtype == torch.float64
-
-
-def test_every_parameter_gets_a_gradient():
-    loss = bent()
-    loss(*batch(8, 17)[:3]).backward()
-    for name, parameter in loss.named_parameters():
-        assert parameter.grad.abs().max() > 0, name
-
-
-@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf'), 11.5, -10.5])
-@pytest.mark.parametrize('weighted', [True, False])
-@pytest.mark.parametrize('visible', [True, False])
+@pytest.mark.parametrize('value', [float('nan'), -float('inf'), 11.1, -10.1])
+@pytest.mark.parametrize(('weighted', 'visible'), [(True, True), (True, False), (False, False)])
 def test_labels_out_of_range_are_left_out_and_counted(value, weighted, visible):
+    """Beyond ten crop sizes, that is."""
     loss = bent(use_target_weight=weighted)
     pred, logits, target, weight = batch()
     weight[2, 3] = float(visible)
+    target[1, 1] = torch.tensor([-10.0, 11.0])  # within
     spoiled = target.clone()
     spoiled[2, 3, 1] = value
     pred.requires_grad_()
@@ -315,27 +293,13 @@ def test_labels_out_of_range_are_left_out_and_counted(value, weighted, visible):
     torch.testing.assert_close(result, loss(pred, logits, target, without))
 
 
-def test_out_of_range_begins_beyond_ten_crop_sizes():
-    target = torch.tensor([[-10.0, 0.5], [11.0, 11.0], [-10.1, 0.5], [0.5, 11.1]])
-    assert out_of_range(target).tolist() == [False, False, True, True]
-
-
-def test_state_dict_has_no_extra_keys():
-    loss = bent()
-    loss(torch.rand(1, 2, 2), torch.rand(1, 2, 2), torch.full((1, 2, 2), float('nan')))
-    assert list(loss.state_dict()) == list(StockRLELoss().state_dict())
-
-
 def test_bad_use_is_named():
+    pred, logits, target, weight = batch()
     with pytest.raises(UserError, match="q_distribution is 'cauchy'"):
         RLELoss(q_distribution='cauchy')
-    with pytest.raises(TypeError):
-        RLELoss(sigma_floor=1)
-    pred, logits, target, weight = batch()
-    with pytest.raises(UserError, match='weights of shape'):
-        RLELoss(use_target_weight=True)(pred, logits, target)
-    with pytest.raises(UserError, match='weights of shape'):
-        RLELoss(use_target_weight=True)(pred, logits, target, weight[:, :3])
+    for wrong in (None, weight[:, :3]):
+        with pytest.raises(UserError, match='weights of shape'):
+            RLELoss(use_target_weight=True)(pred, logits, target, wrong)
     with pytest.raises(UserError, match='num_joints'):
         RLELoss()(pred, logits, target[:, :4])
 
