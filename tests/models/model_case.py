@@ -12,14 +12,13 @@ MAPS = ('heatmaps', 'displacements')
 def labelled(codec, keypoints, visible=None, flip_indices=None) -> list[PoseDataSample]:
     """Samples of persons (N, 1, K, 2), labelled by their codec as MMPose packs it."""
     samples = []
+    size = getattr(codec, 'input_size', None) or codec.heatmap_codec.input_size
     for number, person in enumerate(keypoints):
         weights = np.ones((1, len(person[0])), np.float32) if visible is None else visible[number]
         encoded = codec.encode(np.float32(person), np.float32(weights))
         encoded = {name: torch.from_numpy(np.asarray(v)) for name, v in encoded.items()}
         maps = {name: encoded.pop(name) for name in MAPS if name in encoded}
-        sample = PoseDataSample(
-            metainfo={'flip_indices': flip_indices, 'input_size': codec.input_size}
-        )
+        sample = PoseDataSample(metainfo={'flip_indices': flip_indices, 'input_size': size})
         sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)), bbox_scores=np.ones(1))
         sample.gt_instance_labels = InstanceData(**encoded)
         sample.gt_fields = PixelData(**maps)
@@ -37,7 +36,8 @@ def set_weights(samples, value) -> None:
 
 def randomised(module: nn.Module, std: float = 0.15) -> nn.Module:
     for parameter in module.parameters():
-        nn.init.normal_(parameter, std=std)
+        if parameter.requires_grad:
+            nn.init.normal_(parameter, std=std)
     return module
 
 
@@ -84,11 +84,11 @@ def assert_works_in_half(head: nn.Module, dtype, feats, samples, *test_cfgs) -> 
     assert_finite(head, losses)
 
 
-def share_weights(ours: nn.Module, stock: nn.Module) -> None:
+def share_weights(ours: nn.Module, stock: nn.Module, std: float = 0.15) -> None:
     """MMPose's module takes the state dict of ours, and ours takes it back."""
     assert list(ours.state_dict()) == list(stock.state_dict())
     stock.load_state_dict(ours.state_dict(), strict=True)
-    randomised(stock)
+    randomised(stock, std)
     ours.load_state_dict(stock.state_dict(), strict=True)
     for key, value in stock.state_dict().items():
         assert torch.equal(ours.state_dict()[key], value), key

@@ -7,15 +7,10 @@ channels, so 17 heatmaps need more than 17 of them.
 
 import importlib
 import json
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from mmengine.dataset import Compose
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
-from mmpose.registry import KEYPOINT_CODECS
 from torch import nn
 
 NARROW = 8
@@ -114,26 +109,6 @@ def test_the_recorded_run_has_every_system_below_the_target(harness):
         assert row['error'] <= harness.TARGET, row['name']  # rounded
 
 
-def test_plain_heatmaps_could_not_reach_the_target(harness, people):
-    """Why the harness takes unbiased heatmaps: a perfect network would fail without them."""
-    init_default_scope('mmpose')
-    config = load(harness, 'heatmap_hrnetlite')
-    steps = [s for s in harness.plain_pipeline(config) if s['type'] != 'GenerateTarget']
-    samples = [Compose(steps)(dict(person))['data_samples'].gt_instances for person in people]
-    poses = [sample.transformed_keypoints for sample in samples]
-    joints = np.concatenate(poses)
-    labelled = np.stack([sample.keypoints_visible[0] for sample in samples]) > 0
-
-    def rounding(**changes):
-        codec = KEYPOINT_CODECS.build({**config.codec, **changes})
-        found = np.stack([codec.decode(codec.encode(pose)['heatmaps'])[0][0] for pose in poses])
-        return np.linalg.norm(found - joints, axis=-1)[labelled].mean() / harness.SIZE
-
-    assert config.codec.unbiased
-    assert rounding() < 0.005
-    assert rounding(unbiased=False) > harness.TARGET
-
-
 def test_statistics_of_the_crops_make_evaluation_equal_to_training(harness):
     backbone = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3))
     head = nn.Sequential(nn.BatchNorm2d(8), nn.Flatten(1))
@@ -150,46 +125,3 @@ def test_statistics_of_the_crops_make_evaluation_equal_to_training(harness):
         torch.testing.assert_close(head(backbone(inputs)), wanted, rtol=1e-4, atol=1e-5)
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-
-
-def test_how_often_it_is_checked_does_not_change_what_is_found(harness, people, monkeypatch):
-    config = load(harness, 'gau_hrnetlite-softmaxplus', width=NARROW)
-    results = []
-    for every in (2, 6):
-        monkeypatch.setattr(harness, 'CHECK_EVERY', every)
-        results.append(harness.overfit(config, people, steps=6))
-    often, seldom = results
-    assert len(often.curve) == 3
-    assert often.error == pytest.approx(seldom.error, rel=1e-3)
-    assert often.error_running == pytest.approx(seldom.error_running, rel=1e-3)
-
-
-def test_classifiers_learn_at_their_own_rate(harness):
-    model = nn.ModuleDict({'backbone': nn.Linear(2, 2), 'head': nn.Module()})
-    model['head'].mlp_head_x = nn.Linear(3, 3)
-    plain, classifiers = harness.parameter_groups(model, harness.Rates(0.1, classifiers=5.0))
-    assert (plain['lr'], classifiers['lr']) == (0.1, 0.5)
-    assert [p.shape[0] for p in plain['params']] == [2, 2]
-    assert [p.shape[0] for p in classifiers['params']] == [3, 3]
-
-
-def test_rate_rises_and_falls(harness):
-    rates = [harness.factor(step, 300) for step in range(301)]
-    assert rates[0] == 1 / 20
-    assert rates[20] == 1
-    assert rates[160] == pytest.approx(0.5)
-    assert rates[300] == pytest.approx(0)
-
-
-def test_error_is_a_share_of_the_crop(harness):
-    truth = SimpleNamespace(
-        keypoints_visible=np.array([[1.0, 1.0, 0.0]]), transformed_keypoints=np.zeros((1, 3, 2))
-    )
-    found = SimpleNamespace(keypoints=np.array([[[3.0, 4.0], [0.0, 0.0], [99.0, 99.0]]]))
-    head = SimpleNamespace(predict=lambda feats, samples, test_cfg: ([found], None))
-    model = SimpleNamespace(
-        eval=lambda: None, test_cfg=None, head=head, extract_feat=lambda inputs: inputs
-    )
-    batch = {'inputs': torch.zeros(1, 3, 64, 64)}
-    batch['data_samples'] = [SimpleNamespace(gt_instances=truth)]
-    assert harness.mean_error(model, batch) == pytest.approx(2.5 / 64)

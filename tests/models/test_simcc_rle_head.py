@@ -1,20 +1,49 @@
-"""The hybrid head: stock SimCC under the same weights, the soft-argmax, RLE's term."""
+"""The hybrid head: stock SimCC under the same weights, the soft-argmax, RLE's term, bad input."""
 
 import numpy as np
 import pytest
 import torch
 from mmpose.codecs import SimCCLabel
 from mmpose.models.heads import SimCCHead
-from simcc_rle_case import ARGS, FLIP, SIZE, C, K, features, make, samples, total
+from model_case import (
+    assert_finite,
+    assert_learns,
+    assert_no_joint_no_loss,
+    assert_works_in_half,
+    labelled,
+    randomised,
+    set_weights,
+    total,
+)
 
 from rlepose_ext.codecs import SimCCRLELabel
+from rlepose_ext.errors import UserError
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads import SimCCRLEHead
-from rlepose_ext.models.heads.simcc_rle import soft_argmax
+from rlepose_ext.models.heads.simcc_rle import drop_bad_rows, soft_argmax
 from rlepose_ext.models.losses import RLELoss
 from rlepose_ext.registry import MODELS
 
+C, K, SIZE, MAP = 12, 5, (48, 64), (6, 8)
+FLIP = [0, 2, 1, 4, 3]
+ARGS = {'input_size': SIZE, 'in_featuremap_size': MAP, 'deconv_out_channels': None}
+CODEC = {'type': 'rlepose_ext.SimCCRLELabel', 'input_size': SIZE}
 STOCK_CODEC = {'type': 'SimCCLabel', 'input_size': SIZE}
+
+
+def make(**kwargs) -> SimCCRLEHead:
+    return randomised(SimCCRLEHead(C, K, **{**ARGS, 'decoder': CODEC, **kwargs}))
+
+
+def samples(n: int = 6, codec=None):
+    """Some joints off the crop or unseen."""
+    rng = np.random.default_rng(0)
+    keypoints = rng.uniform((-20, -20), (68, 84), (n, 1, K, 2))
+    return labelled(codec or SimCCRLELabel(SIZE), keypoints, rng.random((n, 1, K)) > 0.2, FLIP)
+
+
+def features(n: int = 6) -> tuple[torch.Tensor]:
+    return (torch.rand(n, C, *reversed(MAP)),)
 
 
 def make_stock(head: SimCCRLEHead, **kwargs) -> SimCCHead:
@@ -24,6 +53,59 @@ def make_stock(head: SimCCRLEHead, **kwargs) -> SimCCHead:
     assert not missing
     assert all(key.startswith(('fc_sigma', 'loss_rle')) for key in unexpected)
     return stock
+
+
+# The soft-argmax, and rows that are left out
+
+
+def test_soft_argmax_of_a_delta_is_its_bin():
+    width, height, split = 192, 256, 2
+    for bin_x, bin_y in ((0, 0), (383, 511), (17, 400)):
+        x, y = torch.zeros(1, 1, width * split), torch.zeros(1, 1, height * split)
+        x[..., bin_x] = y[..., bin_y] = 1e4
+        expected = [[[bin_x / (width * split), bin_y / (height * split)]]]
+        torch.testing.assert_close(soft_argmax(x, y), torch.tensor(expected), rtol=0, atol=0)
+
+
+def test_soft_argmax_by_hand_and_of_nothing():
+    # p = (1, 3) / 4 over two bins, the mean is bin 3/4, of two; uniform over four: bin 3/2.
+    x, y = torch.tensor([[[1.0, 3.0]]]).log(), torch.zeros(1, 1, 4)
+    torch.testing.assert_close(soft_argmax(x, y), torch.tensor([[[3 / 8, 3 / 8]]]))
+
+
+def test_soft_argmax_of_a_gaussian_is_its_middle_away_from_the_border():
+    codec = SimCCRLELabel((192, 192))
+    bins = np.array([[[100.5, 60.0], [0.0, 191.5]]])
+    encoded = codec.encode(bins)
+    logits = [torch.from_numpy(encoded[f'keypoint_{d}_labels']).double().log() for d in 'xy']
+    points = soft_argmax(*logits) * 192
+    assert np.abs(points[0, 0].numpy() - bins[0, 0]).max() < 1e-6
+    # A Gaussian that the border cuts in half: 2.24 px inwards, as the module's text says.
+    assert points[0, 1, 0].item() == pytest.approx(2.239, abs=1e-3)
+    assert 191.5 - points[0, 1, 1].item() == pytest.approx(2.239, abs=1e-3)
+
+
+def test_soft_argmax_gradient():
+    x, y = torch.randn(2, 3, 6, dtype=torch.float64), torch.randn(2, 3, 4, dtype=torch.float64)
+    assert torch.autograd.gradcheck(soft_argmax, (x.requires_grad_(), y.requires_grad_()))
+
+
+def test_soft_argmax_in_half_precision_counts_bins():
+    x = torch.full((1, 1, 512), -100.0, dtype=torch.bfloat16)
+    x[..., 257] = 0  # bfloat16 would count 256, 258
+    point = soft_argmax(x, x)
+    assert point.dtype == torch.float32
+    assert point[0, 0, 0].item() == 257 / 512
+
+
+def test_drop_bad_rows():
+    x, y = torch.ones(1, 4, 3), torch.ones(1, 4, 2)
+    x[0, 1, 2], y[0, 2, 0] = float('nan'), float('inf')
+    weights = torch.tensor([[1.0, 1.0, 0.5, 0.0]])
+    (x_, y_), kept = drop_bad_rows((x, y), weights)
+    assert kept.tolist() == [[1, 0, 0, 0]]
+    assert x_[0].tolist() == [[1] * 3, [0] * 3, [0] * 3, [0] * 3]
+    assert y_[0].tolist() == [[1] * 2, [0] * 2, [0] * 2, [0] * 2]
 
 
 # Against MMPose's SimCCHead
@@ -82,6 +164,7 @@ def test_state_dict_goes_both_ways():
 
 
 def test_rle_term_is_the_loss_of_the_soft_argmax():
+    assert (make().simcc_weight, make().rle_weight) == (1.0, 0.01)
     head = make(simcc_weight=3.0, rle_weight=0.5)
     feats, data = features(), samples()
     x, y, sigma = head(feats)
@@ -97,17 +180,6 @@ def test_rle_term_is_the_loss_of_the_soft_argmax():
     torch.testing.assert_close(losses['loss_rle'], 0.5 * rle(coords, sigma, labels, weights))
     plain = make_stock(head).loss(feats, data)['loss_kpt']
     torch.testing.assert_close(losses['loss_simcc'], 3 * plain)
-
-
-def test_default_weights_are_1_and_1_percent():
-    head = make()
-    assert (head.simcc_weight, head.rle_weight) == (1.0, 0.01)
-    feats, data = features(), samples()
-    one = make(rle_weight=1.0)
-    one.load_state_dict(head.state_dict())
-    small, whole = head.loss(feats, data), one.loss(feats, data)
-    torch.testing.assert_close(small['loss_rle'], 0.01 * whole['loss_rle'])
-    assert small['loss_simcc'] == whole['loss_simcc']
 
 
 def test_joints_off_the_crop_count_for_simcc_only():
@@ -130,19 +202,13 @@ def test_joints_off_the_crop_count_for_simcc_only():
 
 
 def test_every_parameter_gets_a_gradient():
+    """The classifiers from RLE's term alone, too."""
     head = make()
-    total(head.loss(features(16), samples(16))).backward()
-    for name, parameter in head.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
-
-
-def test_rle_term_reaches_the_classifiers():
-    head = make(simcc_weight=0.0, rle_weight=1.0)
-    total(head.loss(features(16), samples(16))).backward()
+    assert_learns(head, total(head.loss(features(16), samples(16))))
+    head.zero_grad()
+    head.loss(features(16), samples(16))['loss_rle'].backward()
     for layer in (head.mlp_head_x, head.mlp_head_y, head.final_layer, head.fc_sigma):
-        assert layer.weight.grad.abs().max() > 0
+        assert layer.weight.grad.any()
 
 
 # Prediction
@@ -238,3 +304,67 @@ def test_initialisation_leaves_the_flow_alone(layout):
         assert not layer.bias.any()
     if head.final_layer is not None:
         assert head.final_layer.weight.std().item() == pytest.approx(0.001, rel=0.05)
+
+
+def test_labels_that_are_no_numbers_reach_no_weight():
+    head, data = make(), samples()
+    set_weights(data, 1)
+    labels = [sample.gt_instance_labels for sample in data]
+    labels[0].keypoint_x_labels[0, 0] = float('nan')
+    labels[1].keypoint_y_labels[0, 1, 3] = float('inf')
+    labels[2].keypoint_labels[0, 2] = float('nan')
+    labels[3].keypoint_weights[0, 0] = 0
+    labels[3].keypoint_x_labels[0, 0] = float('nan')
+    assert_finite(head, head.loss(features(), data))
+    assert head.loss_rle.num_out_of_range[0] == 1
+
+
+def test_batch_without_joints_that_count():
+    assert_no_joint_no_loss(make(), features(), samples())
+
+
+def test_extreme_logits_stay_finite():
+    head = make()
+    with torch.no_grad():
+        head.mlp_head_x.bias.fill_(-3e4)
+        head.mlp_head_x.bias[0] = 3e4
+        head.fc_sigma.bias.fill_(-200.0)
+    assert_finite(head, head.loss(features(), samples()))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_types_under_autocast(dtype):
+    options = {'sigma_scores': True, 'flip_test': True}
+    branches = [{'branch': branch, **options} for branch in ('simcc', 'rle')]
+    assert_works_in_half(make(), dtype, features(), samples(), *branches)
+
+
+def test_bad_input_is_named():
+    head = make()
+    with pytest.raises(UserError, match=r'\(12, 8, 6\), got \(2, 12'):
+        head((torch.rand(2, C, 6, 6),))
+    with pytest.raises(UserError, match='no neck that pools'):
+        head((torch.rand(2, C),))
+    with pytest.raises(UserError, match='no keypoint_labels, coord_weights'):
+        head.loss(features(), samples(codec=SimCCLabel(SIZE)))
+    with pytest.raises(UserError, match="branch is 'regression'"):
+        head.predict(features(), samples(), {'branch': 'regression'})
+
+
+@pytest.mark.parametrize(('options', 'named'), [
+    ({'in_featuremap_size': 8}, 'in_featuremap_size'),
+    ({'in_featuremap_size': (8, 8)}, r'in_featuremap_size \(8, 8\) does not fit .*\(48, 64\)'),
+    ({'rle_weight': -1}, 'rle_weight'),
+    ({'simcc_weight': None}, 'simcc_weight'),
+    ({'simcc_split_ratio': 3.0}, r'simcc_split_ratio is 3\.0, that of the decoder is 2\.0'),
+    ({'decoder': {**CODEC, 'input_size': (64, 48)}}, 'input_size'),
+    ({'decoder': STOCK_CODEC}, 'a SimCCLabel, .*SimCCRLELabel'),
+])  # fmt: skip
+def test_bad_options_are_named_when_it_is_built(options, named):
+    with pytest.raises(UserError, match=named):
+        make(**options)
+
+
+def test_a_map_of_a_crop_that_is_no_multiple_of_the_stride():
+    """Convolutions round up: 72 x 96 px at stride 32 are 3 x 3."""
+    SimCCRLEHead(C, K, input_size=(72, 96), in_featuremap_size=(3, 3), deconv_out_channels=None)

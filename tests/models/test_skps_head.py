@@ -3,18 +3,23 @@
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData, PixelData
 from mmpose.models.heads import HeatmapHead
 from mmpose.models.losses import AdaptiveWingLoss as StockAdaptiveWingLoss
-from mmpose.structures import PoseDataSample
-from torch import nn
+from model_case import (
+    assert_finite,
+    assert_learns,
+    assert_no_joint_no_loss,
+    assert_works_in_half,
+    labelled,
+    randomised,
+    total,
+)
 
 from rlepose_ext.codecs import SKPSHeatmap
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_points, swap_sides
 from rlepose_ext.models.heads import SKPSHead
 from rlepose_ext.models.losses import AdaptiveWingLoss
-from rlepose_ext.registry import MODELS
 
 C, K = 12, 5
 INPUT, MAP = (48, 64), (12, 16)
@@ -30,10 +35,7 @@ LOSS = {'type': 'rlepose_ext.AdaptiveWingLoss', 'use_target_weight': True}
 
 def make(**kwargs) -> SKPSHead:
     kwargs = {'conv_out_channels': (8,), 'conv_kernel_sizes': (3,), 'decoder': CODEC} | kwargs
-    head = SKPSHead(C, K, **kwargs)
-    for parameter in head.parameters():
-        nn.init.normal_(parameter, std=0.2)
-    return head
+    return randomised(SKPSHead(C, K, **kwargs), 0.2)
 
 
 def features(n: int = 3) -> tuple[torch.Tensor]:
@@ -45,18 +47,10 @@ def points(n: int = 3) -> np.ndarray:
     return np.random.default_rng(3).uniform(0, last, (n, 1, K, 2)).astype(np.float32)
 
 
-def samples(n: int = 3) -> list[PoseDataSample]:
+def samples(n: int = 3):
     """Labelled by the codec; joint 1 of every person is not visible."""
-    visible = np.float32([[1, 0, 1, 1, 1]])
-    result = []
-    for keypoints in points(n):
-        encoded = SKPSHeatmap(INPUT, MAP, 2).encode(keypoints, visible)
-        encoded = {name: torch.from_numpy(value) for name, value in encoded.items()}
-        sample = PoseDataSample(metainfo={'flip_indices': FLIP, 'input_size': INPUT})
-        sample.gt_instance_labels = InstanceData(keypoint_weights=encoded.pop('keypoint_weights'))
-        sample.gt_fields = PixelData(**encoded)
-        result.append(sample)
-    return result
+    visible = np.float32([[[1, 0, 1, 1, 1]]]).repeat(n, 0)
+    return labelled(SKPSHeatmap(INPUT, MAP, 2), points(n), visible, FLIP)
 
 
 def as_outputs(keypoints: np.ndarray, height: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -171,11 +165,7 @@ def test_an_invisible_joint_changes_nothing():
 
 def test_every_parameter_gets_a_gradient():
     head = make()
-    losses = head.loss(features(), samples())
-    (losses['loss_heatmap'] + losses['loss_offset']).backward()
-    for name, parameter in head.named_parameters():
-        assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.any(), name
+    assert_learns(head, total(head.loss(features(), samples())))
     # heatmaps and offsets have rows of their own in the last layer
     head.zero_grad()
     head.loss(features(), samples())['loss_heatmap'].backward()
@@ -183,22 +173,13 @@ def test_every_parameter_gets_a_gradient():
 
 
 def test_batch_without_visible_joints():
-    head, data = make(), samples()
-    for sample in data:
-        sample.gt_instance_labels.keypoint_weights.zero_()
-    losses = head.loss(features(), data)
-    (losses['loss_heatmap'] + losses['loss_offset']).backward()
-    assert [value.item() for value in losses.values()] == pytest.approx([0, 0, 0], abs=1e-10)
-    assert all(not p.grad.any() for p in head.parameters())
+    assert_no_joint_no_loss(make(), features(), samples())
 
 
 @pytest.mark.parametrize('scale', [1e4, 1e12])
 def test_extreme_features(scale):
     head = make()
-    losses = head.loss((features()[0] * scale,), samples())
-    (losses['loss_heatmap'] + losses['loss_offset']).backward()
-    assert all(value.isfinite() for value in losses.values())
-    assert all(p.grad.isfinite().all() for p in head.parameters())
+    assert_finite(head, head.loss((features()[0] * scale,), samples()))
 
 
 def test_prediction_is_the_decoded_maps(monkeypatch):
@@ -211,29 +192,22 @@ def test_prediction_is_the_decoded_maps(monkeypatch):
         np.testing.assert_array_equal(pose.keypoint_scores[0], heatmap.amax((1, 2)))
 
 
-def test_flip_test_is_consistent_and_keeps_its_scores(monkeypatch):
+@pytest.mark.parametrize('moved', [(0, 0), (3, -2)])
+def test_flip_test_averages_in_input_pixels_and_keeps_its_scores(monkeypatch, moved):
     """A network that sees the mirrored crop right gives the same points, to the fraction."""
     head, keypoints = make(), points()
-    mirrored = swap_sides(flip_points(keypoints, INPUT[0]), FLIP)
+    mirrored = swap_sides(flip_points(keypoints + np.float32(moved), INPUT[0]), FLIP)
     views = [as_outputs(keypoints, 1.0), as_outputs(mirrored, 0.5)]
     monkeypatch.setattr(head, 'forward', lambda feats: views[feats])
     poses = head.predict([0, 1], samples(), {'flip_test': True})
     alone = [head.predict(view, samples()) for view in (0, 1)]
     for pose, one, other, expected in zip(poses, *alone, keypoints, strict=True):
-        np.testing.assert_allclose(pose.keypoints, expected, atol=1e-3)
+        middle = expected + np.float32(moved) / 2
+        np.testing.assert_allclose(pose.keypoints, middle, atol=1e-3)
         scores = (one.keypoint_scores + other.keypoint_scores[:, FLIP]) / 2
         np.testing.assert_allclose(pose.keypoint_scores, scores)
         assert pose.keypoint_scores.shape == (1, K)
         assert (pose.keypoint_scores > 0.5).all()
-
-
-def test_flip_test_averages_in_input_pixels(monkeypatch):
-    head, keypoints = make(), points(1)
-    moved = keypoints + np.float32([3, -2])
-    views = [as_outputs(keypoints), as_outputs(swap_sides(flip_points(moved, INPUT[0]), FLIP))]
-    monkeypatch.setattr(head, 'forward', lambda feats: views[feats])
-    (pose,) = head.predict([0, 1], samples(1), {'flip_test': True})
-    np.testing.assert_allclose(pose.keypoints, keypoints[0] + np.float32([1.5, -1]), atol=1e-3)
 
 
 def test_a_symmetric_network_gives_a_symmetric_result():
@@ -258,90 +232,45 @@ def test_heatmaps_on_demand():
     assert not fields[1].heatmaps.requires_grad
 
 
-def test_activation_is_one_method(monkeypatch):
-    head = make()
-    calls = []
-    monkeypatch.setattr(head, 'activate', lambda x: calls.append(1) or x)
-    head.predict(features(), samples())
-    head.predict([features(), features()], samples(), {'flip_test': True})
-    assert len(calls) == 3
-
-
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_half_types_under_autocast(dtype):
-    head = make()
-    with torch.autocast('cpu', dtype):
-        losses = head.loss(features(), samples())
-        with torch.no_grad():
-            (pose, *_) = head.predict(features(), samples())
-    assert pose.keypoints.dtype == pose.keypoint_scores.dtype == np.float32
-    assert losses['loss_heatmap'].dtype == losses['loss_offset'].dtype == torch.float32
-    (losses['loss_heatmap'] + losses['loss_offset']).backward()
-    assert all(p.grad.isfinite().all() for p in head.parameters())
+    assert_works_in_half(make(), dtype, features(), samples())
 
 
-def test_initialisation():
-    head = SKPSHead(270, 98, conv_out_channels=(270,), conv_kernel_sizes=(1,))
-    head.init_weights()
-    for layer in (head.conv_layers[0], head.final_layer):
-        assert layer.weight.std().item() == pytest.approx(0.001, rel=0.05)
-        assert not layer.bias.any()
-    assert (head.conv_layers[1].weight == 1).all()
+MSRA = {'type': 'MSRAHeatmap', 'input_size': INPUT, 'heatmap_size': MAP, 'sigma': 2}
+
+
+@pytest.mark.parametrize(('options', 'said'), [
+    ({'conv_kernel_sizes': (1, 1)}, 'same length'),
+    ({'conv_kernel_sizes': (4,)}, 'must be odd'),
+    ({'conv_kernel_sizes': ('3',)}, 'conv_kernel_sizes'),
+    ({'decoder': CODEC | {'sigma': 4}}, r'Set sigma below 3\.46'),
+    ({'decoder': MSRA}, 'takes no offset maps'),
+    ({'final_layer': {'kernel_size': 3}}, 'final_layer has kernel_size'),
+    ({'final_layer': {'kernel_size': 3, 'padding': 1, 'stride': 2}}, 'size of its input'),
+    ({'final_layer': {'kernel_size': 3, 'padding': 1, 'dilation': 2}}, 'size of its input'),
+    ({'final_layer': {'kernel_size': 3, 'padding': 'valid'}}, 'size of its input'),
+])  # fmt: skip
+def test_bad_options_are_named(options, said):
+    with pytest.raises(UserError, match=said):
+        make(**options)
+
+
+def test_what_is_unusual_and_right():
+    make(decoder=CODEC | {'sigma': 4}, offside_loss=LOSS | {'alpha': 3.0})
+    for layer in (
+        {'padding': 'valid'},
+        {'kernel_size': 3, 'padding': 'same'},
+        {'kernel_size': (3, 1), 'padding': (2, 0), 'dilation': 2},
+    ):
+        assert make(final_layer=layer)(features())[0].shape == (3, K, MAP[1], MAP[0])
 
 
 def test_bad_input_is_named():
-    head = make()
+    head, small = make(), (torch.rand(3, C, 8, 6),)
     with pytest.raises(UserError, match='FeatureMapProcessor'):
         head((torch.rand(2, C + 1, 16, 12),))
-    with pytest.raises(UserError, match='same length'):
-        make(conv_kernel_sizes=(1, 1))
-    with pytest.raises(UserError, match='must be odd'):
-        make(conv_kernel_sizes=(4,))
     with pytest.raises(UserError, match='heatmap_size of the codec'):
-        head.loss((torch.rand(3, C, 8, 6),), samples())
+        head.loss(small, samples())
     with pytest.raises(UserError, match=r'expected heatmaps \(N, K, 16, 12\)'):
-        head.predict((torch.rand(3, C, 8, 6),), samples())
-    with pytest.raises(UserError, match=r'Set sigma below 3\.46'):
-        make(decoder=CODEC | {'sigma': 4})
-    make(decoder=CODEC | {'sigma': 4}, offside_loss=LOSS | {'alpha': 3.0})
-    with pytest.raises(TypeError):
-        SKPSHead(C, K, deconv_out_channels=(8,))
-    msra = {'type': 'MSRAHeatmap', 'input_size': INPUT, 'heatmap_size': MAP, 'sigma': 2}
-    with pytest.raises(UserError, match='a MSRAHeatmap, which takes no offset maps'):
-        make(decoder=msra)
-    for channels, joints in ((C, 0), (C, '68'), ('12', K), ([4, None], K)):
-        with pytest.raises(UserError, match='_channels to be a whole number of at least 1'):
-            SKPSHead(channels, joints)
-    with pytest.raises(UserError, match=r"conv_kernel_sizes .* got '3'"):
-        make(conv_kernel_sizes=('3',))
-
-
-@pytest.mark.parametrize('layer', [
-    {'kernel_size': 3},
-    {'kernel_size': (3, 1), 'padding': 1},
-    {'kernel_size': 2, 'padding': 1},
-    {'kernel_size': 3, 'padding': 1, 'stride': 2},
-    {'kernel_size': 3, 'padding': 1, 'dilation': 2},
-    {'kernel_size': 3, 'padding': 'valid'},
-])  # fmt: skip
-def test_a_last_layer_that_changes_the_size_of_the_maps(layer):
-    with pytest.raises(UserError, match=r'final_layer has kernel_size .* size of its input'):
-        make(final_layer=layer)
-
-
-@pytest.mark.parametrize('layer', [
-    {'padding': 'valid'},
-    {'kernel_size': 3, 'padding': 'same'},
-    {'kernel_size': (3, 1), 'padding': (2, 0), 'dilation': 2},
-])  # fmt: skip
-def test_a_last_layer_that_keeps_it(layer):
-    assert make(final_layer=layer)(features())[0].shape == (3, K, MAP[1], MAP[0])
-    with pytest.raises(RuntimeError, match='decoder'):
-        SKPSHead(C, K).predict(features(), samples())
-
-
-def test_the_prefix_builds_ours():
-    head = MODELS.build({'type': 'rlepose_ext.SKPSHead', 'in_channels': C, 'out_channels': K})
-    assert type(head) is SKPSHead
-    assert head.heatmap_loss.use_target_weight
-    assert head.offside_loss.use_target_weight
+        head.predict(small, samples())
