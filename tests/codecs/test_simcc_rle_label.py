@@ -9,7 +9,6 @@ from mmpose.datasets.transforms import GenerateTarget, PackPoseInputs
 
 from rlepose_ext.codecs import SimCCRLELabel
 from rlepose_ext.errors import UserError
-from rlepose_ext.registry import KEYPOINT_CODECS
 
 SIZE = (48, 64)
 KEYS = {
@@ -137,22 +136,13 @@ def test_stock_transforms_carry_every_key():
     np.testing.assert_allclose(labels.keypoint_weights, encoded['keypoint_weights'] * weights)
 
 
-def test_bad_input_is_named():
-    with pytest.raises(UserError, match=r'49 px at 1\.5 bins per pixel are 73\.5 bins'):
-        SimCCRLELabel((49, 64), simcc_split_ratio=1.5)
-    with pytest.raises(UserError, match='sigma to be a number above 0, got 0'):
-        SimCCRLELabel(SIZE, sigma=0)
-    with pytest.raises(UserError, match="sigma is '6', expected one number, or x and y"):
-        SimCCRLELabel(SIZE, sigma='6')
-    with pytest.raises(UserError, match='sigma_y to be a number above 0, got -1'):
-        SimCCRLELabel(SIZE, sigma=(6, -1))
-    with pytest.raises(UserError, match=r'sigma is \[6\], expected one number, or x and y'):
-        SimCCRLELabel(SIZE, sigma=[6])
-    with pytest.raises(UserError, match=r'input_size to be .*, got 192'):
-        SimCCRLELabel(192)
-    with pytest.raises(UserError, match="simcc_split_ratio to be a number above 0, got '2'"):
-        SimCCRLELabel(SIZE, simcc_split_ratio='2')
-    with pytest.raises(TypeError):
-        SimCCRLELabel(SIZE, split=2)
-    codec = KEYPOINT_CODECS.build({'type': 'rlepose_ext.SimCCRLELabel', 'input_size': [48, 64]})
-    assert codec.input_size == SIZE
+@pytest.mark.parametrize(('options', 'named'), [
+    ({'input_size': (49, 64), 'simcc_split_ratio': 1.5}, '49 px at 1.5 bins per pixel'),
+    ({'input_size': 192}, 'input_size'),
+    ({'sigma': (6, -1)}, 'sigma_y'),
+    ({'sigma': [6]}, 'sigma is .*expected one number, or x and y'),
+    ({'simcc_split_ratio': '2'}, 'simcc_split_ratio'),
+])  # fmt: skip
+def test_bad_input_is_named(options, named):
+    with pytest.raises(UserError, match=named):
+        SimCCRLELabel(**{'input_size': SIZE, **options})

@@ -101,26 +101,6 @@ def test_there_and_back(sizes, beyond):
         assert scores.min() >= np.exp(-0.25 / codec.sigma**2) - 1e-6
 
 
-def test_corners_and_pixel_centres():
-    codec = SKPSHeatmap((192, 256), (48, 64), 2)
-    corners = np.float32([[[0, 0], [188, 0], [0, 252], [188, 252], [191, 255], [96, 128]]])
-    encoded = codec.encode(corners)
-    points, scores = codec.decode(encoded['heatmaps'], encoded['displacements'])
-    np.testing.assert_array_equal(points, corners)
-    assert (scores[0, [0, 1, 2, 3, 5]] == 1).all()
-
-
-def test_invisible_joints_have_maps_of_zeros_and_offsets_all_the_same():
-    codec = SKPSHeatmap(*SIZES[0])
-    keypoints = draw(codec, 4)
-    encoded = codec.encode(keypoints, np.float32([[1, 0, 1, 0]]))
-    assert encoded['keypoint_weights'].tolist() == [[1, 0, 1, 0]]
-    assert [bool(heatmap.any()) for heatmap in encoded['heatmaps']] == [True, False, True, False]
-    points, scores = codec.decode(encoded['heatmaps'], encoded['displacements'])
-    np.testing.assert_allclose(points, keypoints, atol=1e-3)
-    assert (scores[0, [1, 3]] == 0).all()
-
-
 def test_the_right_offset_leads_to_the_joint_from_every_pixel():
     codec = SKPSHeatmap((192, 256), (48, 64), 2)
     keypoints = draw(codec, 20)
@@ -168,8 +148,7 @@ def test_peak_worked_out_by_hand():
     np.testing.assert_allclose(scores, [[0.7, -0.1]], rtol=1e-6)
 
 
-@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 1e39, 1e30])
-@pytest.mark.parametrize('axis', [0, 1])
+@pytest.mark.parametrize(('bad', 'axis'), [(np.nan, 0), (-np.inf, 1), (1e39, 0), (1e30, 1)])
 def test_labels_out_of_range_weigh_nothing(bad, axis):
     codec = SKPSHeatmap(*SIZES[0])
     keypoints = draw(codec, 3).astype(np.float64)
@@ -182,26 +161,6 @@ def test_labels_out_of_range_weigh_nothing(bad, axis):
     rows = np.array([0, 2, 3, 5])
     np.testing.assert_array_equal(encoded['heatmaps'][[0, 2]], good['heatmaps'][[0, 2]])
     np.testing.assert_array_equal(encoded['displacements'][rows], good['displacements'][rows])
-
-
-def test_a_doubtful_label_that_is_not_finite_weighs_nothing():
-    codec = SKPSHeatmap(*SIZES[0])
-    keypoints = np.float32([[[np.nan, 3], [9, 9]]])
-    weights = codec.encode(keypoints, np.float32([[0.25, 0.25]]))['keypoint_weights']
-    assert weights.tolist() == [[0, 0.25]]
-
-
-def test_a_visible_label_that_is_not_finite_is_said_once(monkeypatch):
-    said = []
-    monkeypatch.setattr(skps_heatmap, 'print_log', lambda text, **_: said.append(text))
-    codec = SKPSHeatmap(*SIZES[0])
-    keypoints = np.full((1, 2, 2), np.nan, np.float32)
-    codec.encode(keypoints, np.zeros((1, 2), np.float32))
-    assert not said
-    codec.encode(keypoints)
-    codec.encode(keypoints)
-    (text,) = said
-    assert '2 visible keypoints of a sample are not finite' in text
 
 
 def test_no_denormal_numbers():
@@ -231,32 +190,31 @@ def test_mmpose_packs_the_targets():
     assert sample.gt_instance_labels.keypoint_weights.tolist() == [[1] * 6]
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-    ({'input_size': 256}, r'input_size to be \(width, height\), .* got 256'),
-    ({'heatmap_size': (64, 0)}, r'heatmap_size to be .*, got \(64, 0\)'),
-    ({'heatmap_size': ('a', 'b')}, r"heatmap_size to be .*, got \('a', 'b'\)"),
-    ({'heatmap_size': (32.5, 32)}, r'heatmap_size to be .* whole numbers .* got \(32\.5, 32\)'),
-    ({'heatmap_size': ((1, 2), 3)}, r'heatmap_size to be .*, got \(\(1, 2\), 3\)'),
-    ({'sigma': 0}, 'sigma to be a number above 0, got 0'),
-    ({'sigma': '2'}, "sigma to be a number above 0, got '2'"),
-    ({'sigma': float('nan')}, 'sigma to be a number above 0, got nan'),
-    ({'sigma': float('inf')}, 'sigma to be a number above 0, got inf'),
-])  # fmt: skip
-def test_bad_sizes_are_named(change, message):
+@pytest.mark.parametrize('name', ['input_size', 'heatmap_size', 'sigma'])
+def test_bad_sizes_are_named(name):
     good = {'input_size': (256, 256), 'heatmap_size': (64, 64), 'sigma': 2}
-    with pytest.raises(UserError, match=message):
-        SKPSHeatmap(**(good | change))
+    with pytest.raises(UserError, match=name):
+        SKPSHeatmap(**{**good, name: 0})
 
 
 def test_bad_shapes_are_named():
-    codec = SKPSHeatmap(*SIZES[0])
+    codec, points = SKPSHeatmap(*SIZES[0]), np.zeros((1, 5, 2))
     with pytest.raises(UserError, match=r'of one person, shape \(1, K, 2\), got \(2, 5, 2\)'):
         codec.encode(np.zeros((2, 5, 2)))
-    with pytest.raises(UserError, match=r'keypoints_visible has shape \(1, 4\)'):
-        codec.encode(np.zeros((1, 5, 2)), np.ones((1, 4)))
-    with pytest.raises(UserError, match=r'got \(1, 5, 32, 32\) and \(1, 10, 32, 32\)'):
-        codec.decode(np.zeros((5, 32, 32)), np.zeros((10, 32, 32)))
-    with pytest.raises(UserError, match='displacements'):
-        codec.decode(np.zeros((5, 64, 64)), np.zeros((5, 64, 64)))
-    with pytest.raises(TypeError):
-        SKPSHeatmap((256, 256), (64, 64), 2, unbiased=True)
+    with pytest.raises(UserError, match='keypoints_visible has shape'):
+        codec.encode(points, np.ones((1, 4)))
+    for side, count in ((32, 10), (64, 5)):
+        with pytest.raises(UserError, match=rf'\(1, {count}, {side}, {side}\)'):
+            codec.decode(np.zeros((5, side, side)), np.zeros((count, side, side)))
+
+
+def test_corners_and_invisible_joints():
+    codec = SKPSHeatmap((192, 256), (48, 64), 2)
+    corners = np.float32([[[0, 0], [188, 0], [0, 252], [188, 252], [191, 255], [96, 128]]])
+    visible = np.float32([[1, 1, 1, 0, 1, 0.25]])
+    encoded = codec.encode(corners, visible)
+    np.testing.assert_array_equal(encoded['keypoint_weights'], visible)
+    points, scores = codec.decode(encoded['heatmaps'], encoded['displacements'])
+    np.testing.assert_array_equal(points, corners)  # offsets are there all the same
+    assert (scores[0, [0, 1, 2]] == 1).all()
+    assert scores[0, 3] == 0

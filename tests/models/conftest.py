@@ -1,8 +1,12 @@
 """Weights under which two networks can only agree by computing the same."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
+
+from rlepose_ext.engine import cpu_speed
 
 
 @pytest.fixture
@@ -23,9 +27,6 @@ def randomise():
 @pytest.fixture
 def assert_same_in_nhwc(monkeypatch):
     """Outputs and gradients of a float64 network do not change with the memory layout."""
-    import copy
-
-    from rlepose_ext.engine import cpu_speed
 
     class Estimator(nn.Module):
         def __init__(self, backbone: nn.Module) -> None:

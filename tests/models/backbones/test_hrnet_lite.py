@@ -1,6 +1,5 @@
 """HRNetLite: equal to stage 3 of MMPose's HRNet, its weights, taps, activations, bad input."""
 
-import copy
 import logging
 
 import pytest
@@ -161,7 +160,6 @@ def test_whole_model_loads_with_a_warning(log):
     assert any(name.startswith('backbone.stage4') for name in match.unexpected)
     (warning,) = log(logging.WARNING)
     assert 'ignores 822 entries' in warning
-    assert 'a start for training, not a model to test' in warning
 
     before = snapshot(model)
     load_state_dict(
@@ -169,58 +167,6 @@ def test_whole_model_loads_with_a_warning(log):
     )
     with pytest.raises(UserError, match=r'missing: backbone\.layer1'):
         require_exact(compare(model, before, state), 'other.pth')
-
-
-def test_own_checkpoint_loads_in_silence(log):
-    model = HRNetLite(width=8)
-    copy.deepcopy(model).load_state_dict(model.state_dict(), strict=True)
-    assert not [text for text in log() if 'HRNetLite' in text]
-
-
-def test_a_subclass_keeps_parts_of_those_names():
-    class WithHead(HRNetLite):
-        def __init__(self) -> None:
-            super().__init__(width=8)
-            self.classifier = nn.Linear(2, 2)
-
-    state = WithHead().state_dict()
-    other = WithHead()
-    other.load_state_dict(state, strict=True)
-    assert torch.equal(other.classifier.weight, state['classifier.weight'])
-
-
-@pytest.mark.parametrize('taps', [(), ('stage3_input2',), ('stage3_input1', 'stem')])
-def test_taps_come_in_the_given_order_and_the_final_map_last(taps):
-    everything = HRNetLite(width=8, taps=TAPS).eval()
-    model = HRNetLite(width=8, taps=taps).eval()
-    model.load_state_dict(everything.state_dict())
-    images = torch.rand(*IMAGES)
-    named = dict(zip((*TAPS, 'final'), everything(images), strict=True))
-    maps = model(images)
-    assert isinstance(maps, tuple)
-    for name, got in zip((*taps, 'final'), maps, strict=True):
-        assert torch.equal(got, named[name])
-
-
-def test_refinement_is_called_once_before_the_taps_read():
-    class Doubled(HRNetLite):
-        calls = 0
-
-        def refine_stage3_inputs(self, maps):
-            self.calls += 1
-            self.refined = [2 * m for m in maps]
-            return self.refined
-
-    plain, model = HRNetLite(width=8, taps=TAPS).eval(), Doubled(width=8, taps=TAPS).eval()
-    model.load_state_dict(plain.state_dict())
-    images = torch.rand(*IMAGES)
-    a, b = plain(images), model(images)
-    assert model.calls == 1
-    assert torch.equal(a[0], b[0])
-    for x, y in zip(a[1:4], b[1:4], strict=True):
-        assert torch.equal(2 * x, y)
-    assert all(x is y for x, y in zip(model.refined, b[1:4], strict=True))
-    assert not torch.allclose(a[-1], b[-1])
 
 
 def test_hardswish_stands_in_for_every_relu(monkeypatch, randomise):
@@ -258,32 +204,14 @@ def test_frozen_stages_as_in_stock(stages):
             assert module.training == stock.get_submodule(name).training, name
 
 
-def test_norm_eval_and_initial_weights():
-    model = HRNetLite(width=8, norm_eval=True, zero_init_residual=True, with_cp=True)
-    model.init_weights()
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    model.train()
-    assert not any(norm.training for norm in norms)
-    assert model.stage3[0].branches[2][0].conv1.weight.std().item() == pytest.approx(1e-3, rel=0.1)
-    assert not model.stage3[0].branches[2][0].norm2.weight.any()
-    assert not model.layer1[0].norm3.weight.any()
-    (final,) = model(torch.rand(*IMAGES).requires_grad_())
-    final.sum().backward()
-
-
 @pytest.mark.parametrize(
     ('options', 'said'),
     [
-        ({'taps': ['stem', 'layer1']}, r'stage3_input2; got \[.stem., .layer1.\]'),
-        ({'taps': 'stem'}, "list of different names .* got 'stem'"),
-        ({'taps': ('stem', 'stem')}, 'list of different names'),
-        ({'act_cfg': {'type': 'Swish'}}, "type 'Swish', expected one of ReLU, HardSwish"),
-        ({'act_cfg': 'ReLU'}, r"dict\(type='NAME'\), got 'ReLU'"),
-        ({'act_cfg': {'type': 'ReLU', 'inplace': True}}, 'act_cfg must be'),
-        ({'width': 0}, 'width must be a positive integer, got 0'),
-        ({'width': (32, 64)}, r'width must be a positive integer, got \(32, 64\)'),
-        ({'in_channels': True}, 'in_channels must be a positive integer, got True'),
-        ({'frozen_stages': 4}, 'frozen_stages must be -1 to 3, got 4'),
+        ({'taps': ['stem', 'layer1']}, 'stage3_input2; got'),
+        ({'taps': 'stem'}, 'list of different names'),
+        ({'act_cfg': {'type': 'Swish'}}, 'expected one of ReLU, HardSwish'),
+        ({'width': 0}, 'width must be a positive integer'),
+        ({'frozen_stages': 4}, 'frozen_stages must be -1 to 3'),
     ],
 )
 def test_bad_options_are_named(options, said):
@@ -291,8 +219,17 @@ def test_bad_options_are_named(options, said):
         HRNetLite(**options)
 
 
-def test_other_bad_input_is_named():
-    with pytest.raises(TypeError):
-        HRNetLite(extra={})
+def test_bad_sizes_are_named():
     with pytest.raises(UserError, match='multiples of 16, got 64 x 56'):
         HRNetLite(width=8)(torch.rand(1, 3, 64, 56))
+
+
+def test_taps_come_in_the_given_order_and_the_final_map_last():
+    everything = HRNetLite(width=8, taps=TAPS).eval()
+    taps = ('stage3_input1', 'stem')
+    model = HRNetLite(width=8, taps=taps).eval()
+    model.load_state_dict(everything.state_dict())
+    images = torch.rand(*IMAGES)
+    named = dict(zip((*TAPS, 'final'), everything(images), strict=True))
+    for name, got in zip((*taps, 'final'), model(images), strict=True):
+        assert torch.equal(got, named[name])

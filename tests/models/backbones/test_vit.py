@@ -1,6 +1,5 @@
 """ViTBackbone against torch's own encoder layers, the zoo's names and shapes, other grids."""
 
-import logging
 import math
 
 import pytest
@@ -11,6 +10,7 @@ from mmengine.optim import build_optim_wrapper
 from mmpose.engine.optim_wrappers.layer_decay_optim_wrapper import (
     LayerDecayOptimWrapperConstructor,
 )
+from model_case import randomised
 from torch import nn
 
 from rlepose_ext.errors import UserError
@@ -30,10 +30,7 @@ SIZE = (64, 48)  # 4 x 3 patches
 
 
 def tiny(**kwargs):
-    model = ViTBackbone(TINY, SIZE, **kwargs)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.2)
-    return model.double()
+    return randomised(ViTBackbone(TINY, SIZE, **kwargs), 0.2).double()
 
 
 def torchs_own(block):
@@ -227,16 +224,13 @@ def test_resizing_by_the_cubic_kernel(old, new):
 
 def test_positions_of_a_fitting_file_are_not_touched():
     embedding = torch.randn(1, 192, 8)
-    got, done = fit_positions(embedding, (16, 12), class_first=False)
-    assert got is embedding
-    assert done == []
-    got, done = fit_positions(torch.cat([torch.zeros(1, 1, 8), embedding], 1), (16, 12), False)
-    assert torch.equal(got, embedding)
-    assert len(done) == 1
-    with pytest.raises(UserError, match=r'195 positions.*16 x 12'):
-        fit_positions(torch.randn(1, 195, 8), (16, 12), False)
-    with pytest.raises(UserError, match='expected shape'):
-        fit_positions(torch.randn(192, 8), (16, 12), False)
+    for given, steps in ((embedding, 0), (torch.cat([torch.zeros(1, 1, 8), embedding], 1), 1)):
+        got, done = fit_positions(given, (16, 12), class_first=False)
+        assert torch.equal(got, embedding)
+        assert len(done) == steps
+    for shape, said in (((1, 195, 8), '195 positions.*16 x 12'), ((192, 8), 'expected shape')):
+        with pytest.raises(UserError, match=said):
+            fit_positions(torch.randn(shape), (16, 12), False)
 
 
 def mae_file(path):
@@ -248,7 +242,8 @@ def mae_file(path):
     return state
 
 
-def test_pretrained_file_with_class_token_and_square_grid(tmp_path):
+def test_pretrained_file_with_class_token_and_square_grid(tmp_path, caplog):
+    MMLogger.get_current_instance().addHandler(caplog.handler)
     state = mae_file(tmp_path / 'mae.pth')
     init = {'type': 'Pretrained', 'checkpoint': str(tmp_path / 'mae.pth')}
     model = ViTBackbone(TINY, (256, 192), init_cfg=init)
@@ -256,33 +251,7 @@ def test_pretrained_file_with_class_token_and_square_grid(tmp_path):
     expected = resize_grid(state['pos_embed'][:, 1:], (14, 14), (16, 12))
     assert torch.equal(model.pos_embed, expected)
     assert torch.equal(model.layers[2].attn.qkv.weight, state['layers.2.attn.qkv.weight'])
-
-
-def test_what_is_done_to_a_file_is_said(tmp_path):
-    state = mae_file(tmp_path / 'mae.pth')
-    lines = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())
-    logger = MMLogger.get_current_instance()
-    logger.addHandler(handler)
-    try:
-        whole = nn.ModuleDict({'backbone': ViTBackbone(TINY, (256, 192))})
-        whole.load_state_dict({f'backbone.{k}': v for k, v in state.items()}, strict=True)
-    finally:
-        logger.removeHandler(handler)
-    (line,) = [line for line in lines if 'pos_embed' in line]
-    assert 'class token' in line
-    assert '14 x 14 to 16 x 12 (bicubic)' in line
-    assert state['pos_embed'].shape == (1, 197, 24)
-    assert 'cls_token' in state, 'the caller kept its file'
-
-
-def test_own_checkpoints_come_back_unchanged():
-    model = tiny()
-    other = ViTBackbone(TINY, SIZE).double()
-    other.load_state_dict(model.state_dict(), strict=True)
-    image = torch.rand(1, 3, *SIZE, dtype=torch.float64)
-    assert torch.equal(model.eval()(image)[0], other.eval()(image)[0])
+    assert 'bicubic' in caplog.text
 
 
 def test_layer_decay_finds_the_layers():
@@ -321,13 +290,8 @@ def test_layer_decay_finds_the_layers():
         ({'arch': 'b'}, 'arch'),
         ({'arch': {'embed_dims': 24}}, 'feedforward_channels'),
         ({'arch': TINY | {'num_heads': 5}}, 'multiple of num_heads'),
-        ({'arch': TINY | {'num_layers': 2.5}}, 'num_layers'),
-        ({'img_size': 256}, 'img_size'),
         ({'img_size': (256, 192, 3)}, 'img_size'),
         ({'img_size': (8, 8)}, 'patch_rows'),
-        ({'patch_size': 0}, 'patch_size'),
-        ({'padding': -1}, 'padding'),
-        ({'drop_path_rate': 1.5}, 'drop_path_rate'),
         ({'drop_path_rate': 1.0}, 'drop_path_rate'),
     ],
 )
@@ -337,8 +301,5 @@ def test_bad_arguments(options, message):
 
 
 def test_other_image_sizes_are_refused():
-    model = ViTBackbone(TINY, SIZE)
-    with pytest.raises(UserError, match=r'height 64 and width 48, got 48 and 64.*turned round'):
-        model(torch.rand(1, 3, 48, 64))
-    with pytest.raises(TypeError):
-        ViTBackbone(TINY, SIZE, with_cls_token=False)
+    with pytest.raises(UserError, match='height 64 and width 48, got 48 and 64'):
+        ViTBackbone(TINY, SIZE)(torch.rand(1, 3, 48, 64))

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from mmpose.models.utils.rtmcc_block import RTMCCBlock
+from model_case import assert_learns, randomised
 from torch import nn
 from torch.nn.functional import rms_norm
 
@@ -19,10 +20,8 @@ each_attention = pytest.mark.parametrize('attention', sorted(ATTENTION))
 
 def make(**kwargs) -> GatedAttentionUnit:
     """A unit in float64 whose parameters are all random, without dropout."""
-    unit = GatedAttentionUnit(DIM, E, S, dropout=0.0, attention_dropout=0.0, **kwargs).double()
-    for parameter in unit.parameters():
-        nn.init.normal_(parameter, std=0.7)
-    return unit
+    unit = GatedAttentionUnit(DIM, E, S, dropout=0.0, attention_dropout=0.0, **kwargs)
+    return randomised(unit, 0.7).double()
 
 
 def tokens(*shape: int) -> torch.Tensor:
@@ -54,12 +53,6 @@ def test_attention_equals_loops(attention, n):
     torch.testing.assert_close(
         ATTENTION[attention](q, k), torch.tensor(expected, dtype=torch.float64)
     )
-
-
-@pytest.mark.parametrize('attention', ['softmax', 'softmax_plus'])
-def test_softmax_rows_sum_to_one(attention):
-    rows = ATTENTION[attention](100 * tokens(B, N, S), 100 * tokens(B, N, S)).sum(-1)
-    torch.testing.assert_close(rows, torch.ones_like(rows))
 
 
 def test_softmax_plus_factor():
@@ -168,17 +161,6 @@ def test_scales_alone_make_attention_symmetric_and_offsets_do_not():
         assert torch.allclose(seen[0], seen[0].mT) != offset
 
 
-def test_order_of_joints_does_not_matter():
-    unit, x, order = make(), tokens(), torch.randperm(N)
-    torch.testing.assert_close(unit(x[:, order]), unit(x)[:, order])
-
-
-def test_one_sample_alone_equals_it_in_a_batch():
-    unit, x = make(), tokens()
-    assert unit(x[:1]).shape == (1, N, DIM)
-    torch.testing.assert_close(unit(x[:1]), unit(x)[:1])
-
-
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_a_trace_takes_any_batch():
     unit, x = make().eval(), tokens()
@@ -208,16 +190,13 @@ def test_dropout_acts_on_weights_and_output_in_training_only():
 @each_attention
 def test_every_parameter_has_a_gradient(attention):
     unit = GatedAttentionUnit(DIM, E, S, attention, query_offset=True, norm='pre_scale')
-    unit(torch.randn(B, N, DIM)).square().sum().backward()
-    for name, parameter in unit.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
+    assert_learns(unit, unit(torch.randn(B, N, DIM)).square().sum())
 
 
 @each_attention
 @pytest.mark.parametrize('norm', NORMS)
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('scale', [0.0, 1e-3, 30.0, 1e3])
+@pytest.mark.parametrize('scale', [0.0, 1e3])
 def test_half_precision_stays_finite(attention, norm, dtype, scale):
     unit = GatedAttentionUnit(DIM, E, S, attention, norm=norm, dropout=0, attention_dropout=0)
     x = (scale * torch.randn(B, N, DIM)).requires_grad_()
@@ -239,12 +218,6 @@ def test_an_external_query_in_half_precision():
     torch.testing.assert_close(out, unit(x, query), rtol=0.05, atol=0.05)
 
 
-def test_moves_between_types_and_devices():
-    unit = GatedAttentionUnit(DIM, E, S).to(torch.bfloat16)
-    assert unit(torch.randn(B, N, DIM, dtype=torch.bfloat16)).dtype == torch.bfloat16
-    assert unit.to('meta')(torch.empty(B, N, DIM, dtype=torch.bfloat16, device='meta')).is_meta
-
-
 def test_scale_norm_is_rms_norm_times_one_gain():
     norm, x = ScaleNorm(DIM).double(), tokens()
     nn.init.constant_(norm.g, 0.3)
@@ -254,22 +227,17 @@ def test_scale_norm_is_rms_norm_times_one_gain():
 
 
 @pytest.mark.parametrize(
-    ('call', 'words'),
+    ('call', 'named'),
     [
-        (partial(GatedAttentionUnit, DIM, E, attention='cosine'), ['relu2', "'cosine'"]),
-        (partial(GatedAttentionUnit, DIM, E, norm='layer'), ['post_rms', "'layer'"]),
-        (partial(GatedAttentionUnit, DIM, E, attention=['softmax']), ["got ['softmax']"]),
-        (partial(GatedAttentionUnit, 0, E), ['dim', 'at least 1, got 0']),
-        (partial(GatedAttentionUnit, DIM, 2.5), ['expansion_dim', 'got 2.5']),
-        (partial(GatedAttentionUnit, DIM, E, '128'), ['key_dim', "got '128'"]),
-        (partial(GatedAttentionUnit, DIM, E, True), ['key_dim', 'got True']),
-        (partial(GatedAttentionUnit, DIM, E, dropout=1.5), ['dropout', '0 to below 1, got 1.5']),
-        (partial(GatedAttentionUnit, DIM, E, dropout=1.0), ['dropout', 'below 1, got 1.0']),
-        (partial(GatedAttentionUnit, DIM, E, attention_dropout='a'), ['attention_dropout']),
+        (partial(GatedAttentionUnit, DIM, E, attention='cosine'), "attention .*'cosine'"),
+        (partial(GatedAttentionUnit, DIM, E, norm='layer'), "norm .*'layer'"),
+        (partial(GatedAttentionUnit, DIM, 2.5), 'expansion_dim'),
+        (partial(GatedAttentionUnit, DIM, E, dropout=1.0), 'dropout'),
+        (partial(make(), torch.zeros(B, N, 7)), r'\(B, n, 8\).*\(3, 5, 7\)'),
+        (partial(make(), torch.zeros(B, N, DIM), torch.zeros(B, N, S)), 'external_query'),
+        (partial(make(external_query=True), torch.zeros(B, N, DIM)), r'\(3, 5, 4\).*None'),
     ],
 )
-def test_bad_input_is_named(call, words):
-    with pytest.raises(UserError) as error:
+def test_bad_input_is_named(call, named):
+    with pytest.raises(UserError, match=named):
         call()
-    for word in words:
-        assert word in str(error.value)

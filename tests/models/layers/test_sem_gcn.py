@@ -6,12 +6,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
+from model_case import randomised
 from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.layers import (
     COCO_EDGES,
-    GraphConvBlock,
     SemGCN,
     SemGraphConv,
     adjacency,
@@ -26,10 +26,7 @@ B, IN, OUT = 3, 5, 6
 
 def make(graph: torch.Tensor = SMALL) -> SemGraphConv:
     """A convolution in float64 whose parameters are all random."""
-    conv = SemGraphConv(IN, OUT, graph).double()
-    for parameter in conv.parameters():
-        nn.init.normal_(parameter)
-    return conv
+    return randomised(SemGraphConv(IN, OUT, graph), 1).double()
 
 
 def features(n: int = 4) -> torch.Tensor:
@@ -68,25 +65,6 @@ def test_equals_loops(graph):
             for j, share in shares.items():
                 row += share / total * ((w0 if i == j else w1) @ sample[j])
             torch.testing.assert_close(got[i], row, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize('graph', [SMALL, COCO])
-def test_rows_of_the_mixing_sum_to_one(graph):
-    conv = make(graph)
-    nn.init.normal_(conv.edges, std=30)
-    rows = conv.mixing.sum(1)
-    torch.testing.assert_close(rows, torch.ones_like(rows))
-    assert torch.equal(conv.mixing[~graph], torch.zeros_like(conv.mixing[~graph]))
-
-
-def test_only_neighbours_are_seen():
-    conv, x = make(COCO), features(17)
-    before = conv(x)
-    for joint in range(17):
-        changed = x.clone()
-        changed[:, joint] += 10
-        moved = ~torch.isclose(conv(changed), before).all(-1)
-        assert torch.equal(moved, COCO[joint].expand(B, 17))
 
 
 def test_gradients():
@@ -145,20 +123,6 @@ def test_network_equals_its_equations():
     torch.testing.assert_close(net(x), last(y))
 
 
-def test_batch_norm_takes_all_joints_as_the_sample():
-    block = GraphConvBlock(IN, OUT, SMALL).double()
-    x = features()
-    y = block.conv(x).flatten(0, 1)
-    expected = ((y - y.mean(0)) / (y.var(0, unbiased=False) + 1e-5).sqrt()).relu()
-    torch.testing.assert_close(block(x).flatten(0, 1), expected)
-    torch.testing.assert_close(block.norm.running_mean, 0.1 * y.mean(0))
-
-
-def test_initial_edges_are_uniform():
-    mixing = SemGraphConv(IN, OUT, SMALL).mixing
-    torch.testing.assert_close(mixing, SMALL.float() / SMALL.sum(1, keepdim=True))
-
-
 def test_every_parameter_has_a_gradient_at_batch_size_one():
     net = SemGCN(IN, OUT, 8, SMALL)
     net(torch.randn(1, 4, IN)).square().sum().backward()
@@ -181,17 +145,6 @@ def test_half_precision_stays_finite(dtype):
     assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
 
 
-def test_adjacency_moves_and_is_not_saved():
-    net = SemGCN(IN, OUT, 8, SMALL)
-    names = {name.rpartition('.')[2] for name in net.state_dict()}
-    assert 'positions' not in names
-    net.to(torch.bfloat16)
-    assert net(torch.randn(B, 4, IN, dtype=torch.bfloat16)).dtype == torch.bfloat16
-    net.to('meta')
-    assert all(buffer.is_meta for buffer in net.buffers())
-    assert net(torch.empty(B, 4, IN, dtype=torch.bfloat16, device='meta')).is_meta
-
-
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')
 def test_a_trace_takes_any_batch():
     net, x = SemGCN(IN, OUT, 8, SMALL).double().eval(), features()
@@ -200,22 +153,19 @@ def test_a_trace_takes_any_batch():
 
 
 @pytest.mark.parametrize(
-    ('call', 'words'),
+    ('call', 'named'),
     [
-        (partial(adjacency, COCO_EDGES, 14), ['0 to 13', '(15, 13)']),
-        (partial(adjacency, [(0, 1, 2)], 4), ['pairs', '(0, 1, 2)']),
-        (partial(adjacency, [3], 4), ['pairs', 'got 3']),
-        (partial(adjacency, [(0, 1.5)], 4), ['pairs', '(0, 1.5)']),
-        (partial(adjacency, [(0, -1)], 4), ['0 to 3', '(0, -1)']),
-        (partial(adjacency, None, 4), ['list', 'None']),
-        (partial(adjacency, [], 0), ['num_joints', 'got 0']),
-        (partial(SemGCN, IN, OUT, 8.0, SMALL), ['hidden_dim', 'got 8.0']),
-        (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks='2'), ['num_blocks', "got '2'"]),
-        (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks=-1), ['at least 0', '-1']),
+        (partial(adjacency, COCO_EDGES, 14), r'0 to 13.*\(15, 13\)'),
+        (partial(adjacency, [(0, 1, 2)], 4), 'pairs'),
+        (partial(adjacency, None, 4), 'list'),
+        (partial(SemGraphConv, IN, OUT, SMALL & ~torch.eye(4).bool()), r'self.*\[0, 1, 2, 3\]'),
+        (partial(SemGCN, IN, OUT, 8, torch.ones(4, 5)), r'square.*\(4, 5\)'),
+        (partial(check_adjacency, [[1, 0], [1]]), 'square'),
+        (partial(check_adjacency, COCO, 14), '17.* 14|14 joints.*17'),
+        (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks=-1), 'num_blocks'),
+        (partial(make(), torch.zeros(B, 17, IN)), r'\(B, 4, 5\).*\(3, 17, 5\)'),
     ],
 )
-def test_bad_input_is_named(call, words):
-    with pytest.raises(UserError) as error:
+def test_bad_input_is_named(call, named):
+    with pytest.raises(UserError, match=named):
         call()
-    for word in words:
-        assert word in str(error.value)
