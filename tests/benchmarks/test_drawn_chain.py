@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from _drawn_chain import box_ap, boxes_of, score_video, write_video
+from _drawn_chain import score_video, write_video
 
 
 @pytest.fixture
@@ -80,11 +80,3 @@ def test_what_is_missing_and_what_is_shifted(video):
         person['keypoints'] = (np.array(person['keypoints']) + 200).tolist()
 
     assert answer(video, shift)['keypoint_ap'] == 0
-
-
-def test_boxes(video):
-    truth = json.loads(video.read_text())
-    assert box_ap(truth, []) == {'AP': 0.0, 'AP .5': 0.0}
-    corners = np.array([[1.0, 2, 4, 8]])
-    expected = [{'image_id': 3, 'bbox': [1, 2, 3, 6], 'score': 0.5}]
-    assert boxes_of(3, corners, np.array([0.5])) == expected

@@ -1,14 +1,11 @@
 """The same training for every variant: same crops, resumable, and what is left out is named."""
 
 import importlib
-import json
 
 import numpy as np
 import pytest
 from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
-
-from rlepose_ext.errors import UserError
 
 
 @pytest.fixture(scope='module')
@@ -21,34 +18,6 @@ def module(root):
 @pytest.fixture
 def paths(module):
     return module.systems(module.SAME)
-
-
-def test_what_is_left_out_exists(module, paths):
-    assert set(module.LEFT_OUT) <= set(paths)
-    assert set(module.SAME) <= set(module.systems())
-
-
-def test_names_are_chosen_by_a_part(module):
-    assert module.chosen(['a_x', 'b_x', 'b_y'], ['b_', 'a_x']) == ['a_x', 'b_x', 'b_y']
-    assert module.chosen(['a_x', 'b_x'], []) == ['a_x', 'b_x']
-    with pytest.raises(UserError, match='no such system; there are a_x, b_x'):
-        module.chosen(['a_x', 'b_x'], ['c'])
-
-
-def test_rows_are_kept_and_not_repeated(module, tmp_path):
-    setting, path = {'steps': 5}, tmp_path / 'rows.json'
-    results = module.Results(path, ['a', 'b'], setting, (), seed=[0, 1])
-    results.add({'name': 'b', 'left_out': 'too slow'})
-    results.add({'name': 'a', 'seed': 1})
-    assert (results.has('b'), results.has('b', 0), results.has('a', 0)) == (True, False, False)
-    again = module.Results(path, ['a', 'b'], setting, (), seed=[0, 1])
-    assert again.has('a', 1)
-    again.add({'name': 'a', 'seed': 0})
-    again.add({'name': 'b', 'seed': 0})
-    rows = json.loads(path.read_text())['rows']
-    assert [(row['name'], row['seed']) for row in rows] == [('a', 0), ('a', 1), ('b', 0)]
-    with pytest.raises(UserError, match=r'made with .*5.*, not .*6'):
-        module.Results(path, ['a', 'b'], {'steps': 6}, ())
 
 
 @pytest.mark.parametrize(

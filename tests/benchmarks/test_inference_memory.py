@@ -5,12 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from inference_memory import growth
-
-
-def test_growth_is_counted_from_frame_300():
-    rows = [{'frame': n, 'peak_mb': mb} for n, mb in ((200, 1.0), (300, 4.0), (400, 4.5))]
-    assert growth(rows) == 0.5
 
 
 @pytest.mark.slow

@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from rlepose_ext.zoo.measured import files
-
 
 @pytest.fixture
 def module(root):
@@ -16,15 +14,6 @@ def module(root):
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
     return loaded
-
-
-def test_candidates_take_turns(module):
-    calls = []
-    candidates = {'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}
-    seconds = module.interleaved(candidates, repeats=3, warmup=1)
-    assert ''.join(calls) == 'ba' + 'ab' + 'ba' + 'ab'
-    assert {name: len(values) for name, values in seconds.items()} == {'a': 3, 'b': 3}
-    assert min(seconds['a']) > 0
 
 
 def test_summary_and_ratios(module):
@@ -48,13 +37,6 @@ def test_record_says_how(module, tmp_path, monkeypatch, root):
     assert written['versions']['torch']
     assert {'cpu', 'cpu_family', 'cpu_flags', 'cores', 'threads'} <= set(written['machine'])
     assert {'commit', 'date', 'machine'} == set(module.origin())
-
-
-def test_options_that_choose_rows_are_no_part_of_how(module, monkeypatch, root):
-    words = ['--real', '--only', 'dekr', 'lip', '--jobs=2', '--size', 'small', '--again']
-    monkeypatch.setattr(sys, 'argv', [str(root / 'benchmarks/matrix.py'), *words])
-    made = module.command_line(module.WHICH_ROWS)
-    assert made == 'python benchmarks/matrix.py --real --size small'
 
 
 XEON = """\
@@ -93,13 +75,3 @@ def test_the_processor_is_told_by_more_than_its_name(module, tmp_path, monkeypat
     assert path.name == 'rle_loss.intel-xeon-family6-model143-16cores.json'
     monkeypatch.setattr(_machine, 'gpu', lambda: 'NVIDIA H200')
     assert _machine.kind() == 'intel-xeon-family6-model143-16cores-nvidia-h200'
-
-
-def test_rle_loss_was_measured_and_is_no_slower():
-    for path in files('rle_loss'):
-        rows = json.loads(path.read_text())['rows']
-        cpu = {(row['batch'], row['visible']) for row in rows if row['device'] == 'cpu'}
-        assert cpu == {(64, 1.0), (64, 0.7), (1024, 1.0), (1024, 0.7)}
-        for row in rows:
-            assert row['joints'] == 17
-            assert row['times_faster']['median'] >= 1

@@ -9,7 +9,6 @@ import _history
 import pytest
 
 from doc_tables import history as table
-from rlepose_ext.zoo.measured import measured_results
 
 FILES = sorted((_history.ROOT / 'benchmarks' / 'results').glob('*.json'))
 FIELDS = {'command', 'date', 'commit', 'code', 'seed', 'repeats', 'spread', 'versions', 'machine'}
@@ -101,15 +100,6 @@ def test_changes_of_the_code_are_counted(checkout):
     assert _history.changes(second, ['code'], until=first) == 0
 
 
-def test_uncommitted_code_is_marked(checkout):
-    clean = checkout('code/a.py')
-    (_history.ROOT / 'readme').write_text('changed')
-    assert _history.commit(['code']) == clean
-    (_history.ROOT / 'code/new.py').write_text('')
-    assert _history.commit(['code']) == clean + '+changes'
-    assert _history.commit(['readme']) == clean + '+changes'
-
-
 def test_a_rewritten_commit_is_not_in_the_history(checkout):
     lost = checkout('code/a.py')
     assert _history.in_history(lost)
@@ -140,19 +130,3 @@ def test_the_page_counts_up_to_the_commit_that_it_names(history, monkeypatch, tm
     assert all(path.name in text for path in FILES)
     page.write_text('As of commit 0123456789 of 2026-01-01:')
     assert table.records() == table.records('HEAD')
-
-
-def test_without_a_history_the_page_stays(monkeypatch):
-    monkeypatch.setattr(table, 'no_history', lambda: 'not a git checkout')
-    body = table.records()
-    assert body.strip() in table.PAGE.read_text()
-    assert body.strip().startswith('As of commit')
-
-
-def test_results_of_every_machine_belong_to_the_config(tmp_path):
-    for machine, ap in (('a', 0.45), ('b', 0.43)):
-        row = {'device': 'cpu', 'metrics': {'coco/AP': ap}}
-        (tmp_path / f'quickstart.{machine}.json').write_text(json.dumps({'rows': [row]}))
-    (found,) = measured_results(tmp_path).values()
-    assert [result.metrics['AP'] for result in found] == [0.45, 0.43]
-    assert found[1].source == 'measured here: benchmarks/results/quickstart.b.json'

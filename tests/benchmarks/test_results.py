@@ -29,15 +29,6 @@ def test_rows_stand_in_order_and_replace_their_like(tmp_path):
     assert read(path)['code'][-1] == CODE[0]
 
 
-def test_seeds_stand_side_by_side_and_replace_a_note(tmp_path):
-    results = _results.Results(tmp_path / 'rows.json', ['a'], {}, CODE)
-    results.add({'name': 'a', 'left_out': 'too slow'})
-    results.add({'name': 'a', 'seed': 1})
-    results.add({'name': 'a', 'seed': 0, 'value': 1})
-    results.add({'name': 'a', 'seed': 0, 'value': 2})
-    assert [(row['seed'], row.get('value')) for row in results.rows] == [(0, 2), (1, None)]
-
-
 def test_it_goes_on_where_it_was(tmp_path):
     path = tmp_path / 'rows.json'
     _results.Results(path, ['a', 'b'], {'size': 'full'}, CODE).add({'name': 'a'})
@@ -63,10 +54,3 @@ def test_a_failed_write_leaves_the_file(tmp_path, monkeypatch):
 
 def fail(*args):
     raise OSError('no room on the disk')
-
-
-def test_one_line_is_shown_for_a_row(tmp_path, capsys):
-    _results.Results(
-        tmp_path / 'rows.json', ['a'], {}, CODE, show=lambda row: f'<{row["name"]}>'
-    ).add({'name': 'a'})
-    assert capsys.readouterr().out == '<a>\n'

@@ -56,32 +56,3 @@ def test_rows_of_another_machine_are_not_mixed_in(tmp_path):
     with pytest.raises(SystemExit, match=r"measured elsewhere: cpu 'Some CPU'.*--fresh"):
         run(tmp_path, '--only', SLIM)
     assert json.loads((tmp_path / 'zoo_cost.json').read_text()) == content
-
-
-def test_a_config_that_fails_does_not_stop_the_others(tmp_path, capsys, monkeypatch):
-    measure = zoo_cost.measure
-
-    def fails(entry, *args):
-        if entry.name == WARM_UP:
-            raise RuntimeError('too large')
-        return measure(entry, *args)
-
-    monkeypatch.setattr(zoo_cost, 'measure', fails)
-    status, content = run(tmp_path, '--only', 'slim')
-    assert status == 1
-    assert [row['name'] for row in content['rows']] == [SLIM]
-    assert f'1 failed: {WARM_UP}' in capsys.readouterr().err
-
-
-def test_a_changed_config_is_measured_again_and_a_lost_one_dropped(tmp_path):
-    _, content = run(tmp_path, '--only', WARM_UP)
-    content['rows'][0]['params'] -= 1
-    content['rows'].append({**content['rows'][0], 'config': 'configs/gone.py', 'name': 'gone'})
-    (tmp_path / 'zoo_cost.json').write_text(json.dumps(content))
-    _, content = run(tmp_path, '--only', WARM_UP)
-    assert [row['params'] for row in content['rows']] == [714_705]
-
-
-def test_nothing_of_that_name(tmp_path):
-    with pytest.raises(SystemExit, match='no config of the zoo'):
-        run(tmp_path, '--only', 'nothing')

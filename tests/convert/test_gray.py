@@ -72,13 +72,6 @@ def test_one_convolution_inside_and_at_the_border(stats, target):
     assert (expected.abs().max() < 1e-12) == (stats is SAME and target[0] == 128)
 
 
-def test_plain_sum_where_all_channels_are_normalised_alike():
-    weight = torch.randn(4, 3, 3, 3, dtype=torch.float64)
-    mono, shift = gray.sum_kernels(weight, *SAME, 128.0, 128.0)
-    torch.testing.assert_close(mono, weight.sum(1, keepdim=True))
-    assert not shift.any()
-
-
 def backbones():
     tiny = dict(zip(WIDTHS, (24, 2, 4, 48), strict=True))
     extra = {
@@ -161,26 +154,21 @@ def test_files_of_torchvision_and_mmpose_have_known_names():
 
 
 def test_what_cannot_be_converted():
-    conv = torch.randn(8, 3, 3, 3)
-    with pytest.raises(UserError, match='no convolution'):
-        gray.convert({'fc.weight': torch.randn(3, 3)})
-    with pytest.raises(UserError, match=r'conv1\.weight has one channel'):
-        gray.convert({'backbone.conv1.weight': conv[:, :1]})
-    with pytest.raises(UserError, match=r'2 layers.*a\.weight, b\.weight'):
-        gray.convert({'a.weight': conv, 'b.weight': conv})
-    with pytest.raises(UserError, match=r'conv1 has no bias.*bn1.*--mean M M M'):
-        gray.convert({'conv1.weight': conv})
-    assert gray.convert({'conv1.weight': conv}, *SAME)['conv1.weight'].shape == (8, 1, 3, 3)
-    with pytest.raises(UserError, match='above 0'):
-        gray.convert({'conv1.weight': conv}, std=(1, 0, 1))
-    for bad in (float('nan'), float('inf')):
-        for wrong in ({'mean': (bad, 1, 1)}, {'std': (bad, 1, 1)}, {'gray_mean': bad}):
-            with pytest.raises(UserError, match='finite'):
-                gray.convert({'conv1.weight': conv}, **wrong)
-        with pytest.raises(UserError, match='finite'):
-            gray.convert({'conv1.weight': conv}, gray_std=bad)
-    with pytest.raises(UserError, match='3 values'):
-        gray.convert({'conv1.weight': conv}, mean=(1,))
+    conv = {'conv1.weight': torch.randn(8, 3, 3, 3)}
+    two = dict.fromkeys(('a.weight', 'b.weight'), conv['conv1.weight'])
+    for state, options, said in (
+        ({'fc.weight': torch.randn(3, 3)}, {}, 'no convolution'),
+        ({'backbone.conv1.weight': conv['conv1.weight'][:, :1]}, {}, 'has one channel'),
+        (two, {}, r'2 layers.*a\.weight, b\.weight'),
+        (conv, {}, r'conv1 has no bias.*bn1.*--mean M M M'),
+        (conv, {'std': (1, 0, 1)}, 'above 0'),
+        (conv, {'mean': (float('nan'), 1, 1)}, 'finite'),
+        (conv, {'gray_std': float('inf')}, 'finite'),
+        (conv, {'mean': (1,)}, '3 values'),
+    ):
+        with pytest.raises(UserError, match=said):
+            gray.convert(state, **options)
+    assert gray.convert(conv, *SAME)['conv1.weight'].shape == (8, 1, 3, 3)
 
 
 def run(*arguments):

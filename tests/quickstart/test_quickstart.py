@@ -13,7 +13,6 @@ from rlepose_ext.cli import main
 from rlepose_ext.errors import UserError
 from rlepose_ext.quickstart import Quickstart, job
 from rlepose_ext.quickstart.pictures import draw_sheet
-from rlepose_ext.quickstart.summary import shorten, write_json
 from rlepose_ext.quickstart.watch import essence, watch
 
 TRAIN = (
@@ -37,25 +36,9 @@ def test_watch_records_everything_and_shows_the_essence(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert 'epoch  2' in shown
     assert 'noise' not in shown
-
-
-def test_watch_says_what_failed(tmp_path):
     code = 'print("the reason"); raise SystemExit(3)'
     with pytest.raises(UserError, match=r'status 3[\s\S]*the reason'):
         watch([sys.executable, '-c', code], tmp_path / 'log', {})
-
-
-def test_summary_is_written_whole(tmp_path):
-    target = tmp_path / 'summary.json'
-    write_json(target, {'a': 1})
-    assert json.loads(target.read_text()) == {'a': 1}
-    assert os.listdir(tmp_path) == ['summary.json']
-
-
-def test_shorten(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert shorten(tmp_path / 'a' / 'b') == 'a/b'
-    assert shorten(tmp_path.parent / 'c') == str(tmp_path.parent / 'c')
 
 
 def test_sheet_holds_every_picture(tmp_path):
@@ -105,12 +88,6 @@ def test_epochs_move_the_schedule_too():
     assert 'param_scheduler.1.T_max=20' in job._length(Quickstart(epochs=20))
 
 
-def test_defaults_are_the_documented_ones():
-    options = Quickstart()
-    assert options.lowest_ap == 0.3
-    assert options.out.as_posix() == 'work_dirs/quickstart'
-
-
 @pytest.mark.slow
 def test_the_whole_job_in_miniature(tmp_path):
     command = [sys.executable, '-m', 'rlepose_ext.cli.main', 'quickstart', '--out', 'run']
@@ -154,10 +131,3 @@ def test_real_photographs(shared, tmp_path, monkeypatch):
     assert summary['persons'] == 12
     assert summary['metrics']['mean_oks'] >= 0.84
     assert len(summary['images']) == 5
-
-
-def test_without_photographs_there_is_no_second_summary(tmp_path, monkeypatch):
-    from rlepose_ext.quickstart.real import draw_real_images
-
-    monkeypatch.setenv('RLEPOSE_SHARED', str(tmp_path))
-    assert draw_real_images(tmp_path) is None

@@ -1,14 +1,12 @@
 """Downloads go on where they broke off, and never join two versions of a file."""
 
-import json
-
 import numpy as np
 import pytest
 import requests
 from range_server import Behaviour, serving
 
 from rlepose_ext.zoo import download as module
-from rlepose_ext.zoo.download import PIECE, DownloadError, discard, download
+from rlepose_ext.zoo.download import PIECE, DownloadError, download
 
 DATA = np.random.default_rng(0).bytes(1_000_000)
 OTHER = np.random.default_rng(1).bytes(1_000_000)
@@ -73,62 +71,47 @@ def test_a_complete_part_needs_no_request(server, tmp_path):
     assert server.requests == []
 
 
-def test_a_server_that_ignores_ranges_starts_again(server, tmp_path):
-    server.cut = [300_000, None]
+def changed_file(server, note):
+    server.files['a.pth'], server.tag = OTHER, '"v2"'
+
+
+def another_tag_in_the_note(server, note):
+    """Such a server never looks at If-Range."""
+    changed_file(server, note)
+    note.write_text(note.read_text().replace('"\\"v1\\""', '"W/weak"'))
+
+
+def another_length(server, note):
+    server.files['a.pth'], server.tag = OTHER[:-1], None
+
+
+def no_ranges(server, note):
     server.ranges = False
-    get(server, tmp_path / 'p')
-    assert (tmp_path / 'p').read_bytes() == DATA
-    assert ranges(server) == [None, f'bytes={KEPT}-']
 
 
-@pytest.mark.parametrize('honest', [True, False], ids=['If-Range', 'tag of the answer'])
-def test_a_file_that_changed_meanwhile_starts_again(server, tmp_path, honest):
+def damaged_note(server, note):
+    note.write_text('{"url": 1, "tag": 2, "length": 3, "x": 4}')
+
+
+def another_url(server, note):
+    note.write_text(note.read_text().replace('a.pth', 'b.pth'))
+
+
+def more_than_the_whole(server, note):
+    note.with_suffix('').write_bytes(DATA + b'x')
+
+
+@pytest.mark.parametrize('happen', [
+    changed_file, another_tag_in_the_note, another_length, no_ranges, damaged_note, another_url,
+    more_than_the_whole,
+])  # fmt: skip
+def test_what_starts_again(server, tmp_path, happen):
     server.cut = [300_000, 0, 0, 0]
     with pytest.raises(DownloadError):
         get(server, tmp_path / 'p')
-    server.files['a.pth'] = OTHER
-    server.tag = '"v2"'
-    if not honest:
-        # such a server never looks at If-Range
-        note = tmp_path / 'p.json'
-        note.write_text(note.read_text().replace('"\\"v1\\""', '"W/weak"'))
+    happen(server, tmp_path / 'p.json')
     get(server, tmp_path / 'p')
-    assert (tmp_path / 'p').read_bytes() == OTHER
-
-
-def test_another_length_starts_again_without_a_tag(server, tmp_path):
-    server.tag = None
-    server.cut = [300_000, 0, 0, 0]
-    with pytest.raises(DownloadError):
-        get(server, tmp_path / 'p')
-    server.files['a.pth'] = OTHER[:-1]
-    get(server, tmp_path / 'p')
-    assert (tmp_path / 'p').read_bytes() == OTHER[:-1]
-
-
-def test_another_url_starts_again(server, tmp_path):
-    server.cut = [300_000, 0, 0, 0]
-    with pytest.raises(DownloadError):
-        get(server, tmp_path / 'p')
-    server.files['b.pth'] = OTHER
-    download(server.url_of('b.pth'), tmp_path / 'p', lambda *pair: None)
-    assert (tmp_path / 'p').read_bytes() == OTHER
-
-
-@pytest.mark.parametrize('note', ['', '{}', '[1]', '{"url": 1, "tag": 2, "length": 3, "x": 4}'])
-def test_a_damaged_note_starts_again(server, tmp_path, note):
-    (tmp_path / 'p').write_bytes(OTHER[:100])
-    (tmp_path / 'p.json').write_text(note)
-    get(server, tmp_path / 'p')
-    assert (tmp_path / 'p').read_bytes() == DATA
-    assert ranges(server) == [None]
-
-
-def test_more_than_the_whole_starts_again(server, tmp_path):
-    get(server, tmp_path / 'p')
-    (tmp_path / 'p').write_bytes(DATA + b'x')
-    get(server, tmp_path / 'p')
-    assert (tmp_path / 'p').read_bytes() == DATA
+    assert (tmp_path / 'p').read_bytes() == server.files['a.pth']
 
 
 @pytest.mark.parametrize(('status', 'times'), [(404, 1), (403, 1), (503, 3), (416, 3)])
@@ -138,13 +121,6 @@ def test_errors_of_the_server(server, tmp_path, status, times):
         get(server, tmp_path / 'p')
     assert len(server.requests) == times
     assert not (tmp_path / 'p').exists()
-
-
-def test_no_server_is_a_clause_without_object_names(server, tmp_path):
-    server.url = 'http://127.0.0.1:1'
-    with pytest.raises(DownloadError) as stop:
-        get(server, tmp_path / 'p')
-    assert str(stop.value) == 'no connection ([Errno 111] Connection refused)'
 
 
 def test_a_silent_server_is_given_up(server, tmp_path, monkeypatch):
@@ -171,12 +147,3 @@ def test_what_is_there_survives_a_full_disk(server, tmp_path, monkeypatch):
     assert (tmp_path / 'p').stat().st_size >= KEPT
     get(server, tmp_path / 'p')
     assert (tmp_path / 'p').read_bytes() == DATA
-
-
-def test_note_and_discard(server, tmp_path):
-    get(server, tmp_path / 'p')
-    note = json.loads((tmp_path / 'p.json').read_text())
-    assert note == {'url': server.url_of('a.pth'), 'tag': '"v1"', 'length': len(DATA)}
-    discard(tmp_path / 'p')
-    discard(tmp_path / 'p')
-    assert list(tmp_path.iterdir()) == []
