@@ -56,6 +56,8 @@ def without_head(path):
 
 def test_heads_differ_in_features_codec_and_head_only():
     assert without_head(SKPS) == without_head(HEATMAP) == without_head(RLE)
+    metric = {'type': 'NME', 'norm_mode': 'keypoint_distance', 'keypoint_indices': [36, 45]}
+    assert without_head(SKPS)['val_evaluator'] == metric  # of the outer eye corners
     skps, maps = (Config.fromfile(path) for path in (SKPS, HEATMAP))
     assert skps.model.backbone == maps.model.backbone
     assert skps.model.neck == maps.model.neck
@@ -112,11 +114,6 @@ def test_scale_of_the_error(faces):
     # Mean distance from the middle of a unit square: 0.3826.
     assert (0.3826 / unit).mean() == pytest.approx(0.009, abs=0.0005)
     assert (val == val.round()).all(axis=(1, 2)).mean() > 0.8
-
-
-def test_unit_of_the_metric_is_the_distance_of_outer_eye_corners():
-    evaluator = Config.fromfile(SKPS).val_evaluator
-    assert evaluator == dict(type='NME', norm_mode='keypoint_distance', keypoint_indices=[36, 45])
 
 
 @each

@@ -19,7 +19,6 @@ from rlepose_ext.codecs import SKPSHeatmap
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import flip_points, swap_sides
 from rlepose_ext.models.heads import SKPSHead
-from rlepose_ext.models.losses import AdaptiveWingLoss
 
 C, K = 12, 5
 INPUT, MAP = (48, 64), (12, 16)
@@ -122,18 +121,6 @@ def test_losses_are_the_formula_in_stock_parts():
     torch.testing.assert_close(losses['loss_offset'], (along_x + along_y) / 2)
 
 
-def test_stock_losses_fit():
-    loss = {'type': 'mmpose.AdaptiveWingLoss', 'use_target_weight': True}
-    head = make(heatmap_loss=loss, offside_loss=loss)
-    assert type(head.heatmap_loss) is type(head.offside_loss) is StockAdaptiveWingLoss
-    ours = make()
-    assert type(ours.heatmap_loss) is type(ours.offside_loss) is AdaptiveWingLoss
-    ours.load_state_dict(head.state_dict())
-    feats, data = features(), samples()
-    for name, value in head.loss(feats, data).items():
-        torch.testing.assert_close(ours.loss(feats, data)[name], value)
-
-
 def test_perfect_maps_cost_nothing(monkeypatch):
     head, data = make(), samples()
     outputs = as_outputs(points())
@@ -208,19 +195,6 @@ def test_flip_test_averages_in_input_pixels_and_keeps_its_scores(monkeypatch, mo
         np.testing.assert_allclose(pose.keypoint_scores, scores)
         assert pose.keypoint_scores.shape == (1, K)
         assert (pose.keypoint_scores > 0.5).all()
-
-
-def test_a_symmetric_network_gives_a_symmetric_result():
-    """Mirrored features, here a 1x1 convolution's: the same pose from both, mirrored."""
-    head = make(conv_kernel_sizes=(1,)).eval()
-    feats = features()
-    with torch.no_grad():
-        a = head.predict([feats, (feats[0].flip(-1),)], samples(), {'flip_test': True})
-        b = head.predict([(feats[0].flip(-1),), feats], samples(), {'flip_test': True})
-    for one, other in zip(a, b, strict=True):
-        back = swap_sides(flip_points(other.keypoints, INPUT[0]), FLIP)
-        np.testing.assert_allclose(one.keypoints, back, atol=1e-4)
-        np.testing.assert_allclose(one.keypoint_scores, other.keypoint_scores[:, FLIP])
 
 
 def test_heatmaps_on_demand():

@@ -64,17 +64,6 @@ def test_values_by_hand(pred, label, expected):
     assert adaptive_wing(pred, label).item() == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize('label', [0.0, 0.4, 1.0, 1.21])
-def test_curve_and_line_meet(label):
-    """Value and slope agree on both sides of theta, and at theta itself."""
-    distance = torch.tensor([0.5 - 1e-7, 0.5, 0.5 + 1e-7], dtype=torch.float64, requires_grad=True)
-    target = torch.full_like(distance, label)
-    values = adaptive_wing(target + distance, target)
-    values.sum().backward()
-    torch.testing.assert_close(values[1:], values[:2], atol=1e-5, rtol=0)
-    torch.testing.assert_close(distance.grad[1:], distance.grad[:2], atol=1e-4, rtol=0)
-
-
 @pytest.mark.parametrize('weighted', ['none', 'joints', 'pixels'])
 def test_numbers_of_mmpose(weighted):
     pred, target, weights = maps()
@@ -161,15 +150,6 @@ def test_a_large_label_that_is_met_exactly():
     ours, stock = results
     assert ours == (pytest.approx(stock[0]), 0.0, pytest.approx(stock[2]))
     assert math.isnan(stock[1])
-
-
-def test_nothing_counts():
-    pred, target, weights = maps()
-    pred.requires_grad_()
-    value = AdaptiveWingLoss(use_target_weight=True)(pred, target, weights * 0)
-    value.backward()
-    assert value.item() == pytest.approx(0, abs=1e-12)
-    assert not pred.grad.any()
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

@@ -111,20 +111,6 @@ def test_shapes_and_a_gradient_for_every_parameter(wiring):
     assert_learns(head, head.loss(features(), samples())['loss_kpt'])
 
 
-@pytest.mark.parametrize('wiring', ['after', 'classifier', 'cross-map', 'parallel'])
-def test_one_batch_is_learnt(wiring):
-    head, feats, data = make(**WIRINGS[wiring]), features(), samples()
-    head.init_weights()
-    optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
-    first = head.loss(feats, data)['loss_kpt'].item()
-    for _ in range(60):
-        optimizer.zero_grad()
-        loss = head.loss(feats, data)['loss_kpt']
-        loss.backward()
-        optimizer.step()
-    assert loss.item() < 0.8 * first
-
-
 def test_order_of_the_blocks():
     blocks = [NARROW, {'type': 'Parallel', 'blocks': [CROSS_MAP, GCN]}, CROSS_HEAD]
     head = make(blocks=blocks, logit_blocks=[GCN, GCN]).eval()
@@ -181,9 +167,8 @@ def test_earlier_state_dicts_load(variant):
     assert torch.equal(copy(feats)[0], head(feats)[0])
 
 
-@pytest.mark.parametrize('attention', ['softmax', 'softmax_plus', 'relu2'])
-def test_joints_without_a_graph_have_no_order(attention):
-    head = make(blocks=[{**GAU, 'attention': attention}]).eval()
+def test_joints_without_a_graph_have_no_order():
+    head = make(blocks=[GAU]).eval()
     torch.nn.init.normal_(head.final_layer.weight)
     feats, order = features(), [3, 1, 4, 0, 2]
     before = head(feats)

@@ -55,16 +55,6 @@ def test_attention_equals_loops(attention, n):
     )
 
 
-def test_softmax_plus_factor():
-    q, k = tokens(B, 17, S), tokens(B, 17, S)
-    factor = math.log(17) / math.log(512)
-    assert round(factor, 3) == 0.454
-    plus, plain = ATTENTION['softmax_plus'], ATTENTION['softmax']
-    torch.testing.assert_close(plus(q, k), plain(factor * q, k))
-    q, k = tokens(1, 512, S), tokens(1, 512, S)
-    torch.testing.assert_close(plus(q, k), plain(q, k))
-
-
 @each_attention
 def test_attention_gradients(attention):
     q, k = tokens(2, 3, S).requires_grad_(), tokens(2, 3, S).requires_grad_()
@@ -149,16 +139,6 @@ def test_external_query_is_used_as_it_is():
     query = (z * whole.gamma[0] + whole.beta[0]).detach()
     torch.testing.assert_close(cross(x, query), whole(x))
     assert not torch.allclose(cross(x, 2 * query), whole(x))
-
-
-def test_scales_alone_make_attention_symmetric_and_offsets_do_not():
-    """Q K^T has the entries z_i (gamma_q gamma_k) z_j; only an offset tells i from j."""
-    for offset in (False, True):
-        unit = make(attention='relu2', query_offset=offset)
-        seen = []
-        unit.attention_dropout.register_forward_hook(lambda _, args, __, s=seen: s.extend(args))
-        unit(tokens())
-        assert torch.allclose(seen[0], seen[0].mT) != offset
 
 
 @pytest.mark.filterwarnings('ignore::torch.jit.TracerWarning')

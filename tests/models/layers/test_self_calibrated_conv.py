@@ -47,13 +47,6 @@ def test_parameters_and_stride():
     assert conv(torch.rand(2, 6, 9, 16)).shape == (2, 6, 5, 8)
 
 
-def test_every_branch_gets_a_gradient():
-    conv = SelfCalibratedConv(4, stride=1, norm_cfg=BN)
-    conv(torch.randn(3, 4, 8, 8)).square().sum().backward()
-    for name, parameter in conv.named_parameters():
-        assert parameter.grad.any(), name
-
-
 def test_blocks_as_stock_pools_and_small_maps_are_one_block():
     pool, stock = PoolBlocks(4), nn.AvgPool2d(4, 4)
     for shape in ((8, 8), (9, 15), (4, 6)):
