@@ -123,15 +123,21 @@ def test_weights_need_not_be_binary():
 
 @pytest.mark.parametrize('garbage', [5.0, 1e30, float('inf'), float('nan')])
 def test_what_has_no_weight_does_not_matter(garbage):
+    """Whatever its label is, or its prediction."""
     loss = bent(use_target_weight=True)
     pred, logits, target, weight = batch()
-    pred.requires_grad_()
     expected = loss(pred, logits, target, weight)
-    (gradient,) = torch.autograd.grad(expected, pred)
-    value = loss(pred, logits, target.masked_fill(weight == 0, garbage), weight)
-    assert torch.equal(value, expected)
-    assert torch.equal(torch.autograd.grad(value, pred)[0], gradient)
-    assert not gradient[(weight == 0)[..., 0]].any()
+    for spoiled in (
+        [pred, logits, target.masked_fill(weight == 0, garbage)],
+        [*(values.masked_fill(weight == 0, garbage) for values in (pred, logits)), target],
+    ):
+        leaf = spoiled[0].clone().requires_grad_()
+        value = loss(leaf, *spoiled[1:], weight)
+        assert torch.equal(value, expected)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        assert gradient.isfinite().all()
+        assert not gradient[(weight == 0)[..., 0]].any()
+        assert gradient[(weight > 0)[..., 0]].any()
 
 
 @pytest.mark.parametrize('q', Q)

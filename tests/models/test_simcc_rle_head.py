@@ -168,6 +168,8 @@ def test_rle_term_is_the_loss_of_the_soft_argmax():
     head = make(simcc_weight=3.0, rle_weight=0.5)
     feats, data = features(), samples()
     x, y, sigma = head(feats)
+    pooled = head.fc_sigma(feats[0].mean((2, 3)))
+    torch.testing.assert_close(sigma, pooled.view(6, K, 2))
     rle = RLELoss(use_target_weight=True)
     rle.load_state_dict(head.loss_rle.state_dict())
     labels = torch.cat([s.gt_instance_labels.keypoint_labels for s in data])
