@@ -8,8 +8,8 @@ import sys
 import pytest
 import torch
 
+from rlepose_ext import gpus
 from rlepose_ext.cli import launch, main, slurm
-from rlepose_ext.compat import cpu_distributed
 
 OPTIONS = ['--work-dir', 'a b', '--cfg-options', 'a=1', 'b="c d"']
 PYTORCH = '--launcher pytorch'

@@ -30,9 +30,17 @@ def load(variant, size=None, joints=None, edges=None):
     return config if size is None else at_input_size(config, size, joints, edges)
 
 
-VARIED = ('heatmap_hrnetlite-gau', 'simcc_hrnetlite-rtmcc', 'simcc_hrnetlite-sk',
-          'gau_hrnetlite-ca', 'gau_hrnetlite-supergau', 'gcn_hrnetlite-classifiers',
-          'gcn_hrnetlite-cross-stage3', 'gcn_hrnetlite-cross-head', 'gcn_hrnetlite-parallel')  # fmt: skip
+VARIED = (
+    'heatmap_hrnetlite-gau',
+    'simcc_hrnetlite-rtmcc',
+    'simcc_hrnetlite-sk',
+    'gau_hrnetlite-ca',
+    'gau_hrnetlite-supergau',
+    'gcn_hrnetlite-classifiers',
+    'gcn_hrnetlite-cross-stage3',
+    'gcn_hrnetlite-cross-head',
+    'gcn_hrnetlite-parallel',
+)
 
 
 @pytest.mark.parametrize('variant', VARIED)

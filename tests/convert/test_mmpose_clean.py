@@ -1,7 +1,6 @@
 """Converted MMPose_Clean models compute what they computed, and place joints on real people."""
 
 import argparse
-import errno
 import json
 import os
 import subprocess

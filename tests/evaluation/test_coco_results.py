@@ -9,8 +9,7 @@ import pytest
 from coco_drawn import scene
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.coco_results import check_results, read_pair
-from rlepose_ext.evaluation.coco_truth import check_annotations
+from rlepose_ext.evaluation.coco_files import check_annotations, check_results, read_pair
 
 IDS = {1, 2, 3, 4, 5, 6}
 NAN = float('nan')

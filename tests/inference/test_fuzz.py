@@ -19,8 +19,8 @@ from PIL import Image
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.box_file import BoxFile
+from rlepose_ext.inference.boxes import MAX_COORDINATE
 from rlepose_ext.inference.images import read_image
-from rlepose_ext.inference.types import MAX_COORDINATE
 from rlepose_ext.inference.video import VideoReader
 
 IMAGES, BYTES_OF_BOXES, VALUES_OF_BOXES, VIDEOS = 120, 40, 40, 40

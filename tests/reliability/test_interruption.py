@@ -14,8 +14,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 from resume_training import BATCHES, EPOCHS, At, Killed, kill, runner
 
+from rlepose_ext.checkpoints import files as checkpoint_files
 from rlepose_ext.checkpoints.safe_load import load_file
-from rlepose_ext.engine import checkpoint_files, hook_of
+from rlepose_ext.engine import hook_of
 from rlepose_ext.engine.hooks import InterruptHook
 
 

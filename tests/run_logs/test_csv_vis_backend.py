@@ -18,7 +18,7 @@ from mmengine.visualization import Visualizer
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.registry import VISBACKENDS
-from rlepose_ext.run_logs import CSVVisBackend, csv_vis_backend
+from rlepose_ext.run_logs import CSVVisBackend
 from rlepose_ext.run_logs.curves import read_run
 
 BACKENDS = [{'type': 'LocalVisBackend'}, {'type': 'rlepose_ext.CSVVisBackend'}]

@@ -158,12 +158,7 @@ def test_a_trace_takes_any_batch():
         (partial(adjacency, COCO_EDGES, 14), r'0 to 13.*\(15, 13\)'),
         (partial(adjacency, [(0, 1, 2)], 4), 'pairs'),
         (partial(adjacency, None, 4), 'list'),
-        (partial(SemGraphConv, IN, OUT, SMALL & ~torch.eye(4).bool()), r'self.*\[0, 1, 2, 3\]'),
-        (partial(SemGCN, IN, OUT, 8, torch.ones(4, 5)), r'square.*\(4, 5\)'),
-        (partial(check_adjacency, [[1, 0], [1]]), 'square'),
-        (partial(check_adjacency, COCO, 14), '17.* 14|14 joints.*17'),
         (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks=-1), 'num_blocks'),
-        (partial(make(), torch.zeros(B, 17, IN)), r'\(B, 4, 5\).*\(3, 17, 5\)'),
     ],
 )
 def test_bad_input_is_named(call, named):
