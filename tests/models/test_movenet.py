@@ -321,6 +321,25 @@ def test_joints_without_label_teach_nothing():
         torch.testing.assert_close(first[name], second[name])
 
 
+def test_masked_cells_teach_nothing():
+    """Of the mask that MMPose's BottomupGetHeatmapMask makes: crowds, persons without joints."""
+    codec = MoveNetLabel(**{k: v for k, v in MANY.items() if k != 'type'})
+    head = MoveNetMultiPoseHead(24, 17, decoder=MANY)
+    feats = [torch.rand(2, 24, 16, 16)]
+    losses = []
+    for value in (0.0, 1.0):
+        samples = [labelled(codec, 1, np.array([[4, 4, 60, 60.0]])) for _ in range(2)]
+        for sample in samples:
+            mask = np.ones((16, 16), np.float32)
+            mask[:, :5] = 0
+            sample.gt_fields.heatmap_mask = torch.from_numpy(mask)
+            sample.gt_fields.heatmaps[..., :5] = value
+            sample.gt_fields.centre[..., :5] = value
+        losses.append(head.loss(feats, samples))
+    for name in ('loss_heatmap', 'loss_centre'):
+        torch.testing.assert_close(losses[0][name], losses[1][name])
+
+
 def test_extreme_maps_have_finite_losses():
     head = MoveNetMultiPoseHead(
         24,

@@ -276,7 +276,7 @@ class _Labels:
         self.centre = torch.stack([each.centre for each in fields])
         self.mask = None
         if all('heatmap_mask' in each for each in fields):
-            self.mask = torch.stack([each.heatmap_mask for each in fields])[:, None].float()
+            self.mask = torch.stack([each.heatmap_mask for each in fields]).float()  # (N, 1, H, W)
         persons = [sample.gt_instance_labels for sample in samples]
         for name in MoveNetLabel.label_mapping_table:
             setattr(self, name, torch.cat([each[name] for each in persons]))
