@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo import read_zoo
-from rlepose_ext.zoo.files import hash_prefix, of_entry
+from rlepose_ext.zoo.files import MOVENET, file_named, hash_prefix, of_entry
 from rlepose_ext.zoo.measured import MEASUREMENTS, measured_results, rows
 
 ZOO = read_zoo()
@@ -44,12 +44,29 @@ def test_entry(entry, root):
 
 def test_what_nothing_downloads_is_in_the_manual(root):
     named = [entry.pretrained_file for entry in ZOO if entry.pretrained_file]
-    assert len(named) == 24
+    assert len(named) == 29
     manual = (root / 'docs/zoo.md').read_text()
     manual = manual.partition('## Weights that a training starts from')[2]
-    for end in ('_backbone.pth', '_gray.pth'):
-        assert re.search(rf'`\S*\*{end}`', manual)
-    assert all(file.endswith(('_backbone.pth', '_gray.pth')) for file in named)
+    ends = ('_backbone.pth', '_gray.pth', 'movenet-lightning.pth')
+    for end in ends:
+        assert re.search(rf'`(\S*\*)?{end}`', manual)
+    assert all(file.endswith(ends) for file in named)
+
+
+def test_what_is_converted_has_a_name():
+    names = {each.converted_from for each in ZOO if each.converted_from}
+    assert {file_named(name).name for name in names} == names
+    assert {name for name in names if not name.startswith('movenet-')} == {
+        'mmpose_clean_rle_mbv2_0.50x_192x192_float'
+    }
+
+
+def test_google_weights_are_those_of_their_configs():
+    for entry in ZOO:
+        if entry.converted_from in {file.name for file in MOVENET}:
+            file = of_entry(entry)
+            assert file.name == entry.name
+            assert file.filename == f'{entry.converted_from}.pth'
 
 
 @each_entry

@@ -53,7 +53,8 @@ def _norms(module: nn.Module) -> list[tuple[str, _BatchNorm]]:
 
 def _unfold(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
     for name, norm in _norms(module):
-        bias_key, norm_key = f'{prefix}{name}.conv.bias', f'{prefix}{name}.bn'
+        layer = f'{prefix}{name}.' if name else prefix
+        bias_key, norm_key = f'{layer}conv.bias', f'{layer}bn'
         norm.folded = bias_key in state and f'{norm_key}.weight' not in state
         if norm.folded:
             bias = state.pop(bias_key)
