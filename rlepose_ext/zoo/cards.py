@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlepose_ext.chain.table import read_chains
-from rlepose_ext.zoo.files import MOVENET
+from rlepose_ext.convert.movenet import LICENCE
+from rlepose_ext.zoo.files import MOVENET, of_entry
 from rlepose_ext.zoo.measured import Result
 from rlepose_ext.zoo.metafiles import Entry
 
@@ -40,6 +41,13 @@ def starting_note(entry: Entry) -> str | None:
         f'it needs {entry.pretrained_file} in RLEPOSE_WEIGHTS (default: weights); docs/zoo.md says '
         'how to get it'
     )
+
+
+def _ready_note(entry: Entry) -> str | None:
+    """Foreign weights that the config takes, and who forbids what with them."""
+    if entry.converted_from not in _READY:
+        return None
+    return f'{of_entry(entry).what}: rlepose weights {entry.name}. {LICENCE}'
 
 
 def conversion_note(entry: Entry) -> str | None:
@@ -104,7 +112,7 @@ def card(entry: Entry) -> str:
         facts.append(('result', 'none published, none measured here'))
     facts += [
         ('cost', entry.training_cost),
-        ('weights', entry.weights or 'none published for this config'),
+        ('weights', entry.weights or _ready_note(entry) or 'none published for this config'),
         ('', conversion_note(entry)),
         ('licence', f'{entry.weights_license} (weights)' if entry.weights_license else None),
         ('more', entry.readme),

@@ -156,3 +156,10 @@ def test_documented_keys(entry, root):
         name for cell in documented for name in cell.replace('`', ' ').replace(',', ' ').split()
     }
     assert names - {'---'} == set(cards.as_json(entry))
+
+
+def test_a_card_of_google_weights_has_their_licence(zoo):
+    text = cards.card(find('movenet_thunder', zoo))
+    assert 'Apache-2.0' in text
+    assert '"$(rlepose weights movenet_thunder_8xb64-120e_coco-256x256)"' in text
+    assert 'rlepose convert' not in text
