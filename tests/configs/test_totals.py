@@ -23,6 +23,8 @@ def simcc(channels, area, *bins):
     return 17 * (channels + 1) + sum((area + 1) * number for number in bins)
 
 
+# Google's models with batch norm not folded: one number more for each channel of a convolution.
+LIGHTNING = 2_317_974 + 17_136
 # The first pattern that fits is meant.
 TOTALS = {
     'reg_res50-smoothl1*': RES50 + 2 * 17 * 2049,
@@ -30,6 +32,13 @@ TOTALS = {
     'rle_res50*': 23_647_364,
     'rle_scnet50*': 23_654_916,
     'rle_alexnet*': 2_487_172,
+    'rle_movenet-lightning*lsp*': LIGHTNING - 18_806 + 4 * 14 * (1281 + 24 * 8 * 8),
+    'rle_movenet-lightning*coco*': MBV2['100'] + RLE,
+    'simcc_movenet-lightning*': MBV2['100'] + simcc(1280, 36, 384, 384),
+    'movenet_lightning*lsp*': LIGHTNING - 5 * 3 * 97,
+    'movenet_lightning*': LIGHTNING,
+    'movenet_thunder*': 6_226_046 + 28_968,
+    'movenet_multipose*': 4_723_346 + 25_128,
     'rle_*lsp*': MBV2['050'] + 4 * 14 * 1281,
     'rle_*faces68*': MBV2['050'] + 4 * 68 * 1281,
     'rle_mobilenetv2-050*': 774_788,
