@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmpose.models.losses import RLELoss as StockRLELoss
 from model_case import randomised
+from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
@@ -27,6 +28,13 @@ def batch(n=4, k=5, dtype=torch.float32):
 
 def bent(std=0.2, **kwargs) -> RLELoss:
     return randomised(RLELoss(**kwargs), std)
+
+
+def zeroed(**kwargs) -> RLELoss:
+    loss = RLELoss(**kwargs).double()
+    for parameter in loss.parameters():
+        nn.init.zeros_(parameter)
+    return loss
 
 
 def quoted(q, pred, logits, target, log_phi):
@@ -66,6 +74,34 @@ def test_a_joints_loss_is_twice_its_likelihood_under_the_flow_and_q_of_e(q, q0):
     torch.testing.assert_close(difference, difference[:1].expand(12), rtol=0, atol=1e-6)
     if q != 'official':
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize('q', Q)
+def test_q_does_not_reach_the_flow(q):
+    inputs = batch()
+    gradients = []
+    loss = bent(q_distribution=q)
+    for loss.residual in (True, False):
+        gradients.append(torch.autograd.grad(loss(*inputs), list(loss.parameters())))
+    for a, b in zip(*gradients, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize('residual', [True, False])
+def test_the_common_scale_of_sigma(residual):
+    """A flow narrower by c undoes sigmas greater by c, but for Q, and for log sigma without Q."""
+    pred, logits, target, _ = batch(dtype=torch.float64)
+    scale = math.exp(3 * math.tanh(0.3))  # each coordinate is moved by three layers
+    sigma = logits.sigmoid() / 3
+    normal, narrow = zeroed(residual=residual), zeroed(residual=residual)
+    for net in narrow.flow_model.s:
+        nn.init.constant_(net[4].bias, -0.3)
+    found = narrow(pred, torch.logit(scale * sigma), target)
+    found -= normal(pred, torch.logit(sigma), target)
+    error = ((pred - target) / sigma).abs()
+    expected = error * (1 / scale - 1) if residual else torch.full_like(error, -math.log(scale))
+    assert expected.max() < 0
+    torch.testing.assert_close(found, expected.sum() / len(pred), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize('average', [True, False])
