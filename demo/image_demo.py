@@ -41,12 +41,11 @@ def main(argv: list[str] | None = None) -> int:
     """Draw one image; status 2 if it cannot be read."""
     args = parse_args(argv)
     from rlepose_ext.inference import PoseEstimator
-    from rlepose_ext.inference.engine import write_image
+    from rlepose_ext.inference.images import write_image
 
     try:
         estimate = PoseEstimator(args.config, args.checkpoint, args.device)
-        drawn = estimate(args.img, args.box).draw(kpt_thr=args.kpt_thr)
-        args.out_file.parent.mkdir(parents=True, exist_ok=True)
+        drawn = estimate(args.img, args.box).plot(kpt_thr=args.kpt_thr)
         write_image(args.out_file, drawn)
     except UserError as error:
         print(f'image_demo: error: {error}', file=sys.stderr)

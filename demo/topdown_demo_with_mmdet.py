@@ -59,24 +59,23 @@ def run(args: argparse.Namespace) -> int:
         raise UserError('nothing to do: give --output-root, --show, or both')
     if args.save_predictions and args.output_root is None:
         raise UserError('--save-predictions needs --output-root')
-    from rlepose_ext.inference.detectors import MMDetDetector
+    from rlepose_ext.cli.run_inputs import check_display, run_all, style_of
+    from rlepose_ext.inference.choose import build_detector
     from rlepose_ext.inference.drawing_stock import StockDrawing
     from rlepose_ext.inference.estimator import PoseEstimator
-    from rlepose_ext.inference.loading import choose_device
-    from rlepose_ext.inference.setup import check_display, run_all, style_of
+    from rlepose_ext.inference.predictors import TopDown
     from rlepose_ext.inference.sources import check_names, find_sources
 
     if args.show:
         check_display()
     sources = find_sources(args.input)
     check_names(sources, by_stem=args.save_predictions)
-    detector = MMDetDetector(
-        args.det_config,
-        args.det_checkpoint,
-        str(choose_device(args.device)),
-        args.det_cat_id,
+    detector = build_detector(
+        [args.det_config, args.det_checkpoint],
+        args.device,
         args.bbox_thr,
         args.nms_thr,
+        args.det_cat_id,
     )
     heatmaps = {'model.test_cfg.output_heatmaps': True} if args.draw_heatmap else None
     estimator = PoseEstimator(
@@ -87,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     draw = None
     if args.draw_heatmap or args.skeleton_style != 'mmpose':
         draw = StockDrawing(estimator, style_of(args), args.skeleton_style, args.draw_heatmap)
-    return run_all(args, sources, detector, estimator, draw, PROGRAM)
+    return run_all(args, sources, TopDown(detector, estimator), draw, PROGRAM)
 
 
 if __name__ == '__main__':

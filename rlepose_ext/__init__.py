@@ -6,9 +6,20 @@ torch (see :mod:`rlepose_ext.compat`) and gives training features to every run (
 itself: what they need is mended at the moment they are imported.
 """
 
+from typing import Any
+
 from rlepose_ext import patches
 from rlepose_ext.version import __version__
 
-__all__ = ['__version__']
+__all__ = ['Pose', '__version__']
 
 patches.install()
+
+
+def __getattr__(name: str) -> Any:
+    """``Pose`` is imported on first use: it needs torch and MMPose."""
+    if name != 'Pose':
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from rlepose_ext.inference.pose import Pose
+
+    return Pose

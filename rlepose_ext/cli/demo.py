@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-
-from rlepose_ext.errors import UserError
 
 EPILOG = """\
 examples:
   rlepose demo street.mp4
   rlepose demo photos/ --output-root drawn --save-predictions
-  rlepose demo match.mp4 --det hog --track iou --smooth --draw-sigma
+  rlepose demo --preset best photo.jpg
+  rlepose demo match.mp4 --det movenet-multipose --track oks --smooth
   rlepose demo 0 --show
   rlepose demo street.mp4 --det rtmdet.py rtmdet.pth --pose model.py model.pth
   find . -name '*.jpg' | rlepose demo - --det boxes.json
@@ -29,7 +29,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         'input',
-        nargs='+',
+        nargs='*',
         help="images, videos, folders, patterns, a camera's number, or - for a list on stdin",
     )
     parser.add_argument(
@@ -38,18 +38,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--det',
         nargs='+',
-        default=['hog'],
+        default=None,
         metavar='DETECTOR',
-        help="'hog' (OpenCV's pedestrians, the default), 'full' (one person fills the image), "
-        'a JSON file of boxes, or CONFIG CHECKPOINT of an mmdet model',
+        help='movenet-multipose, rtmdet-nano, rtmdet-tiny, rtmdet-m, full (one person fills the '
+        'image), a JSON file of boxes, or CONFIG CHECKPOINT of an mmdet model; by default the '
+        'first that is there',
     )
     parser.add_argument(
         '--pose',
         nargs='+',
         default=None,
         metavar='MODEL',
-        help='NAME of the zoo, or CONFIG CHECKPOINT; by default the first that is there, see '
-        'docs/inference.md',
+        help='NAME of the zoo or of MMPose, or CONFIG CHECKPOINT; by default the first that is '
+        'there',
+    )
+    parser.add_argument(
+        '--preset', help='fast, balanced or best: detector and model that go together'
     )
     add_common(parser)
     parser.add_argument('--batch-size', type=int, default=32, help='persons at once')
@@ -75,8 +79,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--save-predictions', action='store_true', help='JSON files beside')
     parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda:0', ...")
     parser.add_argument('--det-cat-id', type=int, default=None, help='class to take for a person')
-    parser.add_argument('--bbox-thr', type=float, default=0.3, help='lowest score of a box')
-    parser.add_argument('--nms-thr', type=float, default=0.3, help='largest IoU of two boxes')
+    parser.add_argument(
+        '--bbox-thr', type=float, default=None, help="lowest score of a box; default the detector's"
+    )
+    parser.add_argument(
+        '--nms-thr', type=float, default=None, help='largest IoU of two boxes; default likewise'
+    )
     parser.add_argument('--kpt-thr', type=float, default=0.3, help='lowest score of a joint')
     parser.add_argument('--show-kpt-idx', action='store_true', help='number of each joint')
     parser.add_argument('--radius', type=int, default=3, help='of joints, px')
@@ -86,31 +94,45 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run all inputs; one that fails does not stop the others."""
-    from rlepose_ext.inference.setup import (
-        check_display,
-        choose_detector,
-        choose_pose_model,
-        run_all,
-    )
+    from rlepose_ext.cli.run_inputs import check_display, run_all
+    from rlepose_ext.inference.choose import choose
     from rlepose_ext.inference.sources import check_names, find_sources
 
+    args.det, more = model_and_inputs(args.det)
+    args.pose, most = model_and_inputs(args.pose)
     if args.show:
         check_display()
-    sources = find_sources(args.input)
+    sources = find_sources([*args.input, *more, *most])
     check_names(sources, by_stem=args.save_predictions)
-    if len(args.det) > 2 or (args.pose and len(args.pose) > 2):
-        raise UserError(
-            '--det and --pose take one or two values; put the inputs before them: '
-            'rlepose demo street.mp4 --det CONFIG CHECKPOINT'
-        )
-    detector = choose_detector(
-        args.det, args.device, args.det_cat_id, args.bbox_thr, args.nms_thr, sources
-    )
-    estimator = choose_pose_model(
+    choice = choose(
+        args.det,
         args.pose,
+        args.preset,
         device=args.device,
+        bbox_thr=args.bbox_thr,
+        nms_thr=args.nms_thr,
+        category=args.det_cat_id,
         batch_size=args.batch_size,
         flip_test=False if args.no_flip_test else None,
         dtype=args.dtype,
     )
-    return run_all(args, sources, detector, estimator)
+    print(choice.why, file=sys.stderr)
+    detector = getattr(choice.predictor, 'detector', None)
+    if hasattr(detector, 'check'):
+        note = detector.check([source.name for source in sources])
+        if note:
+            print(note, file=sys.stderr)
+    return run_all(args, sources, choice.predictor)
+
+
+def model_and_inputs(values: list[str] | None) -> tuple[list[str] | None, list[str]]:
+    """What belongs to the model of ``--det NAME photo.jpg``, and what is an input behind it.
+
+    A config is followed by its checkpoint; a name may be, which is then told by its suffix.
+    """
+    if not values:
+        return None, []
+    takes = 1
+    if len(values) > 1 and (values[0].endswith('.py') or values[1].endswith(('.pth', '.pt'))):
+        takes = 2
+    return values[:takes], values[takes:]

@@ -1,4 +1,4 @@
-"""Where the persons are: the whole image, a file of boxes, OpenCV's HOG, or a model of mmdet.
+"""Where the persons are: the whole image, or a model of mmdet.
 
 A detector is called with frames and their names and gives for each its boxes (N, 4),
 x1, y1, x2, y2 in image px, and their scores (N,).
@@ -10,11 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.loading import building
 from rlepose_ext.zoo.counting import load_config
 
@@ -37,64 +35,6 @@ class FullImage:
             (np.array([[0, 0, frame.shape[1], frame.shape[0]]], np.float32), one)
             for frame in frames
         ]
-
-
-class HogDetector:
-    """OpenCV's built-in pedestrian detector: nothing to download, upright persons only.
-
-    Histograms of oriented gradients with a linear classifier on windows of 64x128 (Dalal and
-    Triggs, CVPR 2005). Scores are distances from its plane, squeezed into (0, 1).
-
-    Args:
-        bbox_thr: lowest score.
-        nms_thr: of two boxes that overlap by more than this IoU, the worse is dropped.
-        max_side: larger frames are made smaller for the search.
-
-    Raises:
-        UserError: OpenCV 5, which no longer has this detector.
-    """
-
-    # The window has a margin of 16 px at 64x128 around the person.
-    _MARGIN = (0.19, 0.1)
-
-    def __init__(self, bbox_thr: float = 0.3, nms_thr: float = 0.3, max_side: int = 960) -> None:
-        self.bbox_thr, self.nms_thr, self.max_side = bbox_thr, nms_thr, max_side
-        if not hasattr(cv2, 'HOGDescriptor'):
-            raise UserError(
-                f"--det hog needs OpenCV 4, and this is OpenCV {cv2.__version__}. Use 'full' (one "
-                'person fills the image), a .json file of boxes, or CONFIG CHECKPOINT of mmdet; or '
-                "pip install 'opencv-python<5'"
-            )
-        self._hog = cv2.HOGDescriptor()
-        self._hog.setSVMDetector(cv2.HOGDescriptor_getDefaultPeopleDetector())
-
-    def __call__(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[Found]:
-        return [self._detect(frame) for frame in frames]
-
-    def _detect(self, frame: np.ndarray) -> Found:
-        height, width = frame.shape[:2]
-        # Grown if the window would not fit, shrunk if the search would take long.
-        factor = max(min(1.0, self.max_side / max(height, width)), 144 / height, 80 / width)
-        if factor * max(height, width) > 4 * self.max_side:
-            # A narrow strip: grown to the height of the window it would be millions of px wide.
-            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        small = frame if factor == 1 else cv2.resize(frame, None, fx=factor, fy=factor)
-        rects, weights = self._hog.detectMultiScale(
-            small, winStride=(8, 8), padding=(8, 8), scale=1.05, groupThreshold=0
-        )
-        if not len(rects):
-            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        boxes = np.asarray(rects, np.float32) / factor
-        boxes[:, 2:] += boxes[:, :2]
-        inner = (boxes[:, 2:] - boxes[:, :2]) * np.array(self._MARGIN, np.float32)
-        boxes[:, :2] += inner
-        boxes[:, 2:] -= inner
-        scores = (1 / (1 + np.exp(-2 * np.asarray(weights, np.float32).reshape(-1)))).astype(
-            np.float32
-        )
-        # 0.5 is the plane itself: take the scale from there to 1.
-        scores = np.clip(2 * scores - 1, 0, 1)
-        return drop_nested(*keep_best(boxes, scores, self.bbox_thr, self.nms_thr))
 
 
 class MMDetDetector:
@@ -172,8 +112,8 @@ class MMDetDetector:
         return found
 
 
-def keep_best(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> Found:
-    """Drop boxes of low score, without area, and those that repeat a better one.
+def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> np.ndarray:
+    """Indices of the boxes that are kept, best first: of low score, without area and repeated go.
 
     Args:
         boxes: (N, 4) x1, y1, x2, y2.
@@ -184,27 +124,16 @@ def keep_best(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: f
     from mmpose.evaluation.functional import nms
 
     good = (scores > bbox_thr) & (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(boxes).all(1)
-    boxes, scores = boxes[good], scores[good]
-    if len(boxes):
-        kept = nms(np.concatenate([boxes, scores[:, None]], axis=1), nms_thr)
-        boxes, scores = boxes[kept], scores[kept]
-    return boxes, scores
+    (indices,) = np.nonzero(good)
+    if len(indices):
+        rows = np.concatenate([boxes[indices], scores[indices, None]], axis=1)
+        indices = indices[nms(rows, nms_thr)]
+    return indices
 
 
-def drop_nested(boxes: np.ndarray, scores: np.ndarray) -> Found:
-    """Drop boxes that lie in a better one by four fifths of their area.
-
-    HOG's window fits a person's legs as well as a smaller person, and IoU does not see that.
-
-    Args:
-        boxes: (N, 4) x1, y1, x2, y2, best first.
-        scores: (N,).
-    """
-    inside = overlaps(boxes, boxes, mode='iof')
-    kept: list[int] = []
-    for index in range(len(boxes)):
-        if (inside[index, kept] < 0.8).all():
-            kept.append(index)
+def keep_best(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> Found:
+    """The boxes and scores of :func:`best_of`."""
+    kept = best_of(boxes, scores, bbox_thr, nms_thr)
     return boxes[kept], scores[kept]
 
 

@@ -34,8 +34,8 @@ class Persons(Protocol):
     keypoints: np.ndarray
     scores: np.ndarray
     sigma: np.ndarray | None
-    standard_deviation: np.ndarray | None
-    ids: np.ndarray | None
+    sigma_px: np.ndarray | None
+    track_id: np.ndarray | None
     meta: Mapping[str, Any]
 
     def __len__(self) -> int: ...
@@ -144,7 +144,7 @@ def _draw_person(
 def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray) -> None:
     corners = poses.boxes[index].astype(np.float64).reshape(2, 2) - offset
     first, second = _fixed(corners)
-    identity = None if poses.ids is None else int(poses.ids[index])
+    identity = None if poses.track_id is None else int(poses.track_id[index])
     color = _BOX_COLOR if identity is None or identity < 0 else person_color(identity)
     cv2.rectangle(layer, first, second, color, 1, cv2.LINE_AA, _SHIFT)
     if identity is not None and identity >= 0:
@@ -154,7 +154,7 @@ def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray)
 
 def _ellipse_axes(poses: Persons) -> np.ndarray | None:
     """(N, K, 2) half axes in px."""
-    deviation = poses.standard_deviation
+    deviation = poses.sigma_px
     return poses.sigma if deviation is None else 2 * deviation
 
 

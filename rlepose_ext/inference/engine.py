@@ -11,23 +11,21 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.clock import Clock
-from rlepose_ext.inference.detectors import Detector
 from rlepose_ext.inference.drawing import Style, draw_poses
-from rlepose_ext.inference.estimator import PoseEstimator
-from rlepose_ext.inference.images import read_image
+from rlepose_ext.inference.images import read_image, write_image
 from rlepose_ext.inference.predictions import Predictions
+from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.smoothing import OneEuro
-from rlepose_ext.inference.sources import WRITTEN_AS, Source
-from rlepose_ext.inference.tracking import Tracker, box_around
+from rlepose_ext.inference.sources import Source
+from rlepose_ext.inference.tracking import Tracker
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.inference.video import AHEAD, VideoReader, VideoWriter
 
@@ -73,11 +71,10 @@ class Options:
 
 
 class Engine:
-    """The whole chain for one detector and one pose model.
+    """The whole chain around one predictor.
 
     Args:
-        detector: see :mod:`.detectors`.
-        estimator: the pose model.
+        predictor: finds the persons of a frame, see :mod:`.predictors`.
         options: see :class:`Options`.
         draw: in place of the project's drawing; takes and gives a BGR frame.
 
@@ -87,14 +84,8 @@ class Engine:
         notes: remarks for the user on files that were written in spite of a problem.
     """
 
-    def __init__(
-        self,
-        detector: Detector,
-        estimator: PoseEstimator,
-        options: Options,
-        draw: Draw | None = None,
-    ) -> None:
-        self.detector, self.estimator, self.options = detector, estimator, options
+    def __init__(self, predictor: Predictor, options: Options, draw: Draw | None = None) -> None:
+        self.predictor, self.options = predictor, options
         self.draw = draw or (lambda frame, poses: draw_poses(frame, poses, options.style))
         self.clock = Clock()
         self.poses = 0
@@ -109,18 +100,24 @@ class Engine:
         Raises:
             UserError: it cannot be read or written; what is written already is complete.
         """
+        return sum(1 for _ in self.stream(source))
+
+    def stream(self, source: Source) -> Iterator[PoseResult]:
+        """As :meth:`run`, and give the poses of each frame, an image being one frame."""
         if self.options.output_root is not None:
             _check_output(self.options.output_root, source)
-        if source.kind == 'image':
-            self.run_image(source)
-            return 1
-        return self.run_video(source)
+        return self._image(source) if source.kind == 'image' else self._video(source)
 
-    def run_image(self, source: Source) -> PoseResult:
-        """Poses of one image file; see :meth:`run`."""
+    def note(self, text: str) -> None:
+        """Keep a text for the user, if there is one."""
+        if text:
+            self.notes.append(text)
+
+    def _image(self, source: Source) -> Iterator[PoseResult]:
         with self.clock('decode'):
-            image = read_image(source.path)
-        (poses,) = self._estimate([image], [source.name])
+            image = read_image(source.path if source.image is None else source.image)
+        (poses,) = self._predict([image], [source.name])
+        poses = replace(poses, path=str(source.path))
         self.poses += len(poses)
         drawn = None
         if self.options.output_root is not None or self.options.show is not None:
@@ -137,17 +134,18 @@ class Engine:
                     files.close()
         if self.options.show is not None:
             self.options.show(drawn)
-        return poses
+        yield poses
 
-    def run_video(self, source: Source) -> int:
-        """Poses of a video or camera; see :meth:`run`."""
+    def _video(self, source: Source) -> Iterator[PoseResult]:
         reader = VideoReader(source.camera if source.kind == 'webcam' else source.path, self.clock)
         sink = _Sink(self, source, reader)
         stop = self.options.stop or (lambda: False)
         whole = False
         try:
-            for frame, poses in self._stream(reader, source.name):
-                if not sink.put(frame, poses) or stop():
+            for poses in self._frames(reader, source):
+                going_on = sink.put(poses)
+                yield poses
+                if not going_on or stop():
                     break
             else:
                 self.note(reader.check_end())
@@ -155,29 +153,23 @@ class Engine:
         finally:
             reader.close()
             sink.close(whole)
-        return sink.count
 
-    def note(self, text: str) -> None:
-        """Keep a text for the user, if there is one."""
-        if text:
-            self.notes.append(text)
-
-    def _stream(self, reader: VideoReader, name: str) -> Iterator[tuple[np.ndarray, PoseResult]]:
-        """Frames with their persons, in order."""
-        tracker = Tracker(self.options.tracking) if self.options.tracking else None
-        smoother = OneEuro() if self.options.smooth else None
+    def _frames(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
+        """The persons of each frame, in order."""
+        options = self.options
+        tracker = Tracker(options.tracking) if options.tracking else None
+        smoother = OneEuro() if options.smooth else None
         # Between detections a frame needs the poses of the one before, and a camera is live.
-        single = reader.is_camera or self.options.det_interval > 1
+        single = reader.is_camera or options.det_interval > 1
         number = 0
         last: PoseResult | None = None
-        for frames in _chunks(reader, 1 if single else self.options.frames_at_once):
-            names = [f'{name}:{number + index}' for index in range(len(frames))]
-            if last is not None and number % self.options.det_interval:
-                boxes = box_around(last, self.options.style.kpt_thr)
-                results = self.estimator(frames, [boxes], [last.box_scores], clock=self.clock)
+        for frames in _chunks(reader, 1 if single else options.frames_at_once):
+            if last is not None and number % options.det_interval:
+                results = self.predictor.follow(frames, last, clock=self.clock)
             else:
-                results = self._estimate(frames, names)
-            for frame, poses in zip(frames, results, strict=True):
+                names = [f'{source.name}:{number + index}' for index in range(len(frames))]
+                results = self._predict(frames, names)
+            for poses in results:
                 last = poses
                 self.poses += len(poses)
                 if tracker is not None:
@@ -185,18 +177,15 @@ class Engine:
                         poses = tracker(poses)
                         if smoother is not None:
                             poses = smoother(poses, self._time(reader, number))
-                yield frame, poses
+                yield replace(poses, path=str(source.path), frame=number)
                 number += 1
 
-    def _estimate(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:
-        with self.clock('detect'):
-            found = self.detector(frames, names)
-        boxes, scores = [f[0] for f in found], [f[1] for f in found]
-        return self.estimator(list(frames), boxes, scores, clock=self.clock)
+    def _predict(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:
+        return self.predictor.predict(list(frames), names, self.clock)
 
     def _predictions(self, source: Source, is_video: bool) -> Predictions:
         assert self.options.output_root is not None  # callers write only then
-        return Predictions(self.options.output_root, source.stem, self.estimator.meta, is_video)
+        return Predictions(self.options.output_root, source.stem, self.predictor.meta, is_video)
 
     @staticmethod
     def _time(reader: VideoReader, number: int) -> float:
@@ -227,17 +216,17 @@ class _Sink:
             self._thread = threading.Thread(target=self._run, daemon=True, name='draw')
             self._thread.start()
 
-    def put(self, frame: np.ndarray, poses: PoseResult) -> bool:
-        """Hand a frame on; false if the run is to end.
+    def put(self, poses: PoseResult) -> bool:
+        """Hand a frame and its persons on; false if the run is to end.
 
         Raises:
             UserError: an earlier frame could not be written.
         """
         if self._thread is None:
-            return self._write(frame, poses)
+            return self._write(poses)
         while not self._stopped.is_set():
             try:
-                self._queue.put((frame, poses), timeout=0.1)
+                self._queue.put(poses, timeout=0.1)
                 return True
             except queue.Full:
                 continue
@@ -280,13 +269,14 @@ class _Sink:
     def _run(self) -> None:
         try:
             while (item := self._queue.get()) is not _END:
-                self._write(*item)
+                self._write(item)
         except BaseException as error:
             self._error = error
             self._stopped.set()
 
-    def _write(self, frame: np.ndarray, poses: PoseResult) -> bool:
+    def _write(self, poses: PoseResult) -> bool:
         options = self._engine.options
+        frame = poses.image
         if self._files is not None:
             self._files.add(poses, self._engine._time(self._reader, self.count))
         going_on = True
@@ -301,31 +291,6 @@ class _Sink:
         if options.progress is not None:
             options.progress(self.count, self._reader.frame_count)
         return going_on
-
-
-def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an image in the format of its suffix, whole or not at all; GIF becomes PNG.
-
-    Args:
-        path: the file; names need not be ASCII.
-        image: (H, W, 3) uint8 BGR.
-
-    Raises:
-        UserError: a format that OpenCV does not write, or no space.
-    """
-    suffix = WRITTEN_AS.get(path.suffix.lower(), path.suffix)
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        there, content = cv2.imencode(suffix, image)
-        if not there:
-            raise UserError(f'{path}: this image cannot be written as {suffix}')
-        part.write_bytes(content.tobytes())
-        part.replace(path.with_suffix(suffix))
-    except cv2.error as error:
-        raise UserError(f'{path}: OpenCV does not write {suffix}') from error
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f'{path} cannot be written: {error.strerror}') from error
 
 
 def _check_output(folder: Path, source: Source) -> None:

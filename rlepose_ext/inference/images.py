@@ -86,6 +86,37 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         raise UserError(f'{name} is truncated or corrupt: {error}') from error
 
 
+def write_image(path: Path, image: np.ndarray) -> Path:
+    """Write an image in the format of its suffix, whole or not at all; GIF becomes PNG.
+
+    Args:
+        path: the file; names need not be ASCII.
+        image: (H, W, 3) uint8 BGR.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: a format that OpenCV does not write, or no space.
+    """
+    suffix = '.png' if path.suffix.lower() == '.gif' else path.suffix
+    target = path.with_suffix(suffix)
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        there, content = cv2.imencode(suffix, image)
+        if not there:
+            raise UserError(f'{path}: this image cannot be written as {suffix}')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content.tobytes())
+        part.replace(target)
+    except cv2.error as error:
+        raise UserError(f'{path}: OpenCV does not write {suffix}') from error
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f'{path} cannot be written: {error.strerror}') from error
+    return target
+
+
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
     # Before decoding: damaged headers announce millions of rows.
     _check_sides(image.width, image.height, name)

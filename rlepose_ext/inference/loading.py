@@ -22,6 +22,7 @@ from rlepose_ext.models.losses import RLELoss
 from rlepose_ext.models.losses.rle import learned_spread
 from rlepose_ext.zoo import Entry, find, read_zoo
 from rlepose_ext.zoo.counting import load_config
+from rlepose_ext.zoo.upstream import upstream_model
 from rlepose_ext.zoo.weights import fetch
 
 # Transforms of a test pipeline that read what is in memory already, convert annotations,
@@ -79,21 +80,26 @@ def building(what: str) -> Iterator[None]:
 def config_and_checkpoint(
     model: str | Path | Config, checkpoint: str | Path | None
 ) -> tuple[Config, str]:
-    """Find both, by path or by a name of the zoo; without a checkpoint, that of the zoo.
+    """Find both, by path or by a name of the zoo or of MMPose; the public checkpoint by default.
 
     Raises:
         UserError: an unknown name, a file that does not exist, a config that cannot be read, or
             no checkpoint is given and none is published.
     """
+    upstream = None
     if isinstance(model, Config):
         config = copy.deepcopy(model)
     else:
-        path = Path(model) if str(model).endswith('.py') else find(str(model)).path
+        if str(model).endswith('.py'):
+            path = Path(model)
+        else:
+            upstream = upstream_model(str(model))
+            path = upstream.config if upstream else find(str(model)).path
         if not path.is_file():
             raise UserError(f'config {path} does not exist')
         config = load_config(str(path))
     if checkpoint is None:
-        checkpoint = fetch(_entry_of(config))
+        checkpoint = fetch((upstream and upstream.weights) or _entry_of(config))
     if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
         raise UserError(f'checkpoint {checkpoint} does not exist')
     return config, str(checkpoint)
@@ -131,7 +137,7 @@ def build_model(config: Config, checkpoint: str, device: torch.device) -> Topdow
     if not isinstance(built, TopdownPoseEstimator):
         raise UserError(
             f'{config.filename}: {type(built).__name__} is not top-down. PoseEstimator takes '
-            'models that see one person in a box; use mmpose.apis.MMPoseInferencer for others.'
+            'models that see one person in a box; rlepose_ext.Pose takes the others.'
         )
     return built
 

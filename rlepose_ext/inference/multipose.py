@@ -3,7 +3,7 @@
     from rlepose_ext.inference.multipose import MultiPose
 
     find = MultiPose()
-    (result,) = find.persons([picture])
+    (result,) = find.predict([picture])
     result.boxes, result.keypoints
 
 It is a detector for top-down models too: called as any of :mod:`rlepose_ext.inference.detectors` it
@@ -32,6 +32,7 @@ from mmpose.models.pose_estimators import BottomupPoseEstimator
 from rlepose_ext.checks import check_counts
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, normalise
+from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.detectors import Found
 from rlepose_ext.inference.loading import building, choose_device, config_and_checkpoint
 from rlepose_ext.inference.network import normalise_crops
@@ -59,6 +60,8 @@ class MultiPose:
     Raises:
         UserError: another model, or one without a checkpoint.
     """
+
+    has_sigma = False
 
     def __init__(
         self,
@@ -94,15 +97,15 @@ class MultiPose:
 
     def __call__(self, frames: Sequence[np.ndarray], names: Sequence[str] = ()) -> list[Found]:
         """Boxes (N, 4) in image px and scores (N,) of each frame, (H, W, 3) uint8 BGR."""
-        return [(each.boxes, each.box_scores) for each in self.persons(frames)]
+        return [(each.boxes, each.box_scores) for each in self.predict(frames)]
 
-    def persons(self, frames: Sequence[np.ndarray]) -> list[PoseResult]:
-        """Everybody in each frame, best first.
-
-        Args:
-            frames: (H, W, 3) uint8 BGR, of any sizes.
-        """
-        inputs = [self._resize(frame) for frame in frames]
+    def predict(
+        self, frames: Sequence[np.ndarray], names: Sequence[str] = (), clock: Clock | None = None
+    ) -> list[PoseResult]:
+        """Everybody in each frame, best first; see :class:`.predictors.Predictor`."""
+        clock = clock or Clock()
+        with clock('crop'):
+            inputs = [self._resize(frame) for frame in frames]
         results: list[PoseResult | None] = [None] * len(frames)
         groups: dict[tuple[int, ...], list[int]] = {}
         for index, (pixels, _) in enumerate(inputs):
@@ -110,10 +113,17 @@ class MultiPose:
         for members in groups.values():
             for start in range(0, len(members), self.batch_size):
                 part = members[start : start + self.batch_size]
-                poses = self._predict(np.stack([inputs[i][0] for i in part]))
+                with clock('network'):
+                    poses = self._network(np.stack([inputs[i][0] for i in part]))
                 for index, pose in zip(part, poses, strict=True):
                     results[index] = self._result(frames[index], inputs[index][1], pose)
         return results
+
+    def follow(
+        self, frames: Sequence[np.ndarray], last: PoseResult, clock: Clock | None = None
+    ) -> list[PoseResult]:
+        """See :meth:`.predictors.Predictor.follow`; this model looks for everybody anyway."""
+        return self.predict(frames, clock=clock)
 
     def _resize(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The padded input, and the (width, height) of the picture in it, px."""
@@ -125,7 +135,7 @@ class MultiPose:
         pixels = cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_CONSTANT)
         return pixels, np.array(size)
 
-    def _predict(self, pixels: np.ndarray) -> list:
+    def _network(self, pixels: np.ndarray) -> list:
         with self._lock, torch.inference_mode():
             x = normalise_crops(pixels, self.model.data_preprocessor, self.device)
             return self.model.head.predict(self.model.extract_feat(x), [], self.test_cfg)

@@ -73,18 +73,18 @@ class OneEuro:
         """Smooth one frame.
 
         Args:
-            poses: with ``ids``; persons without an identity (-1) are left alone.
+            poses: with ``track_id``; persons without an identity (-1) are left alone.
             time: of the frame, seconds.
 
         Raises:
-            UserError: persons without ``ids``.
+            UserError: persons without ``track_id``.
         """
         if not len(poses):
             return poses
-        if poses.ids is None:
+        if poses.track_id is None:
             raise UserError('smoothing needs identities: switch tracking on')
         keypoints = poses.keypoints.copy()
-        for index, identity in enumerate(poses.ids.tolist()):
+        for index, identity in enumerate(poses.track_id.tolist()):
             if identity >= 0:
                 size = float((poses.boxes[index, 2:] - poses.boxes[index, :2]).max())
                 keypoints[index] = self._filter(identity, keypoints[index], size, time)

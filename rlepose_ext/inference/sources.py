@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import images
@@ -22,11 +23,13 @@ class Source:
 
     Attributes:
         kind: ``'image'``, ``'video'`` or ``'webcam'``.
-        path: the file; of a webcam its number as text.
+        path: the file; of a webcam its number as text, of a picture in memory a name for it.
+        image: the picture, where it is in memory; see :func:`.images.read_image`.
     """
 
     kind: str
     path: Path
+    image: Any = field(default=None, compare=False, repr=False)
 
     @property
     def camera(self) -> int:

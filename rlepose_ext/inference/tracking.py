@@ -63,7 +63,7 @@ class Tracker:
         self._next = 0
 
     def __call__(self, poses: PoseResult) -> PoseResult:
-        """The persons of the next frame, with ``ids``."""
+        """The persons of the next frame, with ``track_id``."""
         ids = np.full(len(poses), -1, np.int64)
         found: set[int] = set()
         # Poses say little of a person whom the edge of the image cuts: the boxes decide then.
@@ -87,7 +87,7 @@ class Tracker:
             ids[column] = self._next
             self._tracks.append(_start(self._next, poses, column, self.kpt_thr))
             self._next += 1
-        return poses.with_ids(ids)
+        return poses.with_track_id(ids)
 
     def _similarity(self, poses: PoseResult, method: str) -> np.ndarray:
         """(known persons, persons of this frame)."""

@@ -7,14 +7,18 @@ torch nor MMPose.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.drawing import Style, draw_poses
+from rlepose_ext.inference.images import write_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +32,15 @@ class PoseResult:
         scores: (N, K) confidence of each joint; their scale is the method's.
         sigma: (N, K, 2) scale of the error in x and y, image px; ``None`` for methods that
             do not estimate it. ``meta['sigma_spread']`` times it is a standard deviation.
-        ids: (N,) identity of the person in a video; ``None`` without tracking.
+        track_id: (N,) identity of the person in a video; ``None`` without tracking.
         meta: what the joints are: ``keypoint_id2name``, ``skeleton_links``,
             ``keypoint_colors``, ``skeleton_link_colors``, ``sigmas``, ``flip_indices``,
             as MMPose's ``dataset_meta``; and ``sigma_spread``, (2,) or ``None``, see
             :mod:`rlepose_ext.models.losses.rle`.
         image: (H, W, 3) uint8 BGR, where the caller wants to draw on it.
+        path: what the image was read from.
+        frame: its number in the video, from 0.
+        speed: milliseconds by stage: of one frame, averaged over those that ran together.
     """
 
     boxes: np.ndarray
@@ -41,9 +48,12 @@ class PoseResult:
     keypoints: np.ndarray
     scores: np.ndarray
     sigma: np.ndarray | None = None
-    ids: np.ndarray | None = None
+    track_id: np.ndarray | None = None
     meta: Mapping[str, Any] = field(default_factory=dict, repr=False)
     image: np.ndarray | None = field(default=None, repr=False)
+    path: str | None = None
+    frame: int | None = None
+    speed: Mapping[str, float] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -52,21 +62,45 @@ class PoseResult:
         """Some of the persons: an index array, a mask or a slice."""
         if isinstance(index, (int, np.integer)):
             index = [index]
-        names = ('boxes', 'box_scores', 'keypoints', 'scores', 'sigma', 'ids')
+        names = ('boxes', 'box_scores', 'keypoints', 'scores', 'sigma', 'track_id')
         arrays = {name: getattr(self, name) for name in names}
         return replace(self, **{k: None if v is None else v[index] for k, v in arrays.items()})
 
-    def with_ids(self, ids: np.ndarray) -> PoseResult:
+    def __repr__(self) -> str:
+        count = f'{len(self)} person' + ('' if len(self) == 1 else 's')
+        where = '' if self.path is None else f'{self.path}: '
+        where += '' if self.frame is None else f'frame {self.frame}: '
+        each = ''.join(
+            f'\n  {i}: box {np.round(self.boxes[i]).astype(int).tolist()}, score '
+            f'{self.box_scores[i]:.2f}, joints {self.scores[i].mean():.2f}'
+            + ('' if self.track_id is None else f', track {self.track_id[i]}')
+            for i in range(len(self))
+        )
+        return f'<PoseResult {where}{count}, {self.scores.shape[1]} joints each>{each}'
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture with its skeletons, which notebooks show."""
+        if self.image is None:
+            return None
+        return cv2.imencode('.png', self.plot())[1].tobytes()
+
+    def with_track_id(self, ids: np.ndarray) -> PoseResult:
         """The same persons with identities."""
-        return replace(self, ids=np.asarray(ids, dtype=np.int64))
+        return replace(self, track_id=np.asarray(ids, dtype=np.int64))
 
     @property
-    def standard_deviation(self) -> np.ndarray | None:
+    def names(self) -> list[str]:
+        """Names of the K joints."""
+        by_id = self.meta.get('keypoint_id2name', {})
+        return [str(by_id.get(i, i)) for i in range(self.keypoints.shape[1])]
+
+    @property
+    def sigma_px(self) -> np.ndarray | None:
         """(N, K, 2) typical error of each joint in x and y, image px; ``None`` if unknown."""
         spread = self.meta.get('sigma_spread')
         return None if self.sigma is None or spread is None else self.sigma * spread
 
-    def draw(self, image: np.ndarray | None = None, **style: Any) -> np.ndarray:
+    def plot(self, image: np.ndarray | None = None, **style: Any) -> np.ndarray:
         """The image with boxes and skeletons on it.
 
         Args:
@@ -81,8 +115,89 @@ class PoseResult:
         """
         image = self.image if image is None else image
         if image is None:
-            raise UserError('this result was made without keeping its image: draw(image)')
+            raise UserError('this result was made without keeping its image: plot(image)')
         return draw_poses(image.copy(), self, Style(**style))
+
+    def show(self, **style: Any) -> None:
+        """Open the picture of :meth:`plot` in the system's viewer; in a notebook, show it there."""
+        from PIL import Image
+
+        picture = Image.fromarray(np.ascontiguousarray(self.plot(**style)[..., ::-1]))
+        try:
+            from IPython import get_ipython
+            from IPython.display import display
+        except ImportError:
+            get_ipython = None
+        if get_ipython is not None and get_ipython() is not None:
+            display(picture)
+        else:
+            picture.show()
+
+    def save(self, path: str | Path, **style: Any) -> Path:
+        """Write the picture of :meth:`plot`, whole or not at all.
+
+        Args:
+            path: the file; folders are made.
+            **style: fields of :class:`rlepose_ext.inference.drawing.Style`.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        path = Path(path)
+        return write_image(path, self.plot(**style))
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The persons as JSON: a list with ``box``, ``score``, ``track_id`` and ``keypoints``.
+
+        ``keypoints`` is a list of ``name``, ``x``, ``y``, ``score`` and, where it is known,
+        ``sigma_px``.
+
+        Args:
+            path: write it there too.
+        """
+        text = json.dumps(list(self._persons()), indent=1)
+        if path is not None:
+            Path(path).write_text(text, encoding='utf-8')
+        return text
+
+    def to_df(self) -> Any:
+        """A ``pandas.DataFrame`` with a row for each joint of each person.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError('to_df() needs the package pandas: pip install pandas') from error
+        rows = []
+        for number, person in enumerate(self._persons()):
+            first = {'path': self.path, 'frame': self.frame, 'person': number}
+            first |= {'track_id': person.get('track_id'), 'person_score': person['score']}
+            first |= dict(zip(('x1', 'y1', 'x2', 'y2'), person['box'], strict=True))
+            for joint in person['keypoints']:
+                joint = {**joint, 'joint': joint['name']}
+                del joint['name']
+                if 'sigma_px' in joint:
+                    joint['sigma_x'], joint['sigma_y'] = joint.pop('sigma_px')
+                rows.append({**first, **joint})
+        return pandas.DataFrame(rows)
+
+    def _persons(self) -> Iterator[dict[str, Any]]:
+        deviation = self.sigma_px
+        for index in range(len(self)):
+            joints = []
+            for joint, name in enumerate(self.names):
+                x, y = _rounded(self.keypoints[index, joint])
+                score = round(float(self.scores[index, joint]), 4)
+                joints.append({'name': name, 'x': x, 'y': y, 'score': score})
+                if deviation is not None:
+                    joints[-1]['sigma_px'] = _rounded(deviation[index, joint])
+            entry = {'box': _rounded(self.boxes[index])}
+            entry['score'] = round(float(self.box_scores[index]), 4)
+            if self.track_id is not None:
+                entry['track_id'] = int(self.track_id[index])
+            yield {**entry, 'keypoints': joints}
 
     def to_coco(self, image_id: int = 0, category_id: int = 1) -> list[dict[str, Any]]:
         """Entries of a COCO keypoint results file.
@@ -105,8 +220,8 @@ class PoseResult:
                 'score': round(float(self.box_scores[index] * self.scores[index].mean()), 5),
                 'bbox': _rounded(np.array([x1, y1, x2 - x1, y2 - y1])),
             }
-            if self.ids is not None:
-                entry['track_id'] = int(self.ids[index])
+            if self.track_id is not None:
+                entry['track_id'] = int(self.track_id[index])
             entries.append(entry)
         return entries
 
@@ -125,8 +240,8 @@ class PoseResult:
             }
             if self.sigma is not None:
                 entry['sigma'] = self.sigma[index].astype(float).tolist()
-            if self.ids is not None:
-                entry['track_id'] = int(self.ids[index])
+            if self.track_id is not None:
+                entry['track_id'] = int(self.track_id[index])
             entries.append(entry)
         return entries
 

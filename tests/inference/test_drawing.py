@@ -64,7 +64,7 @@ def test_ellipses_have_the_half_axes_of_two_standard_deviations():
 def test_boxes_and_identities():
     style = Style(kpt_thr=0.99, alpha=1.0)
     plain = draw_poses(canvas(), persons([[10, 10]]), style)
-    named = draw_poses(canvas(), persons([[10, 10]]).with_ids([5]), style)
+    named = draw_poses(canvas(), persons([[10, 10]]).with_track_id([5]), style)
     assert plain[10, 30].any()
     # edges are smoothed
     np.testing.assert_allclose(named[10, 30], person_color(5), atol=30)

@@ -107,7 +107,7 @@ def test_kinds_of_input_and_lists(checkpoints, image, tmp_path):
     np.testing.assert_allclose(mixed[2].keypoints, expected[1:], atol=NEAR)
     assert mixed[1].keypoints.shape == (0, 17, 2)
     assert mixed[3].boxes.tolist() == [[0, 0, 320, 240]]
-    np.testing.assert_array_equal(estimate(image, []).draw(), image)
+    np.testing.assert_array_equal(estimate(image, []).plot(), image)
     assert estimate([]) == estimate([], boxes=[]) == []
 
 
@@ -216,8 +216,8 @@ def test_the_figures_of_the_documentation(shared, tmp_path):
     np.testing.assert_allclose(found.scores[0, some], [0.93, 0.87, 0.35], atol=0.01)
     np.testing.assert_allclose(found.meta['sigma_spread'], [0.136, 0.122], atol=1e-3)
     deviation = [[12.8, 13.5], [25.3, 22.6], [135.4, 112.4]]
-    np.testing.assert_allclose(found.standard_deviation[0, some], deviation, atol=0.2)
-    assert found.draw(draw_sigma=True).shape == (600, 512, 3)
+    np.testing.assert_allclose(found.sigma_px[0, some], deviation, atol=0.2)
+    assert found.plot(draw_sigma=True).shape == (600, 512, 3)
     (entry,) = found.to_coco(image_id=785)
     assert entry['score'] == pytest.approx(0.601, abs=0.005)
     assert entry['bbox'] == [-40.0, 20.0, 592.0, 1180.0]

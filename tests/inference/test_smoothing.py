@@ -18,7 +18,7 @@ def test_smoothing_factor_is_the_quoted_formula():
 
 def test_a_step_by_hand():
     smooth = OneEuro(min_cutoff=1.0, beta=2.0, d_cutoff=1.0)
-    first, second = persons([[0, 0]]).with_ids([3]), persons([[8, 0]]).with_ids([3])
+    first, second = persons([[0, 0]]).with_track_id([3]), persons([[8, 0]]).with_track_id([3])
     np.testing.assert_array_equal(smooth(first, 0.0).keypoints, first.keypoints)
     found = smooth(second, 0.1).keypoints[0, 0, 0]
     speed = smoothing_factor(1.0, 0.1) * (8 / 40 / 0.1)
@@ -30,23 +30,23 @@ def test_trembling_shrinks_and_movement_is_followed():
     rng = np.random.default_rng(0)
     smooth, still = OneEuro(), []
     for frame in range(60):
-        poses = persons([[0, 0]]).with_ids([0])
+        poses = persons([[0, 0]]).with_track_id([0])
         poses = replace(poses, keypoints=poses.keypoints + rng.normal(0, 1, (1, 3, 2)))
         still.append(smooth(poses, frame / 30).keypoints[0])
     assert np.std(still[20:], axis=0).max() < 0.6
     smooth = OneEuro()
     for frame in range(60):
-        found = smooth(persons([[6 * frame, 0]]).with_ids([0]), frame / 30)
+        found = smooth(persons([[6 * frame, 0]]).with_track_id([0]), frame / 30)
     # a fifth of a person's size a frame is fast: less than two frames behind
     assert 6 * 59 + 20 - found.keypoints[0, 0, 0] < 12
 
 
 def test_identities_are_apart_and_a_gap_starts_anew():
     smooth = OneEuro(max_gap=0.5)
-    smooth(persons([[0, 0], [100, 0]]).with_ids([0, 1]), 0.0)
-    both = smooth(persons([[100, 0], [0, 0]]).with_ids([1, 0]), 0.1)
+    smooth(persons([[0, 0], [100, 0]]).with_track_id([0, 1]), 0.0)
+    both = smooth(persons([[100, 0], [0, 0]]).with_track_id([1, 0]), 0.1)
     np.testing.assert_allclose(both.keypoints[:, 0, 0], [120, 20])
-    late = persons([[50, 0]]).with_ids([0])
+    late = persons([[50, 0]]).with_track_id([0])
     np.testing.assert_array_equal(smooth(late, 5.0).keypoints, late.keypoints)
 
 

@@ -19,15 +19,15 @@ def test_overlaps_by_hand():
 @pytest.mark.parametrize('method', ['iou', 'oks'])
 def test_numbers_are_kept_by_two_who_pass_each_other(method):
     tracker = Tracker(method)
-    assert tracker(persons([[0, 0], [100, 0]])).ids.tolist() == [0, 1]
+    assert tracker(persons([[0, 0], [100, 0]])).track_id.tolist() == [0, 1]
     # the order of detections does not matter
-    assert tracker(persons([[102, 1], [1, 2]])).ids.tolist() == [1, 0]
-    assert tracker(persons([[104, 2], [200, 0], [2, 4]])).ids.tolist() == [1, 2, 0]
+    assert tracker(persons([[102, 1], [1, 2]])).track_id.tolist() == [1, 0]
+    assert tracker(persons([[104, 2], [200, 0], [2, 4]])).track_id.tolist() == [1, 2, 0]
     tracker = Tracker(method)
     for step in range(41):
         # From left to right and back at 5 px a frame, 12 px apart in height.
         poses = tracker(persons([[5 * step, 0], [200 - 5 * step, 12]]))
-        assert poses.ids.tolist() == [0, 1], step
+        assert poses.track_id.tolist() == [0, 1], step
 
 
 def test_a_person_who_is_missed_for_some_frames_is_the_same():
@@ -37,16 +37,16 @@ def test_a_person_who_is_missed_for_some_frames_is_the_same():
     for _ in range(4):
         assert len(tracker(persons([]))) == 0
     # moved on by its speed meanwhile
-    assert tracker(persons([[8 * 9, 0]])).ids.tolist() == [0]
+    assert tracker(persons([[8 * 9, 0]])).track_id.tolist() == [0]
     for _ in range(6):
         tracker(persons([]))
-    assert tracker(persons([[8 * 9, 0]])).ids.tolist() == [1]
+    assert tracker(persons([[8 * 9, 0]])).track_id.tolist() == [1]
 
 
 def test_without_a_joint_in_common_the_boxes_decide():
     tracker = Tracker('oks', kpt_thr=0.9)
-    assert tracker(persons([[0, 0], [100, 0]])).ids.tolist() == [0, 1]
-    assert tracker(persons([[100, 0], [300, 0]])).ids.tolist() == [1, 2]
+    assert tracker(persons([[0, 0], [100, 0]])).track_id.tolist() == [0, 1]
+    assert tracker(persons([[100, 0], [300, 0]])).track_id.tolist() == [1, 2]
 
 
 def test_a_person_whom_the_edge_cuts_is_the_same_by_its_box():
@@ -56,7 +56,7 @@ def test_a_person_whom_the_edge_cuts_is_the_same_by_its_box():
         poses = persons([[-3 * step, 0]])
         poses.boxes[:, 0] = 0
         poses.keypoints[:] += rng.normal(0, 4, poses.keypoints.shape)
-        assert tracker(poses).ids.tolist() == [0], step
+        assert tracker(poses).track_id.tolist() == [0], step
 
 
 def test_box_around_joints():

@@ -12,7 +12,7 @@ from rlepose_ext.inference.boxes import as_boxes
 
 
 def test_coco_entry_by_hand():
-    poses = persons([[10, 20]]).with_ids([7])
+    poses = persons([[10, 20]]).with_track_id([7])
     (entry,) = poses.to_coco(image_id=785)
     assert entry == {
         'image_id': 785,
@@ -41,16 +41,16 @@ def test_sigma_goes_into_the_entries_and_into_pixels():
     sigma = np.full((1, 3, 2), 4.0, np.float32)
     poses = persons([[0, 0]], sigma=sigma, meta={**META, 'sigma_spread': np.array([0.25, 0.5])})
     assert poses.to_instances()[0]['sigma'] == [[4.0, 4.0]] * 3
-    np.testing.assert_allclose(poses.standard_deviation, np.full((1, 3, 2), [1.0, 2.0]))
-    assert persons([[0, 0]], sigma=sigma).standard_deviation is None
-    assert persons([[0, 0]]).standard_deviation is None
+    np.testing.assert_allclose(poses.sigma_px, np.full((1, 3, 2), [1.0, 2.0]))
+    assert persons([[0, 0]], sigma=sigma).sigma_px is None
+    assert persons([[0, 0]]).sigma_px is None
 
 
 def test_subsets_keep_what_belongs_together():
-    poses = persons([[0, 0], [50, 0], [90, 9]], sigma=np.ones((3, 3, 2))).with_ids([4, 5, 6])
+    poses = persons([[0, 0], [50, 0], [90, 9]], sigma=np.ones((3, 3, 2))).with_track_id([4, 5, 6])
     for part in (poses[[2]], poses[2], poses[np.array([False, False, True])], poses[2:]):
         assert len(part) == 1
-        assert part.ids.tolist() == [6]
+        assert part.track_id.tolist() == [6]
         assert part.boxes[0, 0] == 90
         assert part.sigma.shape == (1, 3, 2)
 
@@ -60,14 +60,14 @@ def test_nobody():
     assert len(nobody) == 0
     assert nobody.to_coco() == nobody.to_instances() == []
     picture = np.full((20, 20, 3), 7, np.uint8)
-    np.testing.assert_array_equal(nobody.draw(picture), picture)
+    np.testing.assert_array_equal(nobody.plot(picture), picture)
 
 
 def test_drawing_needs_an_image_and_does_not_change_it():
     with pytest.raises(UserError, match='without keeping its image'):
-        persons([[0, 0]]).draw()
+        persons([[0, 0]]).plot()
     picture = np.zeros((60, 60, 3), np.uint8)
-    drawn = persons([[5, 5]], image=picture).draw()
+    drawn = persons([[5, 5]], image=picture).plot()
     assert drawn.any()
     assert not picture.any()
 

@@ -1,4 +1,4 @@
-"""What the demo commands share: choose the models, run all inputs, say what was done."""
+"""What the demo commands share: run all inputs, show them, say what was done."""
 
 from __future__ import annotations
 
@@ -8,92 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rlepose_ext.engine.interrupt import StopSignal
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.box_file import BoxFile
-from rlepose_ext.inference.detectors import Detector, FullImage, HogDetector, MMDetDetector
 from rlepose_ext.inference.drawing import Style
 from rlepose_ext.inference.engine import Draw, Engine, Options
-from rlepose_ext.inference.estimator import PoseEstimator
-from rlepose_ext.inference.loading import choose_device
+from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sources import Source
-from rlepose_ext.resources import resource
-
-CLEAN_MODEL = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
-CLEAN_CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_coco-192x192.py'
-QUICKSTART = Path('work_dirs/quickstart/summary.json')
-QUICKSTART_CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
-# The zoo's model to take when none is named.
-DEFAULT_NAME = 'heatmap_hrnet-w32_8xb64-210e_coco-256x192'
-
-
-def choose_detector(
-    values: Sequence[str],
-    device: str,
-    category: int | None,
-    bbox_thr: float,
-    nms_thr: float,
-    sources: Sequence[Source],
-) -> Detector:
-    """The detector that ``--det`` names.
-
-    Raises:
-        UserError: none of the four kinds, or files that do not fit.
-    """
-    first = values[0]
-    if len(values) == 2:
-        chosen = str(choose_device(device))
-        return MMDetDetector(first, values[1], chosen, category, bbox_thr, nms_thr)
-    if first == 'hog':
-        return HogDetector(bbox_thr, nms_thr)
-    if first == 'full':
-        return FullImage()
-    if first.endswith('.json'):
-        boxes = BoxFile(first, bbox_thr)
-        note = boxes.check([source.name for source in sources])
-        if note:
-            print(note, file=sys.stderr)
-        return boxes
-    raise UserError(
-        f"--det {first}: expected 'hog', 'full', a .json file of boxes, or CONFIG CHECKPOINT"
-    )
-
-
-def choose_pose_model(values: Sequence[str] | None, **options: Any) -> PoseEstimator:
-    """The model that ``--pose`` names, or the first that is at hand.
-
-    Without a name: the default of the zoo if it is in the cache or can be downloaded, the
-    model of MMPose_Clean under ``RLEPOSE_SHARED``, what ``make demo`` has trained.
-
-    Raises:
-        UserError: nothing is at hand.
-    """
-    if values is not None:
-        return PoseEstimator(values[0], values[1] if len(values) == 2 else None, **options)
-    reasons = []
-    for find in (_from_zoo, _from_shared, _from_quickstart):
-        try:
-            name, config, checkpoint = find()
-        except UserError as error:
-            reasons.append(f'- {error}')
-            continue
-        print(f'pose model: {name}', file=sys.stderr)
-        return PoseEstimator(config, checkpoint, **options)
-    raise UserError(
-        'no pose model is at hand; name one with --pose CONFIG CHECKPOINT, or run make demo. '
-        'Tried:\n' + '\n'.join(reasons)
-    )
 
 
 def run_all(
     args: argparse.Namespace,
     sources: Sequence[Source],
-    detector: Detector,
-    estimator: PoseEstimator,
+    predictor: Predictor,
     draw: Draw | None = None,
     program: str = 'rlepose demo',
 ) -> int:
@@ -102,8 +31,7 @@ def run_all(
     Args:
         args: of :mod:`rlepose_ext.cli.demo`.
         sources: the inputs.
-        detector: gives boxes.
-        estimator: the pose model.
+        predictor: finds the persons.
         draw: in place of the project's drawing.
         program: name of the command in messages.
 
@@ -112,7 +40,7 @@ def run_all(
         SIGTERM, which end the run between two frames.
     """
     track = None if args.track == 'none' else args.track
-    if args.draw_sigma and not estimator.has_sigma:
+    if args.draw_sigma and not predictor.has_sigma:
         print(
             'this model does not estimate sigma: no ellipses (models with RLE do)', file=sys.stderr
         )
@@ -131,7 +59,7 @@ def run_all(
         for source in sources:
             if stop():
                 break
-            engine = Engine(detector, estimator, options, draw)
+            engine = Engine(predictor, options, draw)
             bar = Progress(source.output_name, quiet=args.quiet or not sys.stderr.isatty())
             options.progress = bar
             if args.show:
@@ -152,13 +80,8 @@ def run_all(
             root = args.output_root
             where = '' if root is None else f' -> {root / source.output_name}'
             print(f'{source.path}{where}: {summary(source, frames, engine.poses, bar.seconds)}')
-            if not engine.poses and isinstance(detector, HogDetector):
-                print(
-                    f'{program}: nobody was found in {source.name}. The pedestrian detector sees '
-                    'people who stand, at some distance; try --det full, or --det CONFIG '
-                    'CHECKPOINT of mmdet',
-                    file=sys.stderr,
-                )
+            if not engine.poses:
+                print(f'{program}: nobody was found in {source.name}', file=sys.stderr)
     if stop.received is not None:
         print(f'{program}: interrupted; what is written is complete', file=sys.stderr)
         return 128 + stop.received
@@ -269,45 +192,6 @@ class Progress:
         """Take the bar away."""
         if not self.quiet:
             print('\r\x1b[K', end='', file=sys.stderr, flush=True)
-
-
-def _from_zoo() -> tuple[str, str, str]:
-    from rlepose_ext.zoo import find
-    from rlepose_ext.zoo.weights import fetch
-
-    entry = find(DEFAULT_NAME)
-    return DEFAULT_NAME, str(entry.path), str(fetch(entry))
-
-
-def _from_shared() -> tuple[str, str, str]:
-    path = Path(os.environ.get('RLEPOSE_SHARED', '../shared')) / CLEAN_MODEL
-    if not path.is_file():
-        raise UserError(f'{path} does not exist (set RLEPOSE_SHARED)')
-    from rlepose_ext.convert import files, mmpose_clean
-    from rlepose_ext.zoo.weights import cache_folder
-
-    target = cache_folder() / f'{path.stem}_converted.pth'
-    if not target.is_file():
-        state = mmpose_clean.convert_model(files.read_state_dict(path))
-        files.write_checkpoint(target, state, {'source': 'MMPose_Clean', 'kind': 'joint head'})
-    return (
-        f'RLE MobileNetV2 0.5x of MMPose_Clean ({path})',
-        str(resource(CLEAN_CONFIG)),
-        str(target),
-    )
-
-
-def _from_quickstart() -> tuple[str, str, str]:
-    import json
-
-    try:
-        summary = json.loads(QUICKSTART.read_text(encoding='utf-8'))
-        checkpoint = summary['checkpoint']
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f'{QUICKSTART} is not there: make demo has not been run here') from error
-    if not Path(checkpoint).is_file():
-        raise UserError(f'{checkpoint}, which {QUICKSTART} names, does not exist any more')
-    return f'the model of make demo ({checkpoint})', str(resource(QUICKSTART_CONFIG)), checkpoint
 
 
 class StopRun(StopSignal):

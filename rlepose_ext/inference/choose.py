@@ -1,0 +1,277 @@
+"""From what a user names to a predictor: models, detectors, presets, and what is taken by default.
+
+Without a name the best is taken of what is on this machine already; only where nothing is, of what
+can be downloaded now. A network that does not answer costs at most three seconds, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.predictors import Predictor, TopDown
+from rlepose_ext.zoo import files, upstream, weights
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A detector and a pose model that go together.
+
+    Attributes:
+        detector: a name of :data:`DETECTORS`.
+        pose: a name that :func:`build_pose` knows.
+        what: one line for people.
+    """
+
+    detector: str
+    pose: str
+    what: str
+
+
+PRESETS = {
+    'fast': Preset('movenet-multipose', 'movenet-thunder', 'small, from one npm package'),
+    'balanced': Preset('rtmdet-m', 'rtmpose-m', "MMPose's own choice"),
+    'best': Preset('rtmdet-m', 'hrnet-w48', 'large and slow on a CPU'),
+}
+# Best first; the first of what is at hand is taken, else the first that can be had.
+DEFAULT_DETECTORS = ('rtmdet-m', 'movenet-multipose', 'rtmdet-nano', 'rtmdet-tiny')
+DEFAULT_POSES = ('rtmpose-m', 'movenet-thunder')
+DETECTORS = ('movenet-multipose', *upstream.DETECTORS, 'full')
+MULTIPOSE = 'movenet_multipose_8xb16-140e_coco-384x384'
+# Names of weights, and the configs that they are for.
+MOVENET = {
+    'movenet-lightning': 'movenet_lightning_8xb64-120e_coco-192x192',
+    'movenet-thunder': 'movenet_thunder_8xb64-120e_coco-256x256',
+    'movenet-multipose': MULTIPOSE,
+}
+# The model that `make demo` trains on drawings of people.
+QUICKSTART = Path('work_dirs/quickstart/summary.json')
+QUICKSTART_CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        predictor: ready to run.
+        why: a line that says what runs, and why where it was not named.
+    """
+
+    predictor: Predictor
+    why: str
+
+
+def choose(
+    detector: Sequence[str] | None = None,
+    pose: Sequence[str] | None = None,
+    preset: str | None = None,
+    *,
+    device: str = 'auto',
+    bbox_thr: float | None = None,
+    nms_thr: float | None = None,
+    category: int | None = None,
+    **options: Any,
+) -> Choice:
+    """Build what was named, and choose the rest.
+
+    Args:
+        detector: a name of :data:`DETECTORS`, a JSON file of boxes, or config and checkpoint of
+            mmdet.
+        pose: a name, or config and checkpoint. A model that finds everybody needs no detector.
+        preset: a name of :data:`PRESETS`, for what is not named.
+        device: of both.
+        bbox_thr: lowest score of a person's box; by default the detector's own.
+        nms_thr: largest IoU of two boxes; by default the detector's own.
+        category: of an mmdet detector, the class to take for a person.
+        **options: of :class:`.estimator.PoseEstimator`.
+
+    Raises:
+        UserError: an unknown name, files that do not fit, or nothing can be had.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f'preset: expected one of {", ".join(PRESETS)}, got {preset!r}')
+    said = []
+    if pose is None:
+        if preset is not None:
+            pose = [PRESETS[preset].pose]
+        else:
+            pose, why = _first_pose()
+            said.append(f'pose {pose[0]} ({why})')
+    model = build_pose(pose, device, bbox_thr, nms_thr, **options)
+    if _finds_everybody(model):
+        if detector is not None:
+            raise UserError(f'{pose[0]} finds all persons by itself: leave the detector out')
+        return Choice(model, ', '.join(said) or f'pose {pose[0]}')
+    if detector is None:
+        if preset is not None:
+            detector = [PRESETS[preset].detector]
+        elif Path(pose[0]).name == QUICKSTART.name or pose[0] == 'quickstart':
+            detector = ['full']
+        else:
+            name, why = _first_detector()
+            detector = [name]
+            said.insert(0, f'detector {name} ({why})')
+    found = build_detector(detector, device, bbox_thr, nms_thr, category)
+    if not any(text.startswith('detector') for text in said):
+        said.insert(0, f'detector {detector[0]}')
+    if not any(text.startswith('pose') for text in said):
+        said.append(f'pose {pose[0]}')
+    return Choice(TopDown(found, model), ', '.join(said))
+
+
+def build_detector(
+    values: Sequence[str],
+    device: str = 'auto',
+    bbox_thr: float | None = None,
+    nms_thr: float | None = None,
+    category: int | None = None,
+) -> Any:
+    """The detector of that name, see :func:`choose`.
+
+    Raises:
+        UserError: none of these, or files that do not fit.
+    """
+    from rlepose_ext.inference.detectors import FullImage
+
+    first = values[0]
+    given = {'bbox_thr': bbox_thr, 'nms_thr': nms_thr}
+    given = {name: value for name, value in given.items() if value is not None}
+    if first == 'full':
+        return FullImage()
+    if first == 'movenet-multipose':
+        from rlepose_ext.inference.multipose import MultiPose
+
+        return MultiPose(device=device, **given)
+    if first.endswith('.json'):
+        from rlepose_ext.inference.box_file import BoxFile
+
+        given.pop('nms_thr', None)
+        return BoxFile(first, **given)
+    if first in upstream.DETECTORS:
+        known = upstream.upstream_detector(first)
+        values = [str(known.config), str(weights.fetch(known.weights))]
+    if len(values) != 2:
+        raise UserError(
+            f'detector {first}: expected {", ".join(DETECTORS)}, a .json file of boxes, or CONFIG '
+            'CHECKPOINT of mmdet'
+        )
+    from rlepose_ext.inference.detectors import MMDetDetector
+    from rlepose_ext.inference.loading import choose_device
+
+    return MMDetDetector(*values, str(choose_device(device)), category, **given)
+
+
+def build_pose(
+    values: Sequence[str],
+    device: str = 'auto',
+    bbox_thr: float | None = None,
+    nms_thr: float | None = None,
+    **options: Any,
+) -> Any:
+    """A :class:`PoseEstimator`, or the predictor of a model that finds everybody.
+
+    Raises:
+        UserError: an unknown name, or files that do not fit.
+    """
+    from rlepose_ext.inference.loading import config_and_checkpoint
+
+    first, *rest = values
+    if first == 'quickstart':
+        first, *rest = _quickstart()
+    config, checkpoint = config_and_checkpoint(MOVENET.get(first, first), rest[0] if rest else None)
+    model = config.get('model', {})
+    if not str(model.get('type')).endswith('BottomupPoseEstimator'):
+        from rlepose_ext.inference.estimator import PoseEstimator
+
+        return PoseEstimator(config, checkpoint, device, **options)
+    given = {'bbox_thr': bbox_thr, 'nms_thr': nms_thr}
+    given = {name: value for name, value in given.items() if value is not None}
+    if str(model['head'].get('type')).endswith('MoveNetMultiPoseHead'):
+        from rlepose_ext.inference.multipose import MultiPose
+
+        return MultiPose(config, checkpoint, device, **given)
+    from rlepose_ext.inference.predictors import OneStage
+
+    return OneStage(config, checkpoint, device, **given)
+
+
+def _finds_everybody(model: Any) -> bool:
+    return hasattr(model, 'predict')
+
+
+def _first_detector() -> tuple[str, str]:
+    name, why, failures = _first(DEFAULT_DETECTORS)
+    if name is not None:
+        return name, why
+    return 'full', (
+        'the whole picture is taken for one person, as no detector can be had: ' + failures
+    )
+
+
+def _first_pose() -> tuple[list[str], str]:
+    name, why, failures = _first(DEFAULT_POSES)
+    if name is not None:
+        return [name], why
+    raise UserError(
+        'no pose model is on this machine, and none can be downloaded now. Name one with --pose '
+        f'CONFIG CHECKPOINT. Tried: {failures}'
+    )
+
+
+def _first(names: Sequence[str]) -> tuple[str | None, str, str]:
+    """The first name at hand, else the first that can be had; why, and what else was tried."""
+    known = {name: _file(name) for name in names}
+    for name, file in known.items():
+        if file is not None and weights.at_hand(file):
+            better = names[: names.index(name)]
+            return (
+                name,
+                'on this machine'
+                + (
+                    f'; {better[0]} would be better, but has to be downloaded: name it'
+                    if better
+                    else ''
+                ),
+                '',
+            )
+    failures = []
+    for name, file in known.items():
+        if file is None:
+            continue
+        try:
+            if not weights.within_reach(file):
+                failures.append(f'{name}: no answer from {weights.host_of(file)}')
+                continue
+            weights.fetch(file)
+        except UserError as error:
+            failures.append(f'{name}: {error}')
+            continue
+        return name, 'downloaded', ''
+    return None, '', '; '.join(failures)
+
+
+def _file(name: str) -> files.WeightsFile | None:
+    if name in upstream.DETECTORS:
+        return upstream.upstream_detector(name).weights
+    if name in MOVENET:
+        return files.file_named(name)
+    model = upstream.upstream_model(name)
+    return model.weights if model else None
+
+
+def _quickstart() -> tuple[str, str]:
+    import json
+
+    from rlepose_ext.resources import resource
+
+    try:
+        checkpoint = json.loads(QUICKSTART.read_text(encoding='utf-8'))['checkpoint']
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f'{QUICKSTART} is not there: make demo has not been run here') from error
+    if not Path(checkpoint).is_file():
+        raise UserError(f'{checkpoint}, which {QUICKSTART} names, does not exist any more')
+    return str(resource(QUICKSTART_CONFIG)), checkpoint
