@@ -117,7 +117,7 @@ class Engine:
         with self.clock('decode'):
             image = read_image(source.path if source.image is None else source.image)
         (poses,) = self._predict([image], [source.name])
-        poses = replace(poses, path=str(source.path))
+        poses = replace(poses, image=image, path=str(source.path))
         self.poses += len(poses)
         drawn = None
         if self.options.output_root is not None or self.options.show is not None:
@@ -169,7 +169,7 @@ class Engine:
             else:
                 names = [f'{source.name}:{number + index}' for index in range(len(frames))]
                 results = self._predict(frames, names)
-            for poses in results:
+            for frame, poses in zip(frames, results, strict=True):
                 last = poses
                 self.poses += len(poses)
                 if tracker is not None:
@@ -177,7 +177,7 @@ class Engine:
                         poses = tracker(poses)
                         if smoother is not None:
                             poses = smoother(poses, self._time(reader, number))
-                yield replace(poses, path=str(source.path), frame=number)
+                yield replace(poses, image=frame, path=str(source.path), frame=number)
                 number += 1
 
     def _predict(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:

@@ -112,7 +112,8 @@ def write_image(path: Path, image: np.ndarray) -> Path:
     except cv2.error as error:
         raise UserError(f'{path}: OpenCV does not write {suffix}') from error
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if part.exists():
+            part.unlink()
         raise UserError(f'{path} cannot be written: {error.strerror}') from error
     return target
 

@@ -1,19 +1,14 @@
-"""Boxes of HOG and of mmdet's models, against MMPose's demo and by hand."""
+"""Boxes of mmdet's models, against MMPose's demo and by hand."""
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from random_weights import random_rtmdet, save, small_config
 
-from rlepose_ext.datasets.synthetic.scene import draw_image
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.detectors import (
     FullImage,
-    HogDetector,
     MMDetDetector,
-    drop_nested,
     keep_best,
 )
 
@@ -133,18 +128,6 @@ def test_files_that_do_not_fit(rtmdet, pose, tmp_path):
         assert 'wrong.py' in str(raised.value)
 
 
-def test_a_box_inside_a_better_one_is_dropped():
-    boxes = np.array([[0, 0, 10, 20], [2, 12, 8, 22], [2, 12, 8, 24], [30, 0, 40, 20]], np.float32)
-    scores = np.array([0.9, 0.8, 0.7, 0.6], np.float32)
-    # of the second 8 of 10 rows lie in the first, of the third 8 of 12; the third holds the second
-    found, kept = drop_nested(boxes, scores)
-    np.testing.assert_array_equal(found, boxes[[0, 2, 3]])
-    np.testing.assert_array_equal(kept, scores[[0, 2, 3]])
-    empty, none = drop_nested(boxes[:0], scores[:0])
-    assert empty.shape == (0, 4)
-    assert none.shape == (0,)
-
-
 def test_keep_best_by_hand():
     boxes = np.array([
         [0, 0, 999, 999],
@@ -165,54 +148,8 @@ def test_keep_best_by_hand():
     assert kept.shape == (0,)
 
 
-needs_hog = pytest.mark.skipif(
-    not hasattr(cv2, 'HOGDescriptor'), reason='OpenCV 5 has no HOG detector'
-)
-
-
-@needs_hog
-def test_hog_finds_drawn_people():
-    image, people = draw_image(np.random.default_rng(3))
-    ((boxes, scores),) = HogDetector()([image], ['a'])
-    assert len(people) == 2
-    for x, y, width, height in (person['bbox'] for person in people):
-        assert overlaps([[x, y, x + width, y + height]], boxes).max() > 0.5
-    assert (scores > 0.3).all()
-    assert (np.diff(scores) <= 0).all()
-
-
-@needs_hog
-@pytest.mark.parametrize(('shape', 'factor'), [
-    ((300, 400), 1.0),
-    ((2700, 4800), 0.2),  # the longer side becomes 960
-    ((72, 80), 2.0),  # the shorter one becomes 144
-    ((288, 20), 4.0),  # and 80
-])  # fmt: skip
-def test_hog_boxes_come_back_in_image_px(shape, factor):
-    detect, seen = HogDetector(), []
-
-    class Known:
-        @staticmethod
-        def detectMultiScale(image, **options):
-            seen.append(image.shape[:2])
-            return np.array([[-4, 8, 64, 128]]), np.array([[0.5]])
-
-    detect._hog = Known
-    ((boxes, scores),) = detect([np.zeros((*shape, 3), np.uint8)], ['a'])
-    assert seen == [(round(shape[0] * factor), round(shape[1] * factor))]
-    # the window less its margins, 0.19 of its width and 0.1 of its height
-    expected = np.array([-4 + 12.16, 8 + 12.8, 60 - 12.16, 136 - 12.8]) / factor
-    np.testing.assert_allclose(boxes, [expected], rtol=1e-5)
-    np.testing.assert_allclose(scores, np.tanh([0.5]), rtol=1e-5)
-
-
-@needs_hog
-def test_the_whole_image_and_any_size():
-    detect = HogDetector(bbox_thr=0)
-    for shape in ((1, 1), (20, 500), (500, 20), (1, 30000), (144, 80)):
-        image = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
-        ((boxes, scores),) = detect([image], ['a'])
-        assert boxes.shape == (len(scores), 4)
-        ((boxes, scores),) = FullImage()([image], ['a'])
+def test_the_whole_image():
+    for shape in ((1, 1), (20, 500), (500, 20), (1, 30000)):
+        ((boxes, scores),) = FullImage()([np.zeros((*shape, 3), np.uint8)], ['a'])
         assert boxes.tolist() == [[0, 0, *shape[::-1]]]
         assert scores.tolist() == [1]

@@ -10,9 +10,11 @@ import pytest
 from clips import ffmpeg, needs_ffmpeg, number_of, read_clip, seconds_of, write_clip
 from people import META, persons
 
+from rlepose_ext.cli.run_inputs import StopRun
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.engine import Engine, Options, write_image
-from rlepose_ext.inference.setup import StopRun
+from rlepose_ext.inference.engine import Engine, Options
+from rlepose_ext.inference.images import write_image
+from rlepose_ext.inference.predictors import TopDown
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.video import VideoReader
 
@@ -45,7 +47,7 @@ class Walker:
 
 def engine(**options):
     walker = Walker()
-    return Engine(walker, walker, Options(**options)), walker
+    return Engine(TopDown(walker, walker), Options(**options)), walker
 
 
 def test_a_video_with_all_its_frames(tmp_path):
@@ -84,7 +86,7 @@ def test_what_came_before_an_error_is_complete(tmp_path):
             raise UserError('no more')
         return Walker.__call__(walker, frames, boxes, *rest, **more)
 
-    chain.estimator = fail
+    chain.predictor.estimator = fail
     fail.meta = META
     with pytest.raises(UserError, match='no more'):
         chain.run(source)
@@ -182,4 +184,4 @@ def test_images_are_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(UserError, match=r'does not write|cannot be written'):
         write_image(tmp_path / 'a.xyz', picture)
     with pytest.raises(UserError, match='cannot be written'):
-        write_image(tmp_path / 'absent' / 'a.jpg', picture)
+        write_image(tmp_path / 'ü.jpg' / 'a.jpg', picture)

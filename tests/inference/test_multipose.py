@@ -69,7 +69,7 @@ def test_multipose_finds_them_by_itself(persons):
     find = MultiPose(device='cpu')
     paths = sorted({path for path, _, _ in persons})
     pictures = [cv2.imread(path) for path in paths]
-    results = dict(zip(paths, find.persons(pictures), strict=True))
+    results = dict(zip(paths, find.predict(pictures), strict=True))
     values = []
     for path, box, joints in persons:
         result = results[path]
@@ -83,7 +83,7 @@ def test_multipose_finds_them_by_itself(persons):
         np.testing.assert_array_equal(boxes, results[path].boxes)
         assert (np.diff(scores) <= 0).all()
         assert (scores > 0.2).all()
-        (alone,) = find.persons([picture])
+        (alone,) = find.predict([picture])
         np.testing.assert_allclose(alone.boxes, boxes, atol=0.05)
 
 

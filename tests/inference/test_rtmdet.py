@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.detectors import MMDetDetector
+from rlepose_ext.inference.predictors import TopDown
 from rlepose_ext.resources import resource
 
 CONFIG = resource('demo/mmdetection_cfg/rtmdet_tiny_1xb16_synthetic-person.py')
@@ -116,7 +117,7 @@ def test_trained_and_in_the_chain(tmp_path, checkpoint, pose):
     video, truth = write_video(tmp_path, 0, 10, 2)
     out = tmp_path / 'drawn'
     options = Options(output_root=out, save_predictions=True, tracking='iou')
-    chain = Engine(detector, PoseEstimator(*pose, device='cpu'), options)
+    chain = Engine(TopDown(detector, PoseEstimator(*pose, device='cpu')), options)
     assert chain.run(Source('video', video)) == 10
     frames = json.loads((out / 'results_2-persons-0.json').read_text())['instance_info']
     assert [frame['frame_id'] for frame in frames] == list(range(1, 11))

@@ -7,9 +7,10 @@ import torch
 from demo_case import CONFIG
 from mmengine.config import Config
 from mmpose.apis import init_model
+from movenet_weights import model_json
 
 from rlepose_ext.cli.main import main
-from rlepose_ext.inference import setup
+from rlepose_ext.inference import choose
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +30,21 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope='module')
 def built():
     """Models are built once for all tests of this file."""
-    return functools.cache(setup.PoseEstimator)
+    build = choose.build_pose
+
+    @functools.cache
+    def once(values, device, **options):
+        return build(values, device, **options)
+
+    return lambda values, device, *thresholds, **options: once(tuple(values), device, **options)
+
+
+@pytest.fixture
+def movenet_files():
+    """Folder of Google's weights; before the cache moves."""
+    for arch in ('multipose', 'thunder'):
+        path = model_json(arch)
+    return path.parent
 
 
 @pytest.fixture(autouse=True)
@@ -46,12 +61,13 @@ def here(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr('socket.getaddrinfo', no_network)
     monkeypatch.setattr('rlepose_ext.zoo.download.PAUSE', 0)
+    monkeypatch.setattr('rlepose_ext.zoo.weights._is_down', [])
 
 
 @pytest.fixture
 def demo(checkpoint, built, monkeypatch):
     """Run the command with the random model; joints of any score are drawn."""
-    monkeypatch.setattr(setup, 'PoseEstimator', built)
+    monkeypatch.setattr(choose, 'build_pose', built)
 
     def run(*arguments, det='full', out='out'):
         options = ['--pose', CONFIG, checkpoint, '--output-root', out, '--kpt-thr', '0']

@@ -8,7 +8,6 @@ import shutil
 import pytest
 
 from rlepose_ext.cli.main import build_parser, main
-from rlepose_ext.inference import setup
 
 SAMPLES = 'data/mmpose_samples'
 PHOTOS = ('000000000785.jpg', '000000196141.jpg')
@@ -30,11 +29,13 @@ def test_every_option_is_there(page):
 
 
 @pytest.mark.slow
-def test_the_outputs_are_those_of_the_commands(page, shared, tmp_path, monkeypatch, capsys):
+def test_the_outputs_are_those_of_the_commands(
+    page, shared, movenet_files, tmp_path, monkeypatch, capsys
+):
     video = shared / SAMPLES / 'videos' / VIDEO
-    if not (shared / setup.CLEAN_MODEL).is_file() or not video.is_file():
-        pytest.skip('no MMPose_Clean weights or no samples of MMPose')
-    monkeypatch.setenv('RLEPOSE_SHARED', str(shared))
+    if not video.is_file():
+        pytest.skip('no samples of MMPose')
+    monkeypatch.setenv('RLEPOSE_MIRROR', str(movenet_files))
     shutil.copy(video, 'street.mp4')
     (tmp_path / 'photos').mkdir()
     for name in PHOTOS:

@@ -12,7 +12,7 @@ import cv2
 import pytest
 from demo_case import CONFIG, names, picture, read_clip, results, write_clip
 
-from rlepose_ext.inference import setup
+from rlepose_ext.cli import run_inputs
 
 FFMPEG = shutil.which('ffmpeg')
 
@@ -31,7 +31,7 @@ def test_inputs_that_have_not_begun_are_left_out(
         said.append(source.name)
         return 'done'
 
-    monkeypatch.setattr(setup, 'summary', summary)
+    monkeypatch.setattr(run_inputs, 'summary', summary)
     before = signal.getsignal(number)
     assert demo('a.png', 'b.png', 'c.png', '--save-predictions') == status
     assert signal.getsignal(number) == before
@@ -47,7 +47,7 @@ def test_a_picture_in_a_window_does_not_wait_for_a_key(monkeypatch):
     monkeypatch.setattr(cv2, 'imshow', lambda *args: None)
     monkeypatch.setattr(cv2, 'waitKey', lambda milliseconds: -1)
     monkeypatch.setattr(cv2, 'getWindowProperty', lambda *args: 1.0)
-    setup.show_frame(picture(), None, stop=lambda: asked.append(0) or len(asked) > 3)
+    run_inputs.show_frame(picture(), None, stop=lambda: asked.append(0) or len(asked) > 3)
     assert len(asked) == 4
 
 
