@@ -7,7 +7,8 @@ that were annotated in them. A person is found where a box overlaps the annotate
 more, best scores first, each box once. Recall counts persons with annotated joints. Precision
 leaves MPII out, which annotates one person of several, and boxes on persons that are annotated
 without joints. OKS is over the twelve COCO persons with annotated joints, with the boxes that were
-found; who is not found counts 0.
+found; who is not found counts 0. Close-ups are the same persons cut out, whole and down to the hip,
+with a margin of 5 %: 58 pictures that one person fills.
 
 Needs ``RLEPOSE_SHARED`` (default ``../shared``) and weights that are in the cache; what
 is not there is left out and said.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,8 @@ def score(pose: Pose, pictures: list[Photograph]) -> dict[str, Any]:
             for index in np.flatnonzero(picture.counts):
                 box = [i for i, person in pairs.items() if person == index]
                 similarities.append(oks(picture, index, result, box[0]) if box else 0.0)
+    crops = [crop for picture in pictures for crop in closeups(picture)]
+    near = sum(bool(matched(crop, pose(image)[0])) for image, crop in crops)
     return {
         'recall': round(hits / persons, 3),
         'precision': round(right / boxes, 3),
@@ -134,7 +138,26 @@ def score(pose: Pose, pictures: list[Photograph]) -> dict[str, Any]:
         'persons': persons,
         'boxes': boxes,
         'oks_persons': len(similarities),
+        'closeups_found': near,
+        'closeups': len(crops),
     }
+
+
+def closeups(picture: Photograph) -> Iterator[tuple[np.ndarray, Photograph]]:
+    """Each person of a photograph cut out, whole and the upper half, with the box in it."""
+    image = read_image(picture.path)
+    height, width = image.shape[:2]
+    for x1, y1, x2, y2 in picture.boxes[picture.counts]:
+        for below in (0.05, -0.45):
+            room = np.array([0.05 * (x2 - x1), 0.05 * (y2 - y1)])
+            low = np.clip(np.array([x1, y1]) - room, 0, None).astype(int)
+            high = np.array([x2 + room[0], y2 + below * (y2 - y1)])
+            high = np.clip(high, 0, [width, height]).astype(int)
+            if min(high - low) < 40:
+                continue
+            box = np.clip(np.array([x1, y1, x2, y2]) - np.tile(low, 2), 0, np.tile(high - low, 2))
+            cut = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+            yield cut, Photograph(picture.path, box[None], None, np.ones(1, bool), True)
 
 
 def oks(picture: Photograph, index: int, result: PoseResult, box: int) -> float:

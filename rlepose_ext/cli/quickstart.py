@@ -35,7 +35,7 @@ def add_parser(subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """0 if the model reached the lowest AP, else 1."""
     from rlepose_ext.quickstart import Quickstart, run_quickstart
-    from rlepose_ext.quickstart.real import draw_real_images
+    from rlepose_ext.quickstart.photograph import draw_photograph
 
     chosen = {
         'num_train': args.train_images,
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     )
     good = run_quickstart(options)
     try:
-        draw_real_images(options.out)
+        draw_photograph(options.out)
     except UserError as error:
         # An extra: what was asked for is done, and its status stands.
-        print(f'rlepose: the second summary was left out: {error}', file=sys.stderr)
+        print(f'rlepose: the photograph was left out: {error}', file=sys.stderr)
     return 0 if good else 1

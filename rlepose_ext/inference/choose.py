@@ -21,12 +21,12 @@ class Preset:
     """A detector and a pose model that go together.
 
     Attributes:
-        detector: a name of :data:`DETECTORS`.
+        detector: a name of :data:`DETECTORS`; None where the model needs none.
         pose: a name that :func:`build_pose` knows.
         what: one line for people.
     """
 
-    detector: str
+    detector: str | None
     pose: str
     what: str
 
@@ -94,33 +94,28 @@ def choose(
     """
     if preset is not None and preset not in PRESETS:
         raise UserError(f'preset: expected one of {", ".join(PRESETS)}, got {preset!r}')
-    said = []
+    notes: list[str] = []
     if pose is None:
-        if preset is not None:
-            pose = [PRESETS[preset].pose]
-        else:
-            pose, why = _first_pose()
-            said.append(f'pose {pose[0]} ({why})')
+        pose = [PRESETS[preset].pose] if preset else [_first_pose(notes)]
     model = build_pose(pose, device, bbox_thr, nms_thr, **options)
-    if _finds_everybody(model):
+    if hasattr(model, 'predict'):
         if detector is not None:
             raise UserError(f'{pose[0]} finds all persons by itself: leave the detector out')
-        return Choice(model, ', '.join(said) or f'pose {pose[0]}')
+        return Choice(model, _line(f'pose {pose[0]}', notes))
     if detector is None:
-        if preset is not None:
+        if preset is not None and PRESETS[preset].detector is not None:
             detector = [PRESETS[preset].detector]
-        elif Path(pose[0]).name == QUICKSTART.name or pose[0] == 'quickstart':
+        elif pose[0] == 'quickstart':
             detector = ['full']
         else:
-            name, why = _first_detector()
-            detector = [name]
-            said.insert(0, f'detector {name} ({why})')
+            detector = [_first_detector(notes)]
     found = build_detector(detector, device, bbox_thr, nms_thr, category)
-    if not any(text.startswith('detector') for text in said):
-        said.insert(0, f'detector {detector[0]}')
-    if not any(text.startswith('pose') for text in said):
-        said.append(f'pose {pose[0]}')
-    return Choice(TopDown(found, model), ', '.join(said))
+    line = _line(f'detector {detector[0]}, pose {pose[0]}', notes)
+    return Choice(TopDown(found, model), line)
+
+
+def _line(models: str, notes: Sequence[str]) -> str:
+    return f'{models} ({"; ".join(dict.fromkeys(notes))})' if notes else models
 
 
 def build_detector(
@@ -199,59 +194,50 @@ def build_pose(
     return OneStage(config, checkpoint, device, **given)
 
 
-def _finds_everybody(model: Any) -> bool:
-    return hasattr(model, 'predict')
+def _first_detector(notes: list[str]) -> str:
+    name, failures = _first(DEFAULT_DETECTORS, notes)
+    if name is None:
+        notes.append(
+            f'the whole picture is taken for one person, as no detector can be had: {failures}'
+        )
+    return name or 'full'
 
 
-def _first_detector() -> tuple[str, str]:
-    name, why, failures = _first(DEFAULT_DETECTORS)
-    if name is not None:
-        return name, why
-    return 'full', (
-        'the whole picture is taken for one person, as no detector can be had: ' + failures
-    )
+def _first_pose(notes: list[str]) -> str:
+    name, failures = _first(DEFAULT_POSES, notes)
+    if name is None:
+        raise UserError(
+            'no pose model is on this machine, and none can be downloaded now. Name one with '
+            f'--pose CONFIG CHECKPOINT. Tried: {failures}'
+        )
+    return name
 
 
-def _first_pose() -> tuple[list[str], str]:
-    name, why, failures = _first(DEFAULT_POSES)
-    if name is not None:
-        return [name], why
-    raise UserError(
-        'no pose model is on this machine, and none can be downloaded now. Name one with --pose '
-        f'CONFIG CHECKPOINT. Tried: {failures}'
-    )
+def _first(names: Sequence[str], notes: list[str]) -> tuple[str | None, str]:
+    """The first name at hand, else the first that can be had; or why there is none.
 
-
-def _first(names: Sequence[str]) -> tuple[str | None, str, str]:
-    """The first name at hand, else the first that can be had; why, and what else was tried."""
-    known = {name: _file(name) for name in names}
+    Args:
+        names: best first.
+        notes: gets a remark for the user.
+    """
+    known = {name: file for name in names if (file := _file(name)) is not None}
     for name, file in known.items():
-        if file is not None and weights.at_hand(file):
-            better = names[: names.index(name)]
-            return (
-                name,
-                'on this machine'
-                + (
-                    f'; {better[0]} would be better, but has to be downloaded: name it'
-                    if better
-                    else ''
-                ),
-                '',
-            )
+        if weights.at_hand(file):
+            if name != names[0]:
+                notes.append('the best on this machine; preset balanced would be downloaded')
+            return name, ''
     failures = []
     for name, file in known.items():
-        if file is None:
+        if not weights.within_reach(file):
+            failures.append(f'{name}: no answer from {weights.host_of(file)}')
             continue
         try:
-            if not weights.within_reach(file):
-                failures.append(f'{name}: no answer from {weights.host_of(file)}')
-                continue
             weights.fetch(file)
         except UserError as error:
             failures.append(f'{name}: {error}')
             continue
-        return name, 'downloaded', ''
-    return None, '', '; '.join(failures)
+        return name, ''
+    return None, '; '.join(failures)
 
 
 def _file(name: str) -> files.WeightsFile | None:

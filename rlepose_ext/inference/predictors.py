@@ -104,7 +104,8 @@ class OneStage:
         checkpoint: file or URL.
         device: ``'auto'`` is the first GPU if there is one, else the CPU.
         bbox_thr: lowest score of a person, not included.
-        nms_thr: of two persons whose boxes overlap by more than this IoU, the worse is dropped.
+        nms_thr: of two persons whose boxes overlap by more than this IoU, the worse is dropped;
+            the model's own suppression has been applied before.
 
     Raises:
         UserError: a model that sees one person at a time, or one without a checkpoint.
@@ -118,7 +119,7 @@ class OneStage:
         checkpoint: str | Path | None = None,
         device: str = 'auto',
         bbox_thr: float = 0.3,
-        nms_thr: float = 0.65,
+        nms_thr: float = 1.0,
     ) -> None:
         from mmengine.dataset import Compose
         from mmengine.registry import DefaultScope

@@ -117,11 +117,10 @@ def _announce(step: int, text: str) -> None:
 
 def _forget_last_run(out: Path) -> None:
     """Remove what a failing run would leave behind as if it were its own result."""
-    for name in ('summary.json', 'summary_real.json', 'warm_up/last_checkpoint'):
+    for name in ('summary.json', 'photograph.jpg', 'warm_up/last_checkpoint'):
         (out / name).unlink(missing_ok=True)
     (out / 'train/last_checkpoint').unlink(missing_ok=True)
-    for name in ('pictures', 'real'):
-        shutil.rmtree(out / name, ignore_errors=True)
+    shutil.rmtree(out / 'pictures', ignore_errors=True)
 
 
 def _cores() -> int:

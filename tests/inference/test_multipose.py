@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib import cbook
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpose.registry import MODELS
@@ -85,6 +86,21 @@ def test_multipose_finds_them_by_itself(persons):
         assert (scores > 0.2).all()
         (alone,) = find.predict([picture])
         np.testing.assert_allclose(alone.boxes, boxes, atol=0.05)
+
+
+def test_a_portrait_is_found_in_a_small_copy():
+    model_json('multipose')
+    with cbook.get_sample_data('grace_hopper.jpg') as stream:
+        picture = cv2.imread(stream.name)
+    find = MultiPose(device='cpu')
+    (found,) = find.predict([picture])
+    assert len(found) == 1
+    assert overlaps(found.boxes, [[8, 20, 512, 591]])[0, 0] > 0.95
+    # the face is where it is, in image px: nose, eyes
+    expected = [[271, 221], [305, 195], [239, 193]]
+    np.testing.assert_allclose(found.keypoints[0, :3], expected, atol=12)
+    (nobody,) = MultiPose(device='cpu', close_side=None).predict([picture])
+    assert len(nobody) == 0
 
 
 def test_odd_pictures():

@@ -8,6 +8,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from movenet_weights import model_json
 
 from rlepose_ext.cli import main
 from rlepose_ext.errors import UserError
@@ -60,7 +61,7 @@ def test_status_follows_the_ap(tmp_path, monkeypatch, capsys, ap, status):
     monkeypatch.setattr(job, '_draw_pictures', lambda *args: [tmp_path / 'sheet.png'])
     monkeypatch.setattr(job, '_mean_pose_ap', lambda paths: 0.01)
     monkeypatch.setattr(job, '_samples_per_second', lambda out: 200.0)
-    monkeypatch.setattr('rlepose_ext.quickstart.real.draw_real_images', lambda out: None)
+    monkeypatch.setattr('rlepose_ext.quickstart.photograph.draw_photograph', lambda out: None)
     assert main.main(['quickstart', '--out', str(tmp_path / 'out')]) == status
     summary = json.loads((tmp_path / 'out' / 'summary.json').read_text())
     assert summary['metrics'] == {'coco/AP': ap}
@@ -72,7 +73,7 @@ def test_status_follows_the_ap(tmp_path, monkeypatch, capsys, ap, status):
 def test_a_failing_run_leaves_no_result_of_an_older_one(tmp_path, monkeypatch):
     out = tmp_path / 'out'
     (out / 'train').mkdir(parents=True)
-    for name in ('summary.json', 'summary_real.json', 'train/last_checkpoint'):
+    for name in ('summary.json', 'photograph.jpg', 'train/last_checkpoint'):
         (out / name).write_text('old')
 
     def fail(folder, options):
@@ -115,7 +116,6 @@ def test_the_whole_job_in_miniature(tmp_path):
         assert os.path.getsize(path) > 0
     assert 'epoch  1, iteration' in done.stdout
     assert 'run/summary.json' in done.stdout
-    assert not (tmp_path / 'run' / 'summary_real.json').exists()
 
     again = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert again.returncode == 0, again.stdout + again.stderr
@@ -123,11 +123,10 @@ def test_the_whole_job_in_miniature(tmp_path):
     assert (tmp_path / 'run' / 'summary.json').is_file()
 
 
-def test_real_photographs(shared, tmp_path, monkeypatch):
-    from rlepose_ext.quickstart.real import draw_real_images
+def test_a_photograph_at_the_end(tmp_path):
+    from rlepose_ext.quickstart.photograph import draw_photograph
 
-    monkeypatch.setenv('RLEPOSE_SHARED', str(shared))
-    summary = json.loads(draw_real_images(tmp_path).read_text())
-    assert summary['persons'] == 12
-    assert summary['metrics']['mean_oks'] >= 0.84
-    assert len(summary['images']) == 5
+    for arch in ('multipose', 'thunder'):
+        model_json(arch)
+    drawn = cv2.imread(str(draw_photograph(tmp_path)))
+    assert drawn.shape == (600, 512, 3)
