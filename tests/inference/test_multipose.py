@@ -98,7 +98,7 @@ def test_a_portrait_is_found_in_a_small_copy():
     assert overlaps(found.boxes, [[8, 20, 512, 591]])[0, 0] > 0.95
     # the face is where it is, in image px: nose, eyes
     expected = [[271, 221], [305, 195], [239, 193]]
-    np.testing.assert_allclose(found.keypoints[0, :3], expected, atol=12)
+    np.testing.assert_allclose(found.keypoints[0, :3], expected, atol=25)
     (nobody,) = MultiPose(device='cpu', close_side=None).predict([picture])
     assert len(nobody) == 0
 
