@@ -6,7 +6,13 @@ from doc_tables.common import lowest, measured
 from doc_tables.compat import features, mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
 from doc_tables.history import records
-from doc_tables.inference import drawn_chain, inference, inference_memory, inference_stages
+from doc_tables.inference import (
+    drawn_chain,
+    inference,
+    inference_memory,
+    inference_stages,
+    photographs,
+)
 from doc_tables.matrix import matrix
 from doc_tables.reliability import checkpoint_saving, reliability
 from doc_tables.rooms import rooms
@@ -63,6 +69,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'inference_memory': measured(
         'inference_memory', 'python benchmarks/inference_memory.py', inference_memory
     ),
+    'photographs': measured('photographs', 'python benchmarks/photographs.py', photographs),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
     'skps_codec': measured(
         'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')

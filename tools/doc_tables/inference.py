@@ -28,6 +28,20 @@ def inference(content: dict[str, Any]) -> str:
     return table((*head, 'total / network:', 'median px:', 'largest px:'), rows)
 
 
+def photographs(content: dict[str, Any]) -> str:
+    """Whom each detector and model finds on photographs, and where they put the joints."""
+    rows = []
+    for row in content['rows']:
+        if 'left_out' in row:
+            rows.append((row['chain'], *[NONE] * 4))
+            continue
+        near = f'{row["closeups_found"]} of {row["closeups"]}'
+        values = (number(row[name], 3) for name in ('recall', 'precision', 'oks'))
+        rows.append((row['chain'], *values, near))
+    head = ('detector + pose model', 'recall:', 'precision:', 'mean OKS:', 'close-ups found:')
+    return table(head, rows)
+
+
 def inference_stages(content: dict[str, Any]) -> str:
     """Milliseconds a frame of each stage of a whole run over a video."""
     names = list(dict.fromkeys(name for row in content['rows'] for name in row['stages_ms']))
