@@ -64,6 +64,8 @@ def check_part(
     report.pose_file, report.meta = pose_file, meta
     for warning in pose_file.warnings:
         findings.note(warning)
+    for problem, examples in pose_file.problems.items():
+        findings.problem(problem, examples)
     _check_counts(pose_file, meta, num_images, num_annotations, findings)
     checked = _check_images(pose_file, images, limit, findings)
     _check_ids(pose_file, findings)

@@ -140,6 +140,33 @@ def _check_annotations(content: dict, path: str | Path) -> list[str]:
     ]
 
 
+def not_for_training(content: dict) -> dict[str, list[Any]]:
+    """What :func:`check_coco` accepts, because evaluation can do with it, and training cannot.
+
+    MMPose reads the size of each annotated image and the id of each category, counts with the ids
+    of images, and needs an annotation of a listed image.
+
+    Returns:
+        Clause to its examples, which may be none.
+    """
+    images, annotations = content['images'], content.get('annotations', [])
+    used = {ann['image_id'] for ann in annotations}
+    annotated = [image for image in images if image.get('id') in used]
+    categories = content.get('categories', [])
+    return {
+        'annotated images have no width or no height': [
+            image['id'] for image in annotated if not (image.get('width') and image.get('height'))
+        ],
+        'image ids are text, expected numbers': [
+            image['id'] for image in images if isinstance(image.get('id'), str)
+        ],
+        'categories have no id': [c.get('name', '?') for c in categories if 'id' not in c],
+        'annotations, and that is all, are of images that are not listed': [
+            ann['id'] for ann in annotations if not annotated
+        ],
+    }
+
+
 def _is_joints(keypoints: Any) -> bool:
     """A flat list, or a list for each joint; not both."""
     if not isinstance(keypoints, list):

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from rlepose_ext.annotations.coco_file import DataError, check_coco, flat, is_finite, read_json
+from rlepose_ext.annotations.coco_file import (
+    DataError,
+    check_coco,
+    flat,
+    is_finite,
+    not_for_training,
+    read_json,
+)
 
 # The scale of a person in MPII is the person's height in units of this many px.
 _PIXELS = 200.0
@@ -35,6 +42,7 @@ class PoseFile:
         joint_names: names that the file itself gives.
         images_only: whether it has no annotations, as the files of test sets.
         warnings: what reading it warned of.
+        problems: what keeps MMPose from training with it, each with its examples.
     """
 
     path: Path
@@ -51,6 +59,7 @@ class PoseFile:
     joint_names: tuple[str, ...] = ()
     images_only: bool = False
     warnings: list[str] = field(default_factory=list)
+    problems: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -79,6 +88,7 @@ def read_pose_file(
     warnings = check_coco(content, path)
     pose_file = _from_coco(path, content, num_joints)
     pose_file.warnings += warnings
+    pose_file.problems |= not_for_training(content)
     return pose_file
 
 

@@ -19,6 +19,7 @@ from rlepose_ext.imports import rebind, when_imported
 
 def _explained(path: str, error: Exception | str) -> Exception:
     """What is wrong with an annotation file that MMPose cannot use, else what MMPose says."""
+    from rlepose_ext.annotations.check import check_part
     from rlepose_ext.annotations.coco_file import EXPECTED, DataError
     from rlepose_ext.annotations.pose_file import read_pose_file
     from rlepose_ext.errors import UserError
@@ -29,9 +30,10 @@ def _explained(path: str, error: Exception | str) -> Exception:
         read_pose_file(path)
     except UserError as reason:
         return reason
+    reasons = '; '.join(map(str, check_part('', path).problems))
     if isinstance(error, Exception):
         error = f'cannot be read ({type(error).__name__}: {error})'
-    return DataError(f'annotation file {path} {error}; {EXPECTED}.')
+    return DataError(f'annotation file {path} {error}; {reasons or EXPECTED}.')
 
 
 def _guard_loading(load: Callable) -> Callable:

@@ -30,6 +30,7 @@ _LIST = (
     'a result file is a JSON list of detections with image_id, category_id, keypoints and score, '
     'such as the .keypoints.json that CocoMetric writes with outfile_prefix'
 )
+_NESTED = 'keypoints with a list for each joint; COCO reads one list, x1, y1, v1, x2, y2, v2, ...'
 # The evaluation keeps the ids of matches as floating-point numbers.
 _LARGEST_ID = 2**53
 
@@ -131,6 +132,8 @@ def _check_entry(entry: Any, where: str, joints: int) -> None:
     if absent:
         raise UserError(f'{where} has no {", ".join(absent)}; {_LIST}.')
     keypoints = entry['keypoints']
+    if _is_nested(keypoints):
+        raise UserError(f'{where} has {_NESTED}.')
     if not isinstance(keypoints, list) or len(keypoints) != 3 * joints:
         count = len(keypoints) if isinstance(keypoints, list) else 0
         raise UserError(
@@ -245,6 +248,8 @@ def _check_joints(ann: dict, joints: int, where: str) -> None:
             f'{where} has no keypoints. Expected keypoint annotations, such as '
             'person_keypoints_val2017.json; instances_val2017.json has boxes only.'
         )
+    if _is_nested(keypoints):
+        raise UserError(f'{where} has {_NESTED}.')
     if len(keypoints) != 3 * joints:
         raise UserError(
             f'{where} has {len(keypoints)} numbers in its keypoints, expected {3 * joints} for '
@@ -277,6 +282,10 @@ def _check_fields(ann: dict, where: str, use_area: bool, crowd: bool) -> None:
             f"{where} has no 'num_keypoints' that is a number{_came(ann, 'num_keypoints')}, which "
             '--crowd reads.'
         )
+
+
+def _is_nested(keypoints: Any) -> bool:
+    return isinstance(keypoints, list) and any(isinstance(joint, list) for joint in keypoints)
 
 
 def _is_size(value: Any) -> bool:
