@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
@@ -20,6 +19,7 @@ from typing import Any
 
 from rlepose_ext.compat import PATCHES
 from rlepose_ext.engine.equip import FEATURES
+from rlepose_ext.gpus import unseen_gpus
 from rlepose_ext.patches import SWITCH, switched_off
 
 _OPENCV = ('python', 'python-headless', 'contrib-python', 'contrib-python-headless')
@@ -279,16 +279,10 @@ def check_tools() -> list[Problem]:
 
 def check_devices(report: dict[str, Any]) -> list[Problem]:
     """A GPU that torch cannot use."""
-    driver = shutil.which('nvidia-smi') or Path('/proc/driver/nvidia/version').exists()
-    hidden = os.environ.get('CUDA_VISIBLE_DEVICES') in ('', '-1')
-    if not driver or hidden or report['gpus'] or 'threads' not in report:
+    if report['gpus'] or 'threads' not in report:  # torch is not there
         return []
-    if report['torch_cuda'] is None:
-        what, remedy = 'there is a GPU driver, but torch is a CPU build', 'install a CUDA build'
-    else:
-        what = f'there is a GPU driver, but torch (CUDA {report["torch_cuda"]}) sees no GPU'
-        remedy = 'update the driver, or install a torch built for its CUDA version'
-    return [Problem(WARNING, what, remedy)]
+    unseen = unseen_gpus()
+    return [Problem(WARNING, *unseen)] if unseen else []
 
 
 def collect() -> dict[str, Any]:

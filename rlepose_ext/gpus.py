@@ -32,9 +32,17 @@ def check_gpus_are_seen() -> None:
     Raises:
         UserError: ``CUDA_VISIBLE_DEVICES`` or Slurm names GPUs, or the NVIDIA driver shows some.
     """
+    if unseen := unseen_gpus():
+        raise UserError(
+            '{}. {}. To train on the CPU anyway, set CUDA_VISIBLE_DEVICES= (empty).'.format(*unseen)
+        )
+
+
+def unseen_gpus() -> tuple[str, str] | None:
+    """The GPUs that this process should see where torch sees none, and what to do; or None."""
     source = gpu_source()
     if source is None:
-        return
+        return None
     import torch
 
     if torch.version.cuda is None and torch.version.hip is None:
@@ -44,10 +52,7 @@ def check_gpus_are_seen() -> None:
             'Look for an error in `nvidia-smi`, and compare its CUDA version with that of torch '
             f'{torch.__version__}'
         )
-    raise UserError(
-        f'torch sees no GPU, but {source}. {remedy}. To train on the CPU anyway, set '
-        'CUDA_VISIBLE_DEVICES= (empty).'
-    )
+    return f'torch sees no GPU, but {source}', remedy
 
 
 def gpu_source() -> str | None:

@@ -123,11 +123,12 @@ def test_torchvision_of_another_torch(monkeypatch):
 
 
 def test_a_gpu_that_torch_cannot_use(monkeypatch):
-    monkeypatch.setattr(checks.shutil, 'which', lambda name: '/usr/bin/nvidia-smi')
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
-    report = {'gpus': [], 'threads': 2, 'torch_cuda': None}
-    assert 'CPU build' in checks.check_devices(report)[0].what
-    assert 'CUDA 13.0' in checks.check_devices({**report, 'torch_cuda': '13.0'})[0].what
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
+    monkeypatch.setattr(torch.version, 'hip', None)
+    report = {'gpus': [], 'threads': 2}
+    for build, remedy in ((None, 'without CUDA'), ('13.0', 'nvidia-smi')):
+        monkeypatch.setattr(torch.version, 'cuda', build)
+        assert remedy in checks.check_devices(report)[0].remedy
     assert checks.check_devices({**report, 'gpus': [{'name': 'a'}]}) == []
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
     assert checks.check_devices(report) == []
