@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from pprint import pformat
 from typing import Any
@@ -59,9 +60,13 @@ def leaves() -> dict[str, Path]:
 
 def listed_parameters(path: Path) -> int | None:
     """The total in the metafile beside a config; ``None`` if it is not listed there."""
-    metafile = path.with_name('metafile.yml')
+    return _listed(path.with_name('metafile.yml')).get(path.stem)
+
+
+@cache
+def _listed(metafile: Path) -> dict[str, int]:
     models = yaml.safe_load(metafile.read_text())['Models'] if metafile.is_file() else []
-    return next((m['Metadata']['Parameters'] for m in models if m['Name'] == path.stem), None)
+    return {model['Name']: model['Metadata']['Parameters'] for model in models}
 
 
 def digest(path: Path) -> str:

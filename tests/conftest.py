@@ -1,6 +1,7 @@
 """Fixtures shared by all tests. ``rlepose_ext`` is imported before anything of OpenMMLab."""
 
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,28 @@ def shared() -> Path:
     if not (path / 'data').is_dir():
         pytest.skip(f'no real data at {path} (set RLEPOSE_SHARED)')
     return path
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _configs_are_read_once():
+    """All configs take 10 s to read, their copies 0.3 s; what they say depends on our variables."""
+    from mmengine.config import Config
+
+    original, known, folders = Config.fromfile, {}, (str(ROOT / 'configs'), '.mim/configs/')
+
+    def fromfile(filename, *args, **kwargs):
+        path = str(Path(filename).resolve())
+        if args or kwargs or not any(folder in path for folder in folders):
+            return original(filename, *args, **kwargs)
+        variables = {k: v for k, v in os.environ.items() if k.startswith('RLEPOSE_')}
+        key = (str(filename), path, *sorted(variables.items()))
+        if key not in known:
+            known[key] = original(filename)
+        return deepcopy(known[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Config, 'fromfile', staticmethod(fromfile))
+        yield
 
 
 @pytest.fixture(autouse=True)

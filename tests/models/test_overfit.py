@@ -16,6 +16,7 @@ SLIM_SCNET = {'stem_channels': 16, 'base_channels': 16}
 
 # what learns -> system, and changes that make it cheap
 BLOCKS = {
+    'AlexNet': ('rle_alexnet', {}),
     'RLE and its flow': ('rle_mobilenetv2-050', {}),
     'self-calibrated convolution': ('rle_scnet50', {'slim': True}),
     'SKPS': ('td-hm_mobilenetv2-050_skps', {}),
@@ -65,23 +66,16 @@ def load(harness, name, width=None, slim=False):
     return config
 
 
-def learn(harness, people, name, **changes):
+@pytest.mark.slow
+@pytest.mark.parametrize('block', BLOCKS)
+def test_block_learns(harness, people, block):
+    name, changes = BLOCKS[block]
     result = harness.overfit(load(harness, name, **changes), people, rates=harness.rates_of(name))
     assert result.steps is not None, result.curve
     assert result.error < 0.02
 
 
-def test_alexnet_learns(harness, people):
-    learn(harness, people, 'rle_alexnet')
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize('block', BLOCKS)
-def test_block_learns(harness, people, block):
-    name, changes = BLOCKS[block]
-    learn(harness, people, name, **changes)
-
-
 def test_without_learning_there_is_no_success(harness, people):
     config = load(harness, 'rle_alexnet')
     result = harness.overfit(config, people, steps=20, rates=harness.Rates(0.0))

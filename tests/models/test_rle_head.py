@@ -184,16 +184,6 @@ def test_old_prefix_loads_inside_a_model():
     assert result.unexpected_keys == ['loss.extra']
 
 
-def test_a_head_built_without_memory_takes_a_state_dict():
-    head = make()
-    with torch.device('meta'):
-        other = RLEHead(C, K, decoder=CODEC)
-    other.load_state_dict(head.state_dict(), assign=True)
-    feats, data = features(), samples()
-    expected = head.loss(feats, data)['loss_kpt']
-    assert torch.equal(other.loss(feats, data)['loss_kpt'], expected)
-
-
 @pytest.mark.parametrize('layout', [{}, {'split': True}, {'norm_linear': True}])
 def test_every_parameter_gets_a_gradient(layout):
     head = make(**layout)

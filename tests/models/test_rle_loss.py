@@ -185,6 +185,7 @@ def test_gradcheck(q):
     )
 
 
+@pytest.mark.slow
 def test_compiles_to_one_graph_of_equal_numbers():
     """Nothing depends on values in Python, so that no GPU is waited for either."""
     loss = bent(use_target_weight=True)
