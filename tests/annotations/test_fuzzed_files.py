@@ -18,7 +18,7 @@ VALUES = (
     None, 'text', '5', '', True, 0, 7, -1, 2.5, 1e308, -1e300, 10**30, 10**400, float('nan'),
     float('inf'), [], [1, 2], [[1, 2, 3]], {},
 )  # fmt: skip
-TRIALS = 120
+TRIALS = 60
 
 
 def places(node, path=()):

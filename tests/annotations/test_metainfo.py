@@ -63,6 +63,7 @@ def test_metainfo_in_a_file_is_named(tmp_path):
         parse_pose_metainfo({'from_file': str(path)})
 
 
+@pytest.mark.slow
 def test_all_of_mmpose_loads(recwarn):
     folder = Path(mmpose.__file__).parent / '.mim/configs/_base_/datasets'
     files = sorted(folder.glob('*.py'))

@@ -165,6 +165,7 @@ print('group started:', dist.is_initialized())
 """
 
 
+@pytest.mark.slow
 @cpu_only
 def test_the_group_is_ended_at_exit():
     """Otherwise two processes of gloo abort at about every second exit."""

@@ -22,6 +22,7 @@ def test_layout_changes_no_value(mode, maps):
     assert torch.equal(heatmaps, before)
 
 
+@pytest.mark.slow
 def test_heads_that_were_imported_first_have_it_too():
     """As with compiled mmcv and xtcocotools, without which MMPose is not importable alone."""
     code = """

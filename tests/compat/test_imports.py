@@ -94,6 +94,7 @@ def test_patch_waits_for_a_second_attempt(tmp_path):
     assert out == '5'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['xtcocotools', 'mmcv._ext'])
 @pytest.mark.parametrize('kind', ['real', 'missing'])
 def test_modules_that_may_be_stand_ins_can_be_patched(tmp_path, name, kind):
@@ -116,6 +117,7 @@ def test_modules_that_may_be_stand_ins_can_be_patched(tmp_path, name, kind):
     assert out == f'True {"real" if kind == "real" else "none"}'
 
 
+@pytest.mark.slow
 def test_registry_prefix_gives_our_class_in_both_import_orders():
     for first, second in (('mmpose.registry', 'rlepose_ext'), ('rlepose_ext', 'mmpose.registry')):
         out = run_python(f"""

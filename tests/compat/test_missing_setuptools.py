@@ -55,6 +55,7 @@ print('PyTorch' in collect_env())
 """
 
 
+@pytest.mark.slow
 def test_collect_env_without_distutils():
     assert "No module named 'distutils'" in run(ENVIRONMENT).stderr
     done = run('import rlepose_ext\n' + ENVIRONMENT)

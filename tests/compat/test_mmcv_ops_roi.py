@@ -103,10 +103,9 @@ def test_roi_align_equals_a_loop(mode, aligned, ratio):
 
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
-@pytest.mark.parametrize('aligned', [True, False])
-@pytest.mark.parametrize('ratio', [0, 2])
-def test_roi_align_gradient(mode, aligned, ratio):
-    rois = torch.tensor(ROIS, dtype=torch.float64)
+@pytest.mark.parametrize(('ratio', 'aligned'), [(0, True), (2, False)])
+def test_roi_align_gradient(mode, ratio, aligned):
+    rois = torch.tensor(ROIS[:4], dtype=torch.float64)
     feats = features()[:, :1].requires_grad_()
     assert torch.autograd.gradcheck(
         lambda x: roi_align(x, rois, (3, 2), SCALE, ratio, mode, aligned), feats

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import pkgutil
 vars(pkgutil).pop('find_loader', None)
@@ -25,6 +27,7 @@ def run(imports):
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_an_optimizer_with_its_own_rate_for_biases():
     assert "no attribute 'find_loader'" in run('').stderr  # the breakage is there
     done = run('import rlepose_ext')

@@ -3,8 +3,14 @@
 import json
 
 import pytest
+from mmengine.registry import init_default_scope
 
 from rlepose_ext.datasets.synthetic import write_dataset
+
+
+@pytest.fixture(autouse=True)
+def _mmpose_scope():
+    init_default_scope('mmpose')
 
 
 @pytest.fixture(scope='session')

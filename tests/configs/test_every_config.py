@@ -11,7 +11,7 @@ import pytest
 import yaml
 from config_case import plain
 from mmengine.config import Config
-from mmengine.registry import Registry, init_default_scope
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 from mmpose.registry import DATASETS, HOOKS, METRICS, TRANSFORMS
 
@@ -48,7 +48,6 @@ def each(paths):
 
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch):
-    init_default_scope('mmpose')
     monkeypatch.setenv('RLEPOSE_DATA', '/elsewhere/data')
 
 

@@ -7,7 +7,6 @@ import faces68
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS, KEYPOINT_CODECS
 
 from rlepose_ext.geometry.spaces import input_to_image
@@ -23,11 +22,6 @@ SKPS, HEATMAP, RLE = (
     )
 )
 each = pytest.mark.parametrize('path', [SKPS, HEATMAP, RLE], ids=['skps', 'heatmap', 'rle'])
-
-
-@pytest.fixture(autouse=True)
-def _mmpose_scope():
-    init_default_scope('mmpose')
 
 
 @pytest.fixture

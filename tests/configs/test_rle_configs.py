@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmpose.registry import DATASETS
 
 from rlepose_ext.models.count import count_parameters
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-
-
-@pytest.fixture(autouse=True)
-def _mmpose_scope():
-    init_default_scope('mmpose')
 
 
 def test_count_leaves_out_what_only_training_uses():
@@ -61,24 +55,6 @@ def test_aic_and_coco_become_one_data_set(tmp_path, monkeypatch, folder):
                 assert sample['keypoints'][0, joint].tolist() == [10 + 3 * j, 20 + 2 * j]
                 assert visible[joint] == 1
         assert len(sample['flip_indices']) == 17
-
-
-def test_second_stage_is_the_milder_one():
-    config = Config.fromfile(CONFIGS / 'rle/_base_/rle_aic-coco-192x192.py')
-    hook = config.custom_hooks[-1]
-    assert hook.type == 'rlepose_ext.PipelineSwitchHook'
-    assert hook.switch_epoch == config.train_cfg.max_epochs - 30
-    assert hook.switch_pipeline == config.train_pipeline_stage2
-    first, second = (
-        {step.type: step for step in pipeline}
-        for pipeline in (config.train_pipeline, config.train_pipeline_stage2)
-    )
-    assert list(first) == list(second)
-    assert second['RandomBBoxTransform'].shift_factor == 0
-    assert (first['rlepose_ext.RandomErase'].prob, second['rlepose_ext.RandomErase'].prob) == (
-        1,
-        0.5,
-    )
 
 
 def test_lsp_metainfo_is_that_of_its_annotations(shared):

@@ -29,31 +29,6 @@ def lay_out(shared: Path, data: Path) -> None:
 
 
 @both
-def test_recipe(path):
-    config = Config.fromfile(path)
-    epochs, steps, batch, joints = {
-        WFLW: (80, [40, 60], 64, 98),
-        COFW: (160, [80, 120], 16, 29),
-    }[path]
-    assert config.train_cfg.max_epochs == epochs
-    assert config.optim_wrapper.optimizer == {'type': 'AdamW', 'lr': 2e-3, 'weight_decay': 5e-4}
-    warm_up, decay = config.param_scheduler
-    assert (warm_up.end, warm_up.by_epoch) == (500, False)
-    assert (decay.milestones, decay.end) == (steps, epochs)
-    assert config.train_dataloader.batch_size == config.auto_scale_lr.base_batch_size == batch
-    assert config.model.head.out_channels == joints
-    assert config.model.head.decoder == config.codec
-    assert config.model.backbone.init_cfg.checkpoint == 'open-mmlab://msra/hrnetv2_w18'
-    steps = {step.type: step for step in config.train_pipeline}
-    assert 'Albumentation' not in steps
-    assert steps['GetBBoxCenterScale'].get('padding', 1.25) == (1.25 if path == WFLW else 1)
-    assert steps['RandomBBoxTransform'].get('scale_prob', 1) == (1 if path == WFLW else 0)
-    assert steps['GenerateTarget'].encoder == config.codec
-    hook = config.default_hooks.checkpoint
-    assert (hook.save_best, hook.rule) == ('NME', 'less')
-
-
-@both
 def test_labels_of_real_faces_go_to_maps_and_back(path, shared, tmp_path, monkeypatch):
     """Photograph to crop to maps to crop to photograph, to a hundredth of a pixel."""
     init_default_scope('mmpose')

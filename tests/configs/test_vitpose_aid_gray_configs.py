@@ -55,14 +55,6 @@ def test_second_step_of_aid_is_the_first_and_cutout(name):
     assert second.auto_scale_lr == first.auto_scale_lr
 
 
-def test_recipe_of_aid():
-    config = load('aid/aid_hrnet-w32-udp-step1_8xb48-210e_coco-256x192')
-    assert config.codec.heatmap_type == 'combined'
-    assert plain(config.optim_wrapper.optimizer) == {'type': 'Adam', 'lr': 3e-3}
-    assert 8 * config.train_dataloader.batch_size == config.auto_scale_lr.base_batch_size == 384
-    assert steps(config, 'train')['TopdownAffine'].use_udp
-
-
 @pytest.mark.parametrize('name', names('gray/*'))
 def test_grey_where_it_belongs(name):
     config = Config.fromfile(CONFIGS / f'{name}.py')
