@@ -22,10 +22,7 @@ def blocks(section, language):
 
 
 def test_the_files_shown_are_the_files(root, section):
-    files = [
-        'puppets_metainfo.py',
-        'rle_mobilenetv2-050_1xb8-20e_puppets-192x192.py',
-    ]
+    files = ['puppets_metainfo.py', 'rle_mobilenetv2-050_1xb8-20e_puppets-192x192.py']
     shown = blocks(section, 'python')
     assert shown == [(root / 'demo/own_dataset' / file).read_text() for file in files]
     for file in files:

@@ -101,8 +101,7 @@ def test_modulated_deform_conv_equals_plain_torch(case, with_bias):
     torch.testing.assert_close(got, expected)
     upstream = torch.randn_like(got)
     torch.testing.assert_close(
-        torch.autograd.grad(got, inputs, upstream),
-        torch.autograd.grad(expected, inputs, upstream),
+        torch.autograd.grad(got, inputs, upstream), torch.autograd.grad(expected, inputs, upstream)
     )
 
 
@@ -211,8 +210,7 @@ def test_deformable_attention_op_gradcheck():
     value, shapes, start, locations, weights = attention_case()
     tensors = [t[:1].clone().requires_grad_() for t in (value, locations, weights)]
     assert gradcheck(
-        lambda v, x, w: MultiScaleDeformableAttnFunction.apply(v, shapes, start, x, w, 64),
-        tensors,
+        lambda v, x, w: MultiScaleDeformableAttnFunction.apply(v, shapes, start, x, w, 64), tensors
     )
 
 

@@ -32,11 +32,7 @@ SMALL = [
 ]
 # config, options of the test, metrics that it must give
 FAMILIES = {
-    'rle': (
-        'configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py',
-        [],
-        ['coco/AP'],
-    ),
+    'rle': ('configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py', [], ['coco/AP']),
     'skps': (
         'configs/skps/td-hm_hrnetv2-w18_skps-1xb64-80e_wflw-256x256.py',
         [],
@@ -69,11 +65,7 @@ FAMILIES = {
         [],
         ['coco/AP'],
     ),
-    'lip': (
-        'configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py',
-        [],
-        ['PCKh/Total'],
-    ),
+    'lip': ('configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py', [], ['PCKh/Total']),
 }
 
 

@@ -13,13 +13,7 @@ from rlepose_ext.datasets.synthetic.canvas import Canvas, hull
 from rlepose_ext.datasets.synthetic.poses import FAMILIES, sample_family, sample_pose
 from rlepose_ext.datasets.synthetic.render import PARTS, Placement, draw_person
 from rlepose_ext.datasets.synthetic.scene import label_joints
-from rlepose_ext.datasets.synthetic.skeleton import (
-    JOINT_ID,
-    Build,
-    Limb,
-    Pose,
-    pose_body,
-)
+from rlepose_ext.datasets.synthetic.skeleton import JOINT_ID, Build, Limb, Pose, pose_body
 from rlepose_ext.errors import UserError
 
 CONFIG = SyntheticPeopleConfig()

@@ -7,11 +7,7 @@ import torch
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from rlepose_ext.engine.bad_loss import (
-    LossWatch,
-    describe,
-    sample_origins,
-)
+from rlepose_ext.engine.bad_loss import LossWatch, describe, sample_origins
 from rlepose_ext.errors import UserError
 
 
@@ -80,11 +76,7 @@ def batch():
 
 def test_origins_of_a_batch():
     made = batch()
-    assert sample_origins(made)[1] == {
-        'image': 'images/1.jpg',
-        'image_id': 11,
-        'annotation_id': 1,
-    }
+    assert sample_origins(made)[1] == {'image': 'images/1.jpg', 'image_id': 11, 'annotation_id': 1}
     made['data_samples'][2].gt_instance_labels.keypoint_labels[0, 3, 1] = math.nan
     made['inputs'] = torch.zeros(3, 3, 4, 4)
     made['inputs'][0, 0, 0, 0] = math.inf

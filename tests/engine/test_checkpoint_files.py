@@ -12,12 +12,7 @@ import pytest
 import torch
 
 from rlepose_ext.checkpoints import files as checkpoint_files
-from rlepose_ext.checkpoints.files import (
-    damage,
-    latest_whole,
-    write_atomically,
-    write_sealed,
-)
+from rlepose_ext.checkpoints.files import damage, latest_whole, write_atomically, write_sealed
 
 
 def save(path, step=0):

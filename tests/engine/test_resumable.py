@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import DefaultSampler, worker_init_fn
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    RandomSampler,
-    WeightedRandomSampler,
-)
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, WeightedRandomSampler
 
-from rlepose_ext.engine.resumable import (
-    make_resumable,
-    replay,
-    sampler_of,
-    seed_cpu,
-)
+from rlepose_ext.engine.resumable import make_resumable, replay, sampler_of, seed_cpu
 
 
 class Noise(Dataset):

@@ -57,11 +57,7 @@ def test_by_hand():
     also[12] += [0, 30]  # right shoulder has no label
     far = third + 500
     result = evaluate(
-        [
-            sample(first, moved),
-            sample(second, also, without(12)),
-            sample(third, far, without(HEAD)),
-        ]
+        [sample(first, moved), sample(second, also, without(12)), sample(third, far, without(HEAD))]
     )
     expected = {
         'Head': 100,

@@ -247,11 +247,7 @@ def labelled(codec, persons, boxes=None, rng=None):
     return sample
 
 
-SINGLE = {
-    'type': 'rlepose_ext.MoveNetLabel',
-    'input_size': (64, 64),
-    'heatmap_size': (16, 16),
-}
+SINGLE = {'type': 'rlepose_ext.MoveNetLabel', 'input_size': (64, 64), 'heatmap_size': (16, 16)}
 MANY = {**SINGLE, 'persons': 'many', 'shape': 'gaussian'}
 
 

@@ -19,11 +19,7 @@ from torch import nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads import RLEHead
-from rlepose_ext.models.heads.rle_head import (
-    add_sigma,
-    join_fc,
-    split_fc,
-)
+from rlepose_ext.models.heads.rle_head import add_sigma, join_fc, split_fc
 
 C, K, SIZE = 24, 5, (192, 256)
 CODEC = {'type': 'RegressionLabel', 'input_size': SIZE}

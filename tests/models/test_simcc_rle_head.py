@@ -175,8 +175,7 @@ def test_rle_term_is_the_loss_of_the_soft_argmax():
     labels = torch.cat([s.gt_instance_labels.keypoint_labels for s in data])
     weights = torch.cat([s.gt_instance_labels.coord_weights for s in data])
     coords = torch.stack(
-        [(p.softmax(-1) * torch.arange(p.shape[-1])).sum(-1) / p.shape[-1] for p in (x, y)],
-        -1,
+        [(p.softmax(-1) * torch.arange(p.shape[-1])).sum(-1) / p.shape[-1] for p in (x, y)], -1
     )
     losses = head.loss(feats, data)
     torch.testing.assert_close(losses['loss_rle'], 0.5 * rle(coords, sigma, labels, weights))

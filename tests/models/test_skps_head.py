@@ -22,12 +22,7 @@ from rlepose_ext.models.heads import SKPSHead
 
 C, K = 12, 5
 INPUT, MAP = (48, 64), (12, 16)
-CODEC = {
-    'type': 'rlepose_ext.SKPSHeatmap',
-    'input_size': INPUT,
-    'heatmap_size': MAP,
-    'sigma': 2,
-}
+CODEC = {'type': 'rlepose_ext.SKPSHeatmap', 'input_size': INPUT, 'heatmap_size': MAP, 'sigma': 2}
 FLIP = [0, 2, 1, 4, 3]
 LOSS = {'type': 'rlepose_ext.AdaptiveWingLoss', 'use_target_weight': True}
 

@@ -33,10 +33,7 @@ WIRINGS = {
     'ca': {'blocks': [{'type': 'CoordAttention', 'reduction': 2}]},
     'narrow': {'blocks': [NARROW, GAU]},
     'before': {'blocks': [LINEAR, {**GCN, 'out_dim': 'map'}, GAU]},
-    'after': {
-        'blocks': [GAU],
-        'logit_blocks': [{'type': 'SemGCN', 'hidden_ratio': 0.5}],
-    },
+    'after': {'blocks': [GAU], 'logit_blocks': [{'type': 'SemGCN', 'hidden_ratio': 0.5}]},
     'classifier': {'blocks': [LINEAR, GAU], 'classifier': GCN},
     'cross-map': {'blocks': [CROSS_MAP], 'classifier': GCN},
     'cross-head': {'blocks': [NARROW, CROSS_HEAD]},

@@ -6,17 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from _nursery import Nursery
-from resume_training import (
-    BATCHES,
-    At,
-    differences,
-    final,
-    finish,
-    kill,
-    runner,
-    stop,
-    terminate,
-)
+from resume_training import BATCHES, At, differences, final, finish, kill, runner, stop, terminate
 from torch import nn
 
 from rlepose_ext.checkpoints.safe_load import load_file

@@ -86,9 +86,7 @@ def test_the_end_of_a_training_is_not_put_off(tmp_path):
 def test_gradients_that_wait_are_waited_for(tmp_path):
     optim_wrapper = {'optimizer': {'type': 'SGD', 'lr': 0.1}, 'accumulative_counts': 3}
     run = runner(
-        tmp_path,
-        optim_wrapper=optim_wrapper,
-        hooks=[At('after_train_iter', 0, send('SIGTERM'))],
+        tmp_path, optim_wrapper=optim_wrapper, hooks=[At('after_train_iter', 0, send('SIGTERM'))]
     )
     assert stopped(run) == 143
     assert run.iter + 1 == 3

@@ -7,9 +7,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
-from mmpose.engine.optim_wrappers.layer_decay_optim_wrapper import (
-    LayerDecayOptimWrapperConstructor,
-)
+from mmpose.engine.optim_wrappers.layer_decay_optim_wrapper import LayerDecayOptimWrapperConstructor
 from model_case import randomised
 from torch import nn
 
@@ -80,12 +78,7 @@ def zoo_shapes(dim, depth, hidden, positions):
 
 @pytest.mark.parametrize(
     ('arch', 'total'),
-    [
-        ('small', 21_663_360),
-        ('base', 85_794_048),
-        ('large', 303_295_488),
-        ('huge', 630_910_720),
-    ],
+    [('small', 21_663_360), ('base', 85_794_048), ('large', 303_295_488), ('huge', 630_910_720)],
 )
 def test_totals_names_and_shapes_of_the_zoo(arch, total):
     with torch.device('meta'):

@@ -3,11 +3,7 @@
 import torch
 from torch import nn
 
-from rlepose_ext.models.backbones.scnet import (
-    PoolBlocks,
-    SelfCalibratedConv,
-    self_calibrate,
-)
+from rlepose_ext.models.backbones.scnet import PoolBlocks, SelfCalibratedConv, self_calibrate
 
 BN = {'type': 'BN'}
 

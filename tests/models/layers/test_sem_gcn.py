@@ -10,12 +10,7 @@ from model_case import randomised
 from torch import nn
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.models.layers import (
-    COCO_EDGES,
-    SemGCN,
-    SemGraphConv,
-    adjacency,
-)
+from rlepose_ext.models.layers import COCO_EDGES, SemGCN, SemGraphConv, adjacency
 from rlepose_ext.models.layers.sem_gcn import edge_softmax, sem_graph_conv
 
 COCO = adjacency(COCO_EDGES, 17)
