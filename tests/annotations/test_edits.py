@@ -189,16 +189,13 @@ def test_evaluation(edited, drawn, tmp_path):
         assert abs(evaluate()) > 0.9  # -1 where there is nobody to find
 
 
-@pytest.mark.parametrize(
-    ('text', 'said'),
-    [
-        (None, 'does not exist'),
-        ('', 'it is empty'),
-        ('{"images": [', 'it is not JSON'),
-        ('[1, 2]', 'a JSON list'),
-        ('{"images": 3}', 'no list'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'said'), [
+    (None, 'does not exist'),
+    ('', 'it is empty'),
+    ('{"images": [', 'it is not JSON'),
+    ('[1, 2]', 'a JSON list'),
+    ('{"images": 3}', 'no list'),
+])  # fmt: skip
 def test_files_that_are_no_annotations(tmp_path, text, said):
     path = tmp_path / 'train.json'
     if text is not None:

@@ -32,20 +32,17 @@ def figures(number=200, seed=0, backs=0.0, noise=0.04):
     return poses * boxes[:, None, 2:] + boxes[:, None, :2], np.ones((number, 7), bool), boxes
 
 
-@pytest.mark.parametrize(
-    ('name', 'expected'),
-    [
-        ('left_knee', 'right_knee'),
-        ('leftKnee', 'rightKnee'),
-        ('LKnee', 'RKnee'),
-        ('l_hip', 'r_hip'),
-        ('Knee.R', 'Knee.L'),
-        ('medial_left_ankle', 'medial_right_ankle'),
-        ('nose', None),
-        ('SHOULDER', None),
-        ('lower_lip', None),
-    ],
-)
+@pytest.mark.parametrize(('name', 'expected'), [
+    ('left_knee', 'right_knee'),
+    ('leftKnee', 'rightKnee'),
+    ('LKnee', 'RKnee'),
+    ('l_hip', 'r_hip'),
+    ('Knee.R', 'Knee.L'),
+    ('medial_left_ankle', 'medial_right_ankle'),
+    ('nose', None),
+    ('SHOULDER', None),
+    ('lower_lip', None),
+])  # fmt: skip
 def test_the_name_of_the_other_side(name, expected):
     assert mirrored_name(name) == expected
     if expected:

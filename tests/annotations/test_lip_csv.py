@@ -83,19 +83,16 @@ def test_a_line_by_hand():
     assert content['categories'][0]['keypoints'] == list(lip.JOINTS)
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('a.jpg,1,2', 'line 2: 3 columns, expected 49'),
-        (line() + ',7', 'line 2: 50 columns, expected 49'),
-        (line(''), 'line 2: no file name'),
-        (line(j2='1,x,0'), "line 2: 'x' in column 9 is not a number"),
-        (line(j0='1,inf,0'), "line 2: 'inf' in column 3 is not finite"),
-        (line(j1='nan,4,0'), r'line 2: joint 1 \(right_knee\) is nan,4,0: all three'),
-        (line(j9='3,4,2'), r'line 2: joint 9 \(head_top\) has v = 2, expected 0 .* or 1'),
-        (line('a.jpg'), 'line 2: a.jpg is in line 1 already'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    ('a.jpg,1,2', 'line 2: 3 columns, expected 49'),
+    (line() + ',7', 'line 2: 50 columns, expected 49'),
+    (line(''), 'line 2: no file name'),
+    (line(j2='1,x,0'), "line 2: 'x' in column 9 is not a number"),
+    (line(j0='1,inf,0'), "line 2: 'inf' in column 3 is not finite"),
+    (line(j1='nan,4,0'), r'line 2: joint 1 \(right_knee\) is nan,4,0: all three'),
+    (line(j9='3,4,2'), r'line 2: joint 9 \(head_top\) has v = 2, expected 0 .* or 1'),
+    (line('a.jpg'), 'line 2: a.jpg is in line 1 already'),
+])  # fmt: skip
 def test_bad_lines_are_named(text, message):
     rows, problems = parse(line('a.jpg'), text, '', line('b.jpg'))
     assert [row.name for row in rows] == ['a.jpg', 'b.jpg']

@@ -14,16 +14,13 @@ MPII = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ('entry', 'said'),
-    [
-        (5, 'TypeError'),
-        ({**MPII, 'scale': None}, 'TypeError'),
-        ({**MPII, 'center': [1]}, 'ValueError'),
-        ({**MPII, 'joints_vis': [1]}, 'ValueError'),
-        ({key: MPII[key] for key in ('center', 'scale')}, "KeyError: 'image'"),
-    ],
-)
+@pytest.mark.parametrize(('entry', 'said'), [
+    (5, 'TypeError'),
+    ({**MPII, 'scale': None}, 'TypeError'),
+    ({**MPII, 'center': [1]}, 'ValueError'),
+    ({**MPII, 'joints_vis': [1]}, 'ValueError'),
+    ({key: MPII[key] for key in ('center', 'scale')}, "KeyError: 'image'"),
+])  # fmt: skip
 def test_lists_that_are_not_all_mpii(tmp_path, entry, said):
     path = tmp_path / 'mpii.json'
     path.write_text(json.dumps([MPII, entry]))

@@ -96,16 +96,13 @@ def test_training_has_no_subsets(images, tmp_path):
     assert list(result.files) == [tmp_path / 'face_landmarks_wflw_train.json']
 
 
-@pytest.mark.parametrize(
-    ('bad', 'said'),
-    [
-        ('1 2 3 a.jpg', 'line 2: 4 columns, expected 207'),
-        (FACES[0].replace('10.250000', 'x'), 'line 2: could not convert'),
-        (FACES[0].replace('10.250000', 'nan'), 'line 2: a number is not finite'),
-        (line(square(1, 2, 3), '000002'), 'expected 0 or 1'),
-        (line(square(1, 2, 3), name='c.jpg'), 'c.jpg is missing'),
-    ],
-)
+@pytest.mark.parametrize(('bad', 'said'), [
+    ('1 2 3 a.jpg', 'line 2: 4 columns, expected 207'),
+    (FACES[0].replace('10.250000', 'x'), 'line 2: could not convert'),
+    (FACES[0].replace('10.250000', 'nan'), 'line 2: a number is not finite'),
+    (line(square(1, 2, 3), '000002'), 'expected 0 or 1'),
+    (line(square(1, 2, 3), name='c.jpg'), 'c.jpg is missing'),
+])  # fmt: skip
 def test_bad_lines_are_named_and_nothing_is_written(test_list, images, tmp_path, bad, said):
     path = test_list(FACES[0], bad)
     with pytest.raises(UserError, match='--skip-bad') as error:

@@ -87,16 +87,13 @@ def finished(**changes):
     return {**result, **changes}, watch
 
 
-@pytest.mark.parametrize(
-    ('changes', 'losses', 'word'),
-    [
-        ({'iterations': 6}, None, '6 iterations instead of 2'),
-        ({'val': {'coco/AP': math.nan}}, None, 'val: coco/AP not finite'),
-        ({'test': {}}, None, 'neither a metric nor a file'),
-        ({'val': {'AP': 0.1}}, None, r"save_best \['coco/AP'\]: not among the metrics \['AP'\]"),
-        ({}, [{'loss': math.inf}], 'iteration 1: loss not finite'),
-    ],
-)
+@pytest.mark.parametrize(('changes', 'losses', 'word'), [
+    ({'iterations': 6}, None, '6 iterations instead of 2'),
+    ({'val': {'coco/AP': math.nan}}, None, 'val: coco/AP not finite'),
+    ({'test': {}}, None, 'neither a metric nor a file'),
+    ({'val': {'AP': 0.1}}, None, r"save_best \['coco/AP'\]: not among the metrics \['AP'\]"),
+    ({}, [{'loss': math.inf}], 'iteration 1: loss not finite'),
+])  # fmt: skip
 def test_problems_are_named(changes, losses, word):
     assert _miniature.problems(*finished(), 'coco/AP') == []
     result, watch = finished(**changes)

@@ -47,14 +47,11 @@ def test_exit_status_is_a_shells(tmp_path):
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.parametrize(
-    ('number', 'only_sigterm', 'status'),
-    [
-        (signal.SIGTERM, False, 143),
-        (signal.SIGUSR1, False, 128 + signal.SIGUSR1),
-        (signal.SIGUSR1, True, 143),
-    ],
-)
+@pytest.mark.parametrize(('number', 'only_sigterm', 'status'), [
+    (signal.SIGTERM, False, 143),
+    (signal.SIGUSR1, False, 128 + signal.SIGUSR1),
+    (signal.SIGUSR1, True, 143),
+])  # fmt: skip
 def test_signals_reach_the_training_and_none_begins_after(tmp_path, number, only_sigterm, status):
     command = python(CHAIN, str(tmp_path), LISTENER, str(only_sigterm))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as chain:

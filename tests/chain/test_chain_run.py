@@ -251,21 +251,18 @@ def test_a_later_stage_without_the_one_it_starts_from(place, train):
         run(place, train)
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('', 'expected chains by name, got nothing'),
-        ('a: [', 'cannot be read'),
-        ('a: {about: x}', 'missing key stages'),
-        ('a: {stages: []}', 'at least one'),
-        ('a: {stages: [{config: configs/first.py, take: x}]}', 'unknown key take'),
-        ('a: {stages: [{config: nowhere.py}]}', r'nowhere\.py does not exist'),
-        ('a: {stages: [{config: configs/first.py, takes: x}]}', 'none before it'),
-        ('a: {stages: [{config: configs/first.py}, {config: configs/third.py}]}', 'what it takes'),
-        (f'a: {{stages: [{FIRST}, {{config: configs/first.py, takes: x}}]}}', 'two stages'),
-        (f'a: {{stages: [{FIRST}, {{config: configs/third.py, takes: 7}}]}}', 'takes must be'),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    ('', 'expected chains by name, got nothing'),
+    ('a: [', 'cannot be read'),
+    ('a: {about: x}', 'missing key stages'),
+    ('a: {stages: []}', 'at least one'),
+    ('a: {stages: [{config: configs/first.py, take: x}]}', 'unknown key take'),
+    ('a: {stages: [{config: nowhere.py}]}', r'nowhere\.py does not exist'),
+    ('a: {stages: [{config: configs/first.py, takes: x}]}', 'none before it'),
+    ('a: {stages: [{config: configs/first.py}, {config: configs/third.py}]}', 'what it takes'),
+    (f'a: {{stages: [{FIRST}, {{config: configs/first.py, takes: x}}]}}', 'two stages'),
+    (f'a: {{stages: [{FIRST}, {{config: configs/third.py, takes: 7}}]}}', 'takes must be'),
+])  # fmt: skip
 def test_files_of_chains_that_are_wrong(place, train, text, message):
     (place / 'chains.yml').write_text(text)
     with pytest.raises(UserError, match=message) as error:

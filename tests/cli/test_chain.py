@@ -38,17 +38,14 @@ def test_shipped_chains_make_sense(name, capsys, tmp_path, root):
     assert len(set(backbones)) == 1
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['no-such-chain'], 'There are: rle-050'),
-        (['rle-050', '--gpus', '2'], '--launcher pytorch'),
-        (['rle-050', '--partition', 'gpu'], 'without --launcher slurm'),
-        (['rle-050', '--dry-run'], 'model.backbone.init_cfg=None'),
-        (['rle-050', '--dry-run', '--cfg-options', 'a'], '--cfg-options a cannot be read'),
-        (['rle-050', '--file', 'nowhere.yml'], 'nowhere.yml'),
-    ],
-)
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['no-such-chain'], 'There are: rle-050'),
+    (['rle-050', '--gpus', '2'], '--launcher pytorch'),
+    (['rle-050', '--partition', 'gpu'], 'without --launcher slurm'),
+    (['rle-050', '--dry-run'], 'model.backbone.init_cfg=None'),
+    (['rle-050', '--dry-run', '--cfg-options', 'a'], '--cfg-options a cannot be read'),
+    (['rle-050', '--file', 'nowhere.yml'], 'nowhere.yml'),
+])  # fmt: skip
 def test_mistakes_end_with_status_2(arguments, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main.main(['chain', *arguments]) == 2

@@ -65,20 +65,17 @@ def test_card_and_commands(capsys):
     assert 'rlepose convert mmpose-clean' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['zoo', 'rle_res5'], 'Nearest: rle_res50'),
-        (['zoo', '--family', 'none'], 'there are'),
-        (['zoo', '--train'], '--train and --test need the NAME'),
-        (['params', 'none.py'], 'no config of the zoo'),
-        (['params', f'./elsewhere/{SLIM}'], f'does not exist; the one of that name is {SLIM}'),
-        (['params', 'README.md'], 'cannot be read as a config'),
-        (['weights', 'none'], 'no weights are called'),
-        (['weights', 'rle_scnet50'], 'no weights are published'),
-        (['weights', 'mmpose_clean_rle_mbv2_0.50x_192x192_float'], 'RLEPOSE_MIRROR'),
-    ],
-)
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['zoo', 'rle_res5'], 'Nearest: rle_res50'),
+    (['zoo', '--family', 'none'], 'there are'),
+    (['zoo', '--train'], '--train and --test need the NAME'),
+    (['params', 'none.py'], 'no config of the zoo'),
+    (['params', f'./elsewhere/{SLIM}'], f'does not exist; the one of that name is {SLIM}'),
+    (['params', 'README.md'], 'cannot be read as a config'),
+    (['weights', 'none'], 'no weights are called'),
+    (['weights', 'rle_scnet50'], 'no weights are published'),
+    (['weights', 'mmpose_clean_rle_mbv2_0.50x_192x192_float'], 'RLEPOSE_MIRROR'),
+])  # fmt: skip
 def test_mistakes_end_with_status_2(capsys, arguments, message):
     assert main(arguments) == 2
     error = capsys.readouterr().err

@@ -34,15 +34,12 @@ def test_draws_and_says_what_it_drew(run_folder, tmp_path, capsys, monkeypatch):
     assert said.count('coco/AP') == 2
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['nowhere'], 'nowhere is not a folder'),
-        (['.'], 'expected logs'),
-        (['run', '--metric', 'mAP'], 'no run has the metric mAP; there are acc_pose, coco/AP'),
-        (['run', '--out', 'curves.xlsx'], 'ends in .png'),
-    ],
-)
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['nowhere'], 'nowhere is not a folder'),
+    (['.'], 'expected logs'),
+    (['run', '--metric', 'mAP'], 'no run has the metric mAP; there are acc_pose, coco/AP'),
+    (['run', '--out', 'curves.xlsx'], 'ends in .png'),
+])  # fmt: skip
 def test_what_cannot_be_drawn_ends_with_status_2(
     run_folder, tmp_path, capsys, monkeypatch, arguments, message
 ):

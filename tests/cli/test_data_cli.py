@@ -96,19 +96,16 @@ def test_a_known_set_that_is_not_there(own, capsys):
     assert all(name in said for name in CATALOGUE)
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['check'], 'expected what to check'),
-        (['check', 'cocoo'], "no data set 'cocoo' is known"),
-        (['check', '--images', 'images'], '--images needs --ann and --metainfo as well'),
-        (['check', '--config', 'absent.py'], 'config absent.py does not exist'),
-        ('absent.json images meta.py', 'absent.json does not exist'),
-        ('ann.json absent meta.py', 'absent does not exist'),
-        ('ann.json images absent.py', 'absent.py does not exist'),
-        (['check', 'lsp', '--limit', '0'], '--limit must be 1 or more'),
-    ],
-)
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['check'], 'expected what to check'),
+    (['check', 'cocoo'], "no data set 'cocoo' is known"),
+    (['check', '--images', 'images'], '--images needs --ann and --metainfo as well'),
+    (['check', '--config', 'absent.py'], 'config absent.py does not exist'),
+    ('absent.json images meta.py', 'absent.json does not exist'),
+    ('ann.json absent meta.py', 'absent does not exist'),
+    ('ann.json images absent.py', 'absent.py does not exist'),
+    (['check', 'lsp', '--limit', '0'], '--limit must be 1 or more'),
+])  # fmt: skip
 def test_wrong_use_ends_with_status_2(own, capsys, arguments, message):
     if isinstance(arguments, str):
         options = zip(('--ann', '--images', '--metainfo'), arguments.split(), strict=True)

@@ -71,24 +71,21 @@ def test_crowdpose(files, capsys):
     assert json.loads(capsys.readouterr().out) == stats
 
 
-@pytest.mark.parametrize(
-    ('arguments', 'message'),
-    [
-        (['a.json', 'r.json'], 'swapped'),
-        (['a.json', 'a.json'], 'it is no result file'),
-        (['r.json', 'none.json'], 'none.json does not exist'),
-        (['r.json', 'a.json', '--sigmas', 'crowdpose'], 'expected 42 for 14 sigmas'),
-        (['r.json', 'a.json', '--sigmas', 'mpi'], 'neither a data set'),
-        (['r.json', 'a.json', '--crowd'], 'crowdIndex'),
-        (['empty.json', 'a.json'], 'empty list'),
-        (['object.json', 'a.json'], 'no list'),
-        (['text.json', 'a.json'], 'not JSON'),
-        (['other.json', 'a.json'], 'such as 8'),
-        (['joints.json', 'a.json'], '14 joints'),
-        (['r.json', 'no_id.json'], "entry 0 of 'images' in no_id.json has no id"),
-        (['r.json', 'twice.json'], 'annotation 1 in twice.json comes more than once'),
-    ],
-)
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['a.json', 'r.json'], 'swapped'),
+    (['a.json', 'a.json'], 'it is no result file'),
+    (['r.json', 'none.json'], 'none.json does not exist'),
+    (['r.json', 'a.json', '--sigmas', 'crowdpose'], 'expected 42 for 14 sigmas'),
+    (['r.json', 'a.json', '--sigmas', 'mpi'], 'neither a data set'),
+    (['r.json', 'a.json', '--crowd'], 'crowdIndex'),
+    (['empty.json', 'a.json'], 'empty list'),
+    (['object.json', 'a.json'], 'no list'),
+    (['text.json', 'a.json'], 'not JSON'),
+    (['other.json', 'a.json'], 'such as 8'),
+    (['joints.json', 'a.json'], '14 joints'),
+    (['r.json', 'no_id.json'], "entry 0 of 'images' in no_id.json has no id"),
+    (['r.json', 'twice.json'], 'annotation 1 in twice.json comes more than once'),
+])  # fmt: skip
 def test_what_cannot_be_evaluated_ends_with_status_2(files, capsys, arguments, message):
     entry = json.loads((files / 'r.json').read_text())[0]
     truth = json.loads((files / 'a.json').read_text())

@@ -92,20 +92,17 @@ def test_order_and_checkpoints(calls, tmp_path):
     assert calls[0][3] == newest
 
 
-@pytest.mark.parametrize(
-    ('text', 'message'),
-    [
-        ('-v', 'no checkpoint in work_dirs'),
-        ('-t --weights-path no.pth', "'no.pth' does not exist"),
-        ('-t -eo 2', "epoch_2.pth' does not exist"),
-        ('-t -eo 2 --weights-path w.pth', 'w.pth was written after epoch 7'),
-        ('-t -eo 7 --weights-path plain.pth', 'no state of the optimizer'),
-        ('-e 0', '--epoch-count 0'),
-        ('-v -e 3', 'add --train'),
-        ('-vis -gt --images a.jpg', '--show-gt needs labels'),
-        ('--config nowhere.py', "'nowhere.py' does not exist"),
-    ],
-)
+@pytest.mark.parametrize(('text', 'message'), [
+    ('-v', 'no checkpoint in work_dirs'),
+    ('-t --weights-path no.pth', "'no.pth' does not exist"),
+    ('-t -eo 2', "epoch_2.pth' does not exist"),
+    ('-t -eo 2 --weights-path w.pth', 'w.pth was written after epoch 7'),
+    ('-t -eo 7 --weights-path plain.pth', 'no state of the optimizer'),
+    ('-e 0', '--epoch-count 0'),
+    ('-v -e 3', 'add --train'),
+    ('-vis -gt --images a.jpg', '--show-gt needs labels'),
+    ('--config nowhere.py', "'nowhere.py' does not exist"),
+])  # fmt: skip
 def test_mistakes_end_with_status_2(calls, tmp_path, capsys, text, message):
     checkpoint(tmp_path / 'w.pth', 7)
     checkpoint(tmp_path / 'plain.pth', 7, optimizer=False)

@@ -59,17 +59,14 @@ def test_cocos_file_of_boxes_is_known(config, tmp_path, capsys):
     assert commands(capsys)[1][-1].endswith(f'=data/coco/{name}')
 
 
-@pytest.mark.parametrize(
-    ('dataset', 'options', 'message'),
-    [
-        ({}, 'gt,det', 'names no file of detected boxes'),
-        ({}, 'gt,nowhere.json', 'nowhere.json does not exist'),
-        ({'bbox_file': 'nowhere.json'}, 'gt,det', 'nowhere.json does not exist'),
-        ({'data_mode': 'bottomup'}, 'gt', "data_mode 'bottomup'"),
-        ({}, 'gt --dump out.pkl', '--dump with --boxes'),
-        ({}, f'det --cfg-options {BBOX_FILE}=other.json', 'other.json does not exist'),
-    ],
-)
+@pytest.mark.parametrize(('dataset', 'options', 'message'), [
+    ({}, 'gt,det', 'names no file of detected boxes'),
+    ({}, 'gt,nowhere.json', 'nowhere.json does not exist'),
+    ({'bbox_file': 'nowhere.json'}, 'gt,det', 'nowhere.json does not exist'),
+    ({'data_mode': 'bottomup'}, 'gt', "data_mode 'bottomup'"),
+    ({}, 'gt --dump out.pkl', '--dump with --boxes'),
+    ({}, f'det --cfg-options {BBOX_FILE}=other.json', 'other.json does not exist'),
+])  # fmt: skip
 def test_what_cannot_be_tested_is_said_before_any_test(config, capsys, dataset, options, message):
     assert main.main([*config(**dataset), '--boxes', *options.split()]) == 2
     assert message in capsys.readouterr().err

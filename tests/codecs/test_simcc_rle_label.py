@@ -30,15 +30,12 @@ def joints(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
     return keypoints, visible
 
 
-@pytest.mark.parametrize(
-    'options',
-    [
-        {},
-        {'sigma': (4.9, 5.66), 'normalize': False},
-        {'simcc_split_ratio': 3.0, 'sigma': 4},
-        {'smoothing_type': 'standard', 'label_smooth_weight': 0.1},
-    ],
-)
+@pytest.mark.parametrize('options', [
+    {},
+    {'sigma': (4.9, 5.66), 'normalize': False},
+    {'simcc_split_ratio': 3.0, 'sigma': 4},
+    {'smoothing_type': 'standard', 'label_smooth_weight': 0.1},
+])  # fmt: skip
 def test_labels_are_those_of_stock(options):
     keypoints, visible = joints()
     codec = SimCCRLELabel(SIZE, **options)

@@ -147,22 +147,19 @@ def _resume_and_check(runner, before):
     assert ours.abs().sum() > 0
 
 
-@pytest.mark.parametrize(
-    ('scheduler', 'options'),
-    [
-        (ConstantLR, {}),
-        (CosineAnnealingLR, {'T_max': 3}),
-        (CosineAnnealingMomentum, {'T_max': 3}),
-        (ExponentialLR, {'gamma': 0.9}),
-        (LinearLR, {}),
-        (MultiStepLR, {'milestones': [1, 2]}),
-        (OneCycleLR, {'eta_max': 1.0, 'total_steps': 5}),
-        (OneCycleLR, {'eta_max': 1.0, 'total_steps': 5, 'anneal_strategy': 'linear'}),
-        (PolyLR, {}),
-        (ReduceOnPlateauLR, {'monitor': 'loss'}),
-        (StepLR, {'step_size': 2}),
-    ],
-)
+@pytest.mark.parametrize(('scheduler', 'options'), [
+    (ConstantLR, {}),
+    (CosineAnnealingLR, {'T_max': 3}),
+    (CosineAnnealingMomentum, {'T_max': 3}),
+    (ExponentialLR, {'gamma': 0.9}),
+    (LinearLR, {}),
+    (MultiStepLR, {'milestones': [1, 2]}),
+    (OneCycleLR, {'eta_max': 1.0, 'total_steps': 5}),
+    (OneCycleLR, {'eta_max': 1.0, 'total_steps': 5, 'anneal_strategy': 'linear'}),
+    (PolyLR, {}),
+    (ReduceOnPlateauLR, {'monitor': 'loss'}),
+    (StepLR, {'step_size': 2}),
+])  # fmt: skip
 def test_scheduler_states_are_on_the_list(tmp_path, scheduler, options):
     optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1, momentum=0.9)
     state = scheduler(optimizer, **options).state_dict()
@@ -322,15 +319,12 @@ def test_truncated_file_is_named(trained, tmp_path, keep):
     assert str(file) in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ('content', 'found'),
-    [
-        (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\n', 'git lfs pull'),
-        (b'<!DOCTYPE html><html>404</html>', 'web page'),
-        (b'not a checkpoint at all', 'no torch file'),
-        (None, 'does not exist'),
-    ],
-)
+@pytest.mark.parametrize(('content', 'found'), [
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:00\n', 'git lfs pull'),
+    (b'<!DOCTYPE html><html>404</html>', 'web page'),
+    (b'not a checkpoint at all', 'no torch file'),
+    (None, 'does not exist'),
+])  # fmt: skip
 def test_what_is_no_checkpoint(tmp_path, content, found):
     if content:
         (tmp_path / 'x.pth').write_bytes(content)

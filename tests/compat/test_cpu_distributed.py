@@ -71,14 +71,11 @@ def test_torchrun_starts_on_gloo_and_keeps_other_options(environment):
     assert torch_dist.get_backend() == 'gloo'
 
 
-@pytest.mark.parametrize(
-    ('launcher', 'variables'),
-    [
-        ('pytorch', {'RANK': '0', 'LOCAL_RANK': '0', 'LOCAL_WORLD_SIZE': '3', 'WORLD_SIZE': '3'}),
-        ('slurm', {'SLURM_LOCALID': '2', 'SLURM_PROCID': '2', 'SLURM_NTASKS': '3'}),
-        ('mpi', {'OMPI_COMM_WORLD_LOCAL_RANK': '2'}),
-    ],
-)
+@pytest.mark.parametrize(('launcher', 'variables'), [
+    ('pytorch', {'RANK': '0', 'LOCAL_RANK': '0', 'LOCAL_WORLD_SIZE': '3', 'WORLD_SIZE': '3'}),
+    ('slurm', {'SLURM_LOCALID': '2', 'SLURM_PROCID': '2', 'SLURM_NTASKS': '3'}),
+    ('mpi', {'OMPI_COMM_WORLD_LOCAL_RANK': '2'}),
+])  # fmt: skip
 def test_more_processes_than_gpus(environment, launcher, variables):
     for name, value in variables.items():
         environment.setenv(name, value)
@@ -90,21 +87,18 @@ def test_more_processes_than_gpus(environment, launcher, variables):
 
 
 # What real Slurm sets, see tests/slurm; the number of GPUs that a task sees, and the one it takes.
-@pytest.mark.parametrize(
-    ('slurm', 'seen', 'device'),
-    [
-        # one task of a job that asked for eight on a node
-        ({'NTASKS_PER_NODE': '8', 'STEP_TASKS_PER_NODE': '1', 'LOCALID': '0'}, 1, 0),
-        # --gpus-per-task=1: each task sees its own GPU as number 0
-        ({'GPUS_ON_NODE': '4', 'STEP_TASKS_PER_NODE': '4', 'LOCALID': '3'}, 1, 0),
-        # --gpu-bind=closest: two tasks for each half of a node
-        ({'GPUS_ON_NODE': '4', 'STEP_TASKS_PER_NODE': '4', 'LOCALID': '3'}, 2, 1),
-        ({'STEP_TASKS_PER_NODE': '4(x2),2', 'NODEID': '2', 'LOCALID': '1'}, 2, 1),
-        # the first node of that step, and --gpus=1 for two tasks
-        ({'STEP_TASKS_PER_NODE': '4(x2),2', 'NODEID': '0', 'LOCALID': '1'}, 2, None),
-        ({'GPUS_ON_NODE': '1', 'STEP_TASKS_PER_NODE': '2', 'LOCALID': '0'}, 1, None),
-    ],
-)
+@pytest.mark.parametrize(('slurm', 'seen', 'device'), [
+    # one task of a job that asked for eight on a node
+    ({'NTASKS_PER_NODE': '8', 'STEP_TASKS_PER_NODE': '1', 'LOCALID': '0'}, 1, 0),
+    # --gpus-per-task=1: each task sees its own GPU as number 0
+    ({'GPUS_ON_NODE': '4', 'STEP_TASKS_PER_NODE': '4', 'LOCALID': '3'}, 1, 0),
+    # --gpu-bind=closest: two tasks for each half of a node
+    ({'GPUS_ON_NODE': '4', 'STEP_TASKS_PER_NODE': '4', 'LOCALID': '3'}, 2, 1),
+    ({'STEP_TASKS_PER_NODE': '4(x2),2', 'NODEID': '2', 'LOCALID': '1'}, 2, 1),
+    # the first node of that step, and --gpus=1 for two tasks
+    ({'STEP_TASKS_PER_NODE': '4(x2),2', 'NODEID': '0', 'LOCALID': '1'}, 2, None),
+    ({'GPUS_ON_NODE': '1', 'STEP_TASKS_PER_NODE': '2', 'LOCALID': '0'}, 1, None),
+])  # fmt: skip
 def test_the_gpu_of_a_slurm_task(environment, slurm, seen, device):
     slurm = {'PROCID': '0', 'NTASKS': '1', 'NODELIST': 'localhost', **slurm}
     for name, value in slurm.items():
@@ -123,15 +117,12 @@ def test_the_gpu_of_a_slurm_task(environment, slurm, seen, device):
 
 
 @cpu_only
-@pytest.mark.parametrize(
-    ('wrapper', 'unused'),
-    [
-        (None, True),
-        ({'find_unused_parameters': True}, True),
-        ({'type': 'DistributedDataParallel'}, False),
-        ({'type': 'MMSeparateDistributedDataParallel'}, None),
-    ],
-)
+@pytest.mark.parametrize(('wrapper', 'unused'), [
+    (None, True),
+    ({'find_unused_parameters': True}, True),
+    ({'type': 'DistributedDataParallel'}, False),
+    ({'type': 'MMSeparateDistributedDataParallel'}, None),
+])  # fmt: skip
 def test_wrappers_take_cpu_modules(environment, wrapper, unused):
     for name, value in {'RANK': '0', 'LOCAL_RANK': '0', 'WORLD_SIZE': '1'}.items():
         environment.setenv(name, value)

@@ -115,16 +115,13 @@ def test_on_cuda(name):
         torch.testing.assert_close(cuda.cpu(), cpu)
 
 
-@pytest.mark.parametrize(
-    ('op', 'shape'),
-    [
-        (lambda x: roi_align(x, NO_ROIS, 2, 1.0, 0, 'avg', True), (0, 3, 2, 2)),
-        (lambda x: roi_align(x, NO_ROIS, 2, 1.0, 0, 'max', True), (0, 3, 2, 2)),
-        (lambda x: roi_pool(x, NO_ROIS, 2, 1.0), (0, 3, 2, 2)),
-        (lambda x: nms(x[0, 0, :0, :4], x[0, 0, :0, 0], 0.5)[0], (0, 5)),
-        (lambda x: sigmoid_focal_loss(x[0, 0, :0], NO_LABELS, 2.0, 0.25, None, 'sum'), ()),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(('op', 'shape'), [
+    (lambda x: roi_align(x, NO_ROIS, 2, 1.0, 0, 'avg', True), (0, 3, 2, 2)),
+    (lambda x: roi_align(x, NO_ROIS, 2, 1.0, 0, 'max', True), (0, 3, 2, 2)),
+    (lambda x: roi_pool(x, NO_ROIS, 2, 1.0), (0, 3, 2, 2)),
+    (lambda x: nms(x[0, 0, :0, :4], x[0, 0, :0, 0], 0.5)[0], (0, 5)),
+    (lambda x: sigmoid_focal_loss(x[0, 0, :0], NO_LABELS, 2.0, 0.25, None, 'sum'), ()),
+])  # fmt: skip
 def test_without_input(op, shape):
     x = randn(2, 3, 9, 7, requires_grad=True)
     out = op(x)

@@ -40,15 +40,11 @@ def test_bytes_of_any_length_are_refused(tmp_path):
         load_file(tmp_path / 'long.pth')
 
 
-@pytest.mark.parametrize(
-    'value',
-    [
-        np.array([{'a': 1}, None], dtype=object),
-        np.datetime64('2024-01-01'),
-        np.zeros(2, [('x', 'f4'), ('y', 'i8')]),
-    ],
-    ids=['objects', 'date', 'records'],
-)
+@pytest.mark.parametrize('value', [
+    np.array([{'a': 1}, None], dtype=object),
+    np.datetime64('2024-01-01'),
+    np.zeros(2, [('x', 'f4'), ('y', 'i8')]),
+], ids=['objects', 'date', 'records'])  # fmt: skip
 def test_arrays_of_other_than_numbers_and_text_are_refused_by_name(tmp_path, value):
     torch.save({'a': value}, tmp_path / 'a.pth')
     with pytest.raises(UserError, match=r'it wants numpy\.dtype\('):

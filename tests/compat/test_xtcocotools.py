@@ -208,15 +208,12 @@ def test_ids_of_text_and_some_of_the_joints(tmp_path):
     assert ann['keypoints'][::3] == [70, 50]
 
 
-@pytest.mark.parametrize(
-    ('kind', 'sigmas', 'drop', 'said'),
-    [
-        ('keypoints', None, None, r'6 numbers.*17 sigmas'),
-        ('keypoints_wholebody', None, None, 'foot_kpts'),
-        ('keypoints_crowd', [0.1, 0.1], None, 'crowdIndex'),
-        ('keypoints', [0.1, 0.1], 'area', 'use_area=False'),
-    ],
-)
+@pytest.mark.parametrize(('kind', 'sigmas', 'drop', 'said'), [
+    ('keypoints', None, None, r'6 numbers.*17 sigmas'),
+    ('keypoints_wholebody', None, None, 'foot_kpts'),
+    ('keypoints_crowd', [0.1, 0.1], None, 'crowdIndex'),
+    ('keypoints', [0.1, 0.1], 'area', 'use_area=False'),
+])  # fmt: skip
 def test_errors_name_the_cause(kind, sigmas, drop, said):
     gt, detections = one_person(distance=0)
     gt['annotations'][0]['num_keypoints'] = 2
@@ -253,15 +250,11 @@ BROKEN = "raise ValueError('numpy.dtype size changed, may indicate binary incomp
 STAND_IN = 'rlepose_ext.compat.xtcocotools.coco rlepose_ext.compat.xtcocotools.cocoeval True\n'
 
 
-@pytest.mark.parametrize(
-    'files',
-    [
-        {'__init__.py': BROKEN},
-        {'__init__.py': '', 'mask.py': 'from . import _mask', '_mask.py': BROKEN},
-        {'__init__.py': '', 'mask.py': '', 'coco.py': '', 'cocoeval.py': 'import no_such_thing'},
-    ],
-    ids=['package', 'compiled part', 'missing dependency'],
-)
+@pytest.mark.parametrize('files', [
+    {'__init__.py': BROKEN},
+    {'__init__.py': '', 'mask.py': 'from . import _mask', '_mask.py': BROKEN},
+    {'__init__.py': '', 'mask.py': '', 'coco.py': '', 'cocoeval.py': 'import no_such_thing'},
+], ids=['package', 'compiled part', 'missing dependency'])  # fmt: skip
 def test_broken_installation(tmp_path, files):
     out = report(tmp_path, files)
     assert out.startswith(STAND_IN)

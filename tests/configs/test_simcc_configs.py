@@ -48,14 +48,11 @@ def test_aic_joints_become_cocos_joint_by_joint(name):
     assert visible.sum() == 12
 
 
-@pytest.mark.parametrize(
-    ('variant', 'weights', 'branch'),
-    [
-        ('simcc-rle', (1.0, 0.01), 'simcc'),
-        ('simcc-rle-1to1', (1.0, 1.0), 'rle'),
-        ('simcc-rle-10to1', (10.0, 1.0), 'rle'),
-    ],
-)
+@pytest.mark.parametrize(('variant', 'weights', 'branch'), [
+    ('simcc-rle', (1.0, 0.01), 'simcc'),
+    ('simcc-rle-1to1', (1.0, 1.0), 'rle'),
+    ('simcc-rle-10to1', (10.0, 1.0), 'rle'),
+])  # fmt: skip
 def test_factors_of_simcc_and_rle_and_the_branch_that_predicts(variant, weights, branch):
     config = load(f'simcc_rle/{variant}_mobilenetv2-075_1xb64-210e_coco-192x192')
     model = MODELS.build(config.model)
@@ -63,15 +60,12 @@ def test_factors_of_simcc_and_rle_and_the_branch_that_predicts(variant, weights,
     assert model.test_cfg['branch'] == branch
 
 
-@pytest.mark.parametrize(
-    ('name', 'split', 'smoothing'),
-    [
-        ('simcc/simdr_hrnet-w32_3xb64-210e_coco-256x192', 2, 0.1),
-        ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x128', 2, 0.2),
-        ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x96', 2, 0.1),
-        ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-64x64', 3, 0.1),
-    ],
-)
+@pytest.mark.parametrize(('name', 'split', 'smoothing'), [
+    ('simcc/simdr_hrnet-w32_3xb64-210e_coco-256x192', 2, 0.1),
+    ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x128', 2, 0.2),
+    ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-128x96', 2, 0.1),
+    ('low_resolution/simdr_hrnet-w32_3xb64-210e_coco-64x64', 3, 0.1),
+])  # fmt: skip
 def test_simdr_is_the_cross_entropy_with_one_bin(name, split, smoothing):
     """SimDR* has Gaussians in its place; the gradient is that of the smoothed cross-entropy."""
     config = load(name)

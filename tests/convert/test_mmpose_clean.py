@@ -97,16 +97,13 @@ def test_rows_by_hand():
         mmpose_clean.join_rows(coord, sigma[:2])
 
 
-@pytest.mark.parametrize(
-    ('key', 'expected'),
-    [
-        ('block_0.1.dw_conv.weight', 'layer1.0.conv.0.conv.weight'),
-        ('block_3.4.dw_bn.num_batches_tracked', 'layer4.3.conv.1.bn.num_batches_tracked'),
-        ('block_0.1.conv.weight', None),
-        ('block_7.1.conv.weight', None),
-        ('block_1.0.conv.weight', None),
-    ],
-)
+@pytest.mark.parametrize(('key', 'expected'), [
+    ('block_0.1.dw_conv.weight', 'layer1.0.conv.0.conv.weight'),
+    ('block_3.4.dw_bn.num_batches_tracked', 'layer4.3.conv.1.bn.num_batches_tracked'),
+    ('block_0.1.conv.weight', None),
+    ('block_7.1.conv.weight', None),
+    ('block_1.0.conv.weight', None),
+])  # fmt: skip
 def test_backbone_keys(key, expected):
     assert mmpose_clean.map_backbone_key(key) == expected
 
@@ -148,27 +145,24 @@ class Evil:
         return os.system, ('true',)
 
 
-@pytest.mark.parametrize(
-    ('content', 'options', 'message'),
-    [
-        (None, (), 'does not exist'),
-        (b'no checkpoint', (), 'truncated, damaged or no torch file'),
-        ({'state_dict': {'a': Evil()}}, (), r'it wants posix\.system, and so could execute code'),
-        ([1, 2], (), 'holds no state dict but a list'),
-        ('backbone', (), 'add --backbone'),
-        ({'backbone.layer1.0.conv.0.conv.weight': torch.zeros(1)}, (), 'add --backbone'),
-        (
-            {'backbone.layer1.0.conv.0.conv.weight': torch.zeros(1)},
-            ('--backbone',),
-            r'backbone\.layer1.*in MMPose.s names already',
-        ),
-        ('heatmap head', (), 'head.final_layer.weight'),
-        ('no sigma', (), 'no head.fc_sigma.weight'),
-        ('no block_3', ('--backbone',), 'incomplete: no block_3'),
-        ('SimCC', ('--split',), 'a SimCC model, .* leave --split out'),
-        ('SimCC + RLE', (), 'head.fc_coord.weight'),
-    ],
-)
+@pytest.mark.parametrize(('content', 'options', 'message'), [
+    (None, (), 'does not exist'),
+    (b'no checkpoint', (), 'truncated, damaged or no torch file'),
+    ({'state_dict': {'a': Evil()}}, (), r'it wants posix\.system, and so could execute code'),
+    ([1, 2], (), 'holds no state dict but a list'),
+    ('backbone', (), 'add --backbone'),
+    ({'backbone.layer1.0.conv.0.conv.weight': torch.zeros(1)}, (), 'add --backbone'),
+    (
+        {'backbone.layer1.0.conv.0.conv.weight': torch.zeros(1)},
+        ('--backbone',),
+        r'backbone\.layer1.*in MMPose.s names already',
+    ),
+    ('heatmap head', (), 'head.final_layer.weight'),
+    ('no sigma', (), 'no head.fc_sigma.weight'),
+    ('no block_3', ('--backbone',), 'incomplete: no block_3'),
+    ('SimCC', ('--split',), 'a SimCC model, .* leave --split out'),
+    ('SimCC + RLE', (), 'head.fc_coord.weight'),
+])  # fmt: skip
 def test_bad_input_is_named(tmp_path, content, options, message):
     state = clean_model().state_dict()
     if content == 'backbone':
@@ -224,15 +218,12 @@ def test_released_model_loads_to_the_last_key(root, converted, split):
 
 
 # The second of the released files was trained on to be quantised (LSQ+), and is worse as it is.
-@pytest.mark.parametrize(
-    ('file', 'flip', 'expected'),
-    [
-        ('joint.pth', False, 0.837),
-        ('lsq.pth', False, 0.793),
-        ('joint.pth', True, 0.850),
-        ('split.pth', True, 0.850),
-    ],
-)
+@pytest.mark.parametrize(('file', 'flip', 'expected'), [
+    ('joint.pth', False, 0.837),
+    ('lsq.pth', False, 0.793),
+    ('joint.pth', True, 0.850),
+    ('split.pth', True, 0.850),
+])  # fmt: skip
 def test_released_models_on_real_people(root, shared, converted, tmp_path, file, flip, expected):
     from rlepose_ext.inference import annotated
 

@@ -127,16 +127,13 @@ def test_hide_and_seek_extremes():
     assert results['keypoints'].tolist() == [[[41, 30]]]
 
 
-@pytest.mark.parametrize(
-    ('cls', 'arguments'),
-    [
-        (AIDCutout, {'prob': 1.5}),
-        (AIDCutout, {'radius': 0.0}),
-        (AIDHideAndSeek, {'hide_prob': 2}),
-        (AIDHideAndSeek, {'grid_sizes': ()}),
-        (AIDHideAndSeek, {'grid_sizes': (16, -1)}),
-    ],
-)
+@pytest.mark.parametrize(('cls', 'arguments'), [
+    (AIDCutout, {'prob': 1.5}),
+    (AIDCutout, {'radius': 0.0}),
+    (AIDHideAndSeek, {'hide_prob': 2}),
+    (AIDHideAndSeek, {'grid_sizes': ()}),
+    (AIDHideAndSeek, {'grid_sizes': (16, -1)}),
+])  # fmt: skip
 def test_bad_arguments(cls, arguments):
     with pytest.raises(ValueError):
         cls(**arguments)

@@ -109,15 +109,12 @@ def test_flip_before_it_mirrors_the_input():
     )
 
 
-@pytest.mark.parametrize(
-    ('given', 'message'),
-    [
-        ({'bbox': np.array([[5, 5, 5, 9]])}, r'box \[5, 5, 5, 9\] .* no area inside .* 30x20'),
-        ({'bbox': np.array([[0, 0, np.nan, 9]])}, 'no area inside'),
-        ({'bbox': np.zeros((2, 4))}, r'shape \(2, 4\), expected \(1, 4\)'),
-        ({'bbox_rotation': np.array([30.0])}, 'Take RandomBBoxTransform out'),
-    ],
-)
+@pytest.mark.parametrize(('given', 'message'), [
+    ({'bbox': np.array([[5, 5, 5, 9]])}, r'box \[5, 5, 5, 9\] .* no area inside .* 30x20'),
+    ({'bbox': np.array([[0, 0, np.nan, 9]])}, 'no area inside'),
+    ({'bbox': np.zeros((2, 4))}, r'shape \(2, 4\), expected \(1, 4\)'),
+    ({'bbox_rotation': np.array([30.0])}, 'Take RandomBBoxTransform out'),
+])  # fmt: skip
 def test_bad_boxes(given, message):
     with pytest.raises(UserError, match=message):
         stretch(picture(30, 20), (16, 16), **given)

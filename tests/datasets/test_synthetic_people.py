@@ -206,23 +206,20 @@ def test_every_family_gives_believable_bodies(name):
 # --- configuration ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ('values', 'word'),
-    [
-        ({'widht': (10, 20)}, 'widht'),
-        ({'width': 200}, 'width'),
-        ({'width': (300, 200)}, 'width'),
-        ({'height': (8, 20)}, 'height'),
-        ({'persons': (0.5, 0.4)}, 'persons'),
-        ({'persons': (1.5, -0.5)}, 'persons'),
-        ({'persons': (0.1,) * 10}, 'persons'),
-        ({'occlusion': 1.1}, 'occlusion'),
-        ({'back_view': 0.7, 'side_view': 0.7}, 'back_view'),
-        ({'pose_variety': -1}, 'pose_variety'),
-        ({'noise': 100}, 'noise'),
-        ({'jpeg_quality': 0}, 'jpeg_quality'),
-    ],
-)
+@pytest.mark.parametrize(('values', 'word'), [
+    ({'widht': (10, 20)}, 'widht'),
+    ({'width': 200}, 'width'),
+    ({'width': (300, 200)}, 'width'),
+    ({'height': (8, 20)}, 'height'),
+    ({'persons': (0.5, 0.4)}, 'persons'),
+    ({'persons': (1.5, -0.5)}, 'persons'),
+    ({'persons': (0.1,) * 10}, 'persons'),
+    ({'occlusion': 1.1}, 'occlusion'),
+    ({'back_view': 0.7, 'side_view': 0.7}, 'back_view'),
+    ({'pose_variety': -1}, 'pose_variety'),
+    ({'noise': 100}, 'noise'),
+    ({'jpeg_quality': 0}, 'jpeg_quality'),
+])  # fmt: skip
 def test_bad_config_is_refused_by_name(values, word):
     with pytest.raises(UserError, match=word):
         SyntheticPeopleConfig.from_dict(values)

@@ -105,16 +105,13 @@ def test_blur_draws_odd_kernels_at_its_probability(cls):
     assert never._draw() == 0
 
 
-@pytest.mark.parametrize(
-    ('cls', 'arguments'),
-    [
-        (RandomErase, {'prob': 1.5}),
-        (RandomErase, {'holes': (3, 2)}),
-        (RandomErase, {'size': (0.4, 1.2)}),
-        (RandomBlur, {'kernel': (4, 7)}),
-        (RandomMedianBlur, {'kernel': (7, 5)}),
-    ],
-)
+@pytest.mark.parametrize(('cls', 'arguments'), [
+    (RandomErase, {'prob': 1.5}),
+    (RandomErase, {'holes': (3, 2)}),
+    (RandomErase, {'size': (0.4, 1.2)}),
+    (RandomBlur, {'kernel': (4, 7)}),
+    (RandomMedianBlur, {'kernel': (7, 5)}),
+])  # fmt: skip
 def test_bad_arguments(cls, arguments):
     with pytest.raises(ValueError):
         cls(**arguments)

@@ -92,16 +92,13 @@ def test_own_checkpoint_tests(make_runner, tmp_path, how):
     assert torch.equal(runner.model.head.weight, expected)
 
 
-@pytest.mark.parametrize(
-    ('other', 'said'),
-    [
-        (Other(), r'0 of 6 parameters.*missing: backbone.weight.*in the file.*encoder.bias'),
-        (Net(joints=3), r'4 of 6.*head.weight: file \(3, 4\), model \(2, 4\)'),
-        (nn.ModuleDict({'module': Net(joints=3)}), r'head.weight: file \(3, 4\), model \(2, 4\)'),
-        (Net(width=5), r'backbone.weight: file \(5, 3\), model \(4, 3\)'),
-        (nn.ModuleDict({'backbone': Net().backbone}), r'missing: head\.weight, head\.bias'),
-    ],
-)
+@pytest.mark.parametrize(('other', 'said'), [
+    (Other(), r'0 of 6 parameters.*missing: backbone.weight.*in the file.*encoder.bias'),
+    (Net(joints=3), r'4 of 6.*head.weight: file \(3, 4\), model \(2, 4\)'),
+    (nn.ModuleDict({'module': Net(joints=3)}), r'head.weight: file \(3, 4\), model \(2, 4\)'),
+    (Net(width=5), r'backbone.weight: file \(5, 3\), model \(4, 3\)'),
+    (nn.ModuleDict({'backbone': Net().backbone}), r'missing: head\.weight, head\.bias'),
+])  # fmt: skip
 def test_testing_another_model_is_refused(make_runner, tmp_path, other, said):
     file = write(tmp_path / 'other.pth', other)
     with pytest.raises(UserError, match=said) as error:

@@ -128,19 +128,16 @@ def through_a_pipe(value, monkeypatch):
     return function(*arguments), bool(shared)
 
 
-@pytest.mark.parametrize(
-    ('value', 'by_value'),
-    [
-        (torch.arange(6, dtype=torch.float32).view(1, 3, 2), True),
-        (torch.tensor(3), True),
-        (torch.arange(4, dtype=torch.bfloat16), True),
-        (torch.zeros(3, 256, 193, dtype=torch.uint8), False),
-        (torch.zeros(4, 4)[:2], False),  # a view
-        (torch.zeros(0, 2), False),
-        (torch.zeros(2).share_memory_(), False),
-        (nn.Parameter(torch.zeros(2)), False),
-    ],
-)
+@pytest.mark.parametrize(('value', 'by_value'), [
+    (torch.arange(6, dtype=torch.float32).view(1, 3, 2), True),
+    (torch.tensor(3), True),
+    (torch.arange(4, dtype=torch.bfloat16), True),
+    (torch.zeros(3, 256, 193, dtype=torch.uint8), False),
+    (torch.zeros(4, 4)[:2], False),  # a view
+    (torch.zeros(0, 2), False),
+    (torch.zeros(2).share_memory_(), False),
+    (nn.Parameter(torch.zeros(2)), False),
+])  # fmt: skip
 def test_small_tensors_travel_by_value_and_others_torchs_way(value, by_value, monkeypatch):
     arrived, shared = through_a_pipe(value, monkeypatch)
     assert shared is not by_value

@@ -12,19 +12,16 @@ ROOT = '/elsewhere/sets'
 STOCK = 'mmpose::body_2d_keypoint/'
 
 
-@pytest.mark.parametrize(
-    ('path', 'moved'),
-    [
-        ('data/coco/', '/elsewhere/sets/coco/'),
-        ('data', '/elsewhere/sets'),
-        ('./data/coco', '/elsewhere/sets/coco'),
-        ('file://data/mpii/a.mat', 'file:///elsewhere/sets/mpii/a.mat'),
-        ('database/coco', 'database/coco'),
-        ('my/data/coco', 'my/data/coco'),
-        ('/data/coco', '/data/coco'),
-        ('https://data/x.json', 'https://data/x.json'),
-    ],
-)
+@pytest.mark.parametrize(('path', 'moved'), [
+    ('data/coco/', '/elsewhere/sets/coco/'),
+    ('data', '/elsewhere/sets'),
+    ('./data/coco', '/elsewhere/sets/coco'),
+    ('file://data/mpii/a.mat', 'file:///elsewhere/sets/mpii/a.mat'),
+    ('database/coco', 'database/coco'),
+    ('my/data/coco', 'my/data/coco'),
+    ('/data/coco', '/data/coco'),
+    ('https://data/x.json', 'https://data/x.json'),
+])  # fmt: skip
 @pytest.mark.parametrize('slash', ['', '/'])
 def test_one_path(path, moved, slash):
     assert move_path(path, ROOT + slash) == moved

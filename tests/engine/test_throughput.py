@@ -16,14 +16,11 @@ def test_all_processes_count():
     assert images_per_second(256, 1, 2.0) == 128
 
 
-@pytest.mark.parametrize(
-    ('loader', 'size'),
-    [
-        (SimpleNamespace(batch_size=4), 4),
-        (SimpleNamespace(batch_size=None, batch_sampler=SimpleNamespace(batch_size=3)), 3),
-        (SimpleNamespace(batch_size=None, batch_sampler=[[0, 1]]), None),
-        (iter([]), None),
-    ],
-)
+@pytest.mark.parametrize(('loader', 'size'), [
+    (SimpleNamespace(batch_size=4), 4),
+    (SimpleNamespace(batch_size=None, batch_sampler=SimpleNamespace(batch_size=3)), 3),
+    (SimpleNamespace(batch_size=None, batch_sampler=[[0, 1]]), None),
+    (iter([]), None),
+])  # fmt: skip
 def test_batch_size(loader, size):
     assert batch_size_of(loader) == size

@@ -47,15 +47,12 @@ def test_wrong_entries(values, said):
         check_results(found, 'r.json', 17, IDS)
 
 
-@pytest.mark.parametrize(
-    ('found', 'said'),
-    [
-        ({'annotations': []}, r'r\.json holds a JSON dict, no list; .*\.keypoints\.json'),
-        ([], r'r\.json is an empty list'),
-        ([3], r'entry 0 of r\.json is a JSON int'),
-        ([{'image_id': 1, 'category_id': 1}], r'entry 0 .* has no keypoints, score'),
-    ],
-)
+@pytest.mark.parametrize(('found', 'said'), [
+    ({'annotations': []}, r'r\.json holds a JSON dict, no list; .*\.keypoints\.json'),
+    ([], r'r\.json is an empty list'),
+    ([3], r'entry 0 of r\.json is a JSON int'),
+    ([{'image_id': 1, 'category_id': 1}], r'entry 0 .* has no keypoints, score'),
+])  # fmt: skip
 def test_no_results(found, said):
     with pytest.raises(UserError, match=said):
         check_results(found, 'r.json', 17, IDS)

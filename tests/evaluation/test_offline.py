@@ -123,20 +123,17 @@ def test_sigmas_from_files(tmp_path):
 NOT_LISTED = json.dumps({'annotations': [{'id': number} for number in range(999)]})
 
 
-@pytest.mark.parametrize(
-    ('name', 'text', 'said'),
-    [
-        ('s.json', '[]', 'has no list of sigmas'),
-        ('s.json', '[0.1, 0]', 'has no list of sigmas'),
-        ('s.json', '[0.1, "a"]', 'has no list of sigmas'),
-        ('s.json', '{"a": 1}', 'has no list of sigmas'),
-        ('s.json', NOT_LISTED, r'it gives .{60}\. Expected'),
-        ('s.py', "dataset_info = dict(dataset_name='mine')", 'it gives None'),
-        ('s.py', 'dataset_info = 5', 'it gives None'),
-        ('s.py', 'x = (', 'cannot be read as a config'),
-        ('s.py', '1 / 0', 'cannot be read as a config'),
-    ],
-)
+@pytest.mark.parametrize(('name', 'text', 'said'), [
+    ('s.json', '[]', 'has no list of sigmas'),
+    ('s.json', '[0.1, 0]', 'has no list of sigmas'),
+    ('s.json', '[0.1, "a"]', 'has no list of sigmas'),
+    ('s.json', '{"a": 1}', 'has no list of sigmas'),
+    ('s.json', NOT_LISTED, r'it gives .{60}\. Expected'),
+    ('s.py', "dataset_info = dict(dataset_name='mine')", 'it gives None'),
+    ('s.py', 'dataset_info = 5', 'it gives None'),
+    ('s.py', 'x = (', 'cannot be read as a config'),
+    ('s.py', '1 / 0', 'cannot be read as a config'),
+])  # fmt: skip
 def test_files_without_sigmas(tmp_path, name, text, said):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=rf's\.(json|py) .*{said}'):

@@ -146,19 +146,16 @@ IMAGE = {'id': 1, 'file_name': 'a.jpg'}
 FACE = {'id': 3, 'image_id': 1}
 
 
-@pytest.mark.parametrize(
-    ('content', 'message'),
-    [
-        ('face_landmarks,1,2', 'cannot be read as JSON'),
-        ([1, 2], 'holds a JSON list'),
-        ({'annotations': []}, "has no 'images'"),
-        ({'images': [IMAGE], 'annotations': []}, 'no annotation'),
-        ({'images': [IMAGE], 'annotations': [FACE]}, 'annotation 3 .* has no keypoints'),
-        ({'images': [{'id': 1}], 'annotations': [FACE | {'keypoints': [1, 2, 3]}]}, 'no file_name'),
-        ({'images': [IMAGE], 'annotations': [FACE | {'keypoints': ['a', 2, 3]}]}, 'no numbers'),
-        ({'images': [IMAGE], 'annotations': [FACE | {'keypoints': [{}, 2, 3]}]}, 'no numbers'),
-    ],
-)
+@pytest.mark.parametrize(('content', 'message'), [
+    ('face_landmarks,1,2', 'cannot be read as JSON'),
+    ([1, 2], 'holds a JSON list'),
+    ({'annotations': []}, "has no 'images'"),
+    ({'images': [IMAGE], 'annotations': []}, 'no annotation'),
+    ({'images': [IMAGE], 'annotations': [FACE]}, 'annotation 3 .* has no keypoints'),
+    ({'images': [{'id': 1}], 'annotations': [FACE | {'keypoints': [1, 2, 3]}]}, 'no file_name'),
+    ({'images': [IMAGE], 'annotations': [FACE | {'keypoints': ['a', 2, 3]}]}, 'no numbers'),
+    ({'images': [IMAGE], 'annotations': [FACE | {'keypoints': [{}, 2, 3]}]}, 'no numbers'),
+])  # fmt: skip
 def test_a_damaged_file_is_named(tmp_path, content, message):
     path = tmp_path / 'blur.json'
     path.write_text(content if isinstance(content, str) else json.dumps(content))

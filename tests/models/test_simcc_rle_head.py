@@ -111,14 +111,11 @@ def test_drop_bad_rows():
 # Against MMPose's SimCCHead
 
 
-@pytest.mark.parametrize(
-    'layout',
-    [
-        {},
-        {'final_layer': {'kernel_size': 3, 'padding': 1}},
-        {'deconv_out_channels': (8,), 'deconv_kernel_sizes': (4,)},
-    ],
-)
+@pytest.mark.parametrize('layout', [
+    {},
+    {'final_layer': {'kernel_size': 3, 'padding': 1}},
+    {'deconv_out_channels': (8,), 'deconv_kernel_sizes': (4,)},
+])  # fmt: skip
 def test_vectors_predictions_and_simcc_term_are_those_of_stock(layout):
     head = make(**layout).eval()
     stock = make_stock(head, **layout).eval()

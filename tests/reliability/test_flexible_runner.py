@@ -29,15 +29,12 @@ def test_it_trains_as_runner_does(undisturbed, tmp_path):
     assert differences(final(tmp_path), final(undisturbed)) == []
 
 
-@pytest.mark.parametrize(
-    ('moment', 'iteration', 'how'),
-    [
-        ('after_train_iter', BATCHES + 2, kill),
-        ('after_train_iter', BATCHES + 2, terminate),
-        ('before_val', 2 * BATCHES, terminate),
-        ('after_val_iter', 2 * BATCHES, terminate),
-    ],
-)
+@pytest.mark.parametrize(('moment', 'iteration', 'how'), [
+    ('after_train_iter', BATCHES + 2, kill),
+    ('after_train_iter', BATCHES + 2, terminate),
+    ('before_val', 2 * BATCHES, terminate),
+    ('after_val_iter', 2 * BATCHES, terminate),
+])  # fmt: skip
 def test_stopped_it_goes_on_exactly(tmp_path, undisturbed, moment, iteration, how):
     stop(tmp_path, moment, iteration, how, **KIND)
     finish(tmp_path, **KIND)

@@ -113,17 +113,13 @@ def test_arguments_arrive(stub, recorded, words, env, expected):
     assert recorded() == [[*RLEPOSE, *expected]]
 
 
-@pytest.mark.parametrize(
-    'words',
-    [
-        ['dist_train.sh', CONFIG, '1'],
-        ['dist_test.sh', CONFIG, 'c.pth', '1'],
-        ['slurm_train.sh', 'p', 'j', CONFIG, 'w'],
-        ['slurm_test.sh', 'p', 'j', CONFIG, 'c.pth'],
-        ['slurm/submit.sh', TRAIN, CONFIG],
-    ],
-    ids=lambda words: words[0],
-)
+@pytest.mark.parametrize('words', [
+    ['dist_train.sh', CONFIG, '1'],
+    ['dist_test.sh', CONFIG, 'c.pth', '1'],
+    ['slurm_train.sh', 'p', 'j', CONFIG, 'w'],
+    ['slurm_test.sh', 'p', 'j', CONFIG, 'c.pth'],
+    ['slurm/submit.sh', TRAIN, CONFIG],
+], ids=lambda words: words[0])  # fmt: skip
 def test_too_few_arguments_and_python_without_the_plugin(stub, words):
     without = stub('python', '#!/bin/sh\nexit 1\n')
     for arguments, message in (
@@ -136,28 +132,24 @@ def test_too_few_arguments_and_python_without_the_plugin(stub, words):
         assert done.stderr.count('\n') == 1
 
 
-@pytest.mark.parametrize(
-    ('words', 'env', 'message'),
-    [
-        (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
-        (['dist_train.sh', CONFIG, '2'], {'CUDA_VISIBLE_DEVICES': '7'}, 'torch sees no GPU'),
-        (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'NODE_RANK': 0}, '--master-addr'),
-        (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'MASTER_ADDR': 'h'}, '--node-rank'),
-        (['dist_test.sh', CONFIG, 'nowhere.pth', '2'], {}, 'nowhere.pth'),
-        (['slurm_train.sh', 'nowhere', 'j', CONFIG, 'w'], {}, 'which has: debug'),
-        (['slurm_test.sh', 'debug', 'j', CONFIG, 'nowhere.pth'], {}, 'nowhere.pth'),
-        (['slurm/submit.sh', TRAIN, 'nowhere.py'], {}, 'does not exist'),
-        (['slurm/submit.sh', TEST, CONFIG, '-C', 'x'], {}, "checkpoint 'x'"),
-        (['slurm/submit.sh', 'tools/dug/train.sbatch'], {'CONFIG': ''}, 'set CONFIG'),
-        (['slurm/submit.sh', 'tools/dug/train.sbatch', CONFIG], {'CONFIG': CONFIG}, 'nothing aft'),
-        (['slurm/submit.sh', 'tools/dug/train_4gpu.rj'], {'CONFIG': 'nowhere.py'}, 'not exist'),
-        (['slurm/submit.sh', 'tools/dug/test_1gpu.rj'],
-         {'CONFIG': CONFIG, 'CHECKPOINT': 'c d.pth'}, "checkpoint 'c d.pth'"),
-        (['slurm/submit.sh', 'tools/dug/train_1gpu.rj'],
-         {'CONFIG': CONFIG, 'OPTIONS': '--resume "a b"'}, "checkpoint 'a b'"),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else '',
-)  # fmt: skip
+@pytest.mark.parametrize(('words', 'env', 'message'), [
+    (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
+    (['dist_train.sh', CONFIG, '2'], {'CUDA_VISIBLE_DEVICES': '7'}, 'torch sees no GPU'),
+    (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'NODE_RANK': 0}, '--master-addr'),
+    (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'MASTER_ADDR': 'h'}, '--node-rank'),
+    (['dist_test.sh', CONFIG, 'nowhere.pth', '2'], {}, 'nowhere.pth'),
+    (['slurm_train.sh', 'nowhere', 'j', CONFIG, 'w'], {}, 'which has: debug'),
+    (['slurm_test.sh', 'debug', 'j', CONFIG, 'nowhere.pth'], {}, 'nowhere.pth'),
+    (['slurm/submit.sh', TRAIN, 'nowhere.py'], {}, 'does not exist'),
+    (['slurm/submit.sh', TEST, CONFIG, '-C', 'x'], {}, "checkpoint 'x'"),
+    (['slurm/submit.sh', 'tools/dug/train.sbatch'], {'CONFIG': ''}, 'set CONFIG'),
+    (['slurm/submit.sh', 'tools/dug/train.sbatch', CONFIG], {'CONFIG': CONFIG}, 'nothing aft'),
+    (['slurm/submit.sh', 'tools/dug/train_4gpu.rj'], {'CONFIG': 'nowhere.py'}, 'not exist'),
+    (['slurm/submit.sh', 'tools/dug/test_1gpu.rj'],
+     {'CONFIG': CONFIG, 'CHECKPOINT': 'c d.pth'}, "checkpoint 'c d.pth'"),
+    (['slurm/submit.sh', 'tools/dug/train_1gpu.rj'],
+     {'CONFIG': CONFIG, 'OPTIONS': '--resume "a b"'}, "checkpoint 'a b'"),
+], ids=lambda value: value[0] if isinstance(value, list) else '')  # fmt: skip
 def test_mistakes_end_before_anything_starts(cluster, recorded, words, env, message):
     """Through the real command line, whose own rules are those of tests/cli/test_launch.py."""
     done = call(TOOLS / words[0], *words[1:], **{**cluster, **env})
@@ -167,15 +159,12 @@ def test_mistakes_end_before_anything_starts(cluster, recorded, words, env, mess
     assert recorded() == []
 
 
-@pytest.mark.parametrize(
-    ('program', 'words'),
-    [
-        ('sbatch', ['--partition=p q', '--gres=gpu:2', TRAIN, CONFIG, '--work-dir', 'a b']),
-        ('sbatch', ['--partition=p q', 'tools/dug/train.sbatch']),
-        ('rj', ['tools/dug/train_4gpu.rj']),
-        ('rj', ['COPY']),
-    ],
-)
+@pytest.mark.parametrize(('program', 'words'), [
+    ('sbatch', ['--partition=p q', '--gres=gpu:2', TRAIN, CONFIG, '--work-dir', 'a b']),
+    ('sbatch', ['--partition=p q', 'tools/dug/train.sbatch']),
+    ('rj', ['tools/dug/train_4gpu.rj']),
+    ('rj', ['COPY']),
+])  # fmt: skip
 def test_submit_hands_everything_on(cluster, recorded, tmp_path, program, words):
     """Our scripts, those of DUG, which read the environment, and a copy of one."""
     env = {**cluster, 'CONFIG': CONFIG, 'OPTIONS': '--work-dir "a b"'}
@@ -190,16 +179,12 @@ def test_submit_hands_everything_on(cluster, recorded, tmp_path, program, words)
     assert recorded() == [[program, *words]]
 
 
-@pytest.mark.parametrize(
-    ('environments', 'used'),
-    [
-        (['', '.venv'], '.venv'),  # nothing activated: the .venv beside the scripts
-        (['base', '.venv'], '.venv'),
-        (['base'], 'base'),
-        (['named', '.venv'], 'named'),
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize(('environments', 'used'), [
+    (['', '.venv'], '.venv'),  # nothing activated: the .venv beside the scripts
+    (['base', '.venv'], '.venv'),
+    (['base'], 'base'),
+    (['named', '.venv'], 'named'),
+], ids=str)  # fmt: skip
 def test_condas_base_comes_after_the_checkouts_environment(tmp_path, environments, used):
     """Login shells activate base by themselves; only base has a condabin."""
     root = tmp_path / 'check out'

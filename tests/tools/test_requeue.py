@@ -35,21 +35,18 @@ TIME = '2026-01-02T03:04:05'
 
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='asks Linux who listens')
-@pytest.mark.parametrize(
-    ('told', 'preempted', 'status', 'requeued'),
-    [
-        ('told', 'None', 138, True),
-        # what srun and torchrun make of a signal
-        ('told', 'None', 1, True),
-        ('told', 'None', 0, False),
-        ('told', 'None', 2, False),
-        ('-', TIME, 143, True),
-        ('-', TIME, 0, False),
-        ('-', TIME, 2, False),
-        ('-', 'None', 143, False),
-        ('-', 'None', 1, False),
-    ],
-)
+@pytest.mark.parametrize(('told', 'preempted', 'status', 'requeued'), [
+    ('told', 'None', 138, True),
+    # what srun and torchrun make of a signal
+    ('told', 'None', 1, True),
+    ('told', 'None', 0, False),
+    ('told', 'None', 2, False),
+    ('-', TIME, 143, True),
+    ('-', TIME, 0, False),
+    ('-', TIME, 2, False),
+    ('-', 'None', 143, False),
+    ('-', 'None', 1, False),
+])  # fmt: skip
 def test_a_job_is_queued_again_if_it_was_told_to_stop(tmp_path, told, preempted, status, requeued):
     record = tmp_path / 'record'
     record.touch()

@@ -48,19 +48,16 @@ def test_a_python_that_will_do(setup_env, monkeypatch, tmp_path, capsys):
     assert 'python3-venv' in failure(setup_env.check_venv_module, broken, capsys=capsys)
 
 
-@pytest.mark.parametrize(
-    ('answer', 'index'),
-    [
-        ('580.65.06, 9.0', 'default'),  # H100
-        ('580.65.06, 7.0', 'cu126'),  # V100: CUDA 13 has no code for it
-        ('580.65.06, 9.0\n580.65.06, 6.1', 'cu126'),
-        ('535.104.05, 8.0', 'cu126'),  # A100, older driver
-        ('470.57.02, 8.0', 'default'),  # too old for any build: torch runs on the CPU
-        ('570.86.10, 12.0', 'default'),  # Blackwell needs CUDA 12.8 or later
-        ('580.65.06, [N/A]', 'default'),
-        (None, 'default'),  # no GPU that it could talk to
-    ],
-)
+@pytest.mark.parametrize(('answer', 'index'), [
+    ('580.65.06, 9.0', 'default'),  # H100
+    ('580.65.06, 7.0', 'cu126'),  # V100: CUDA 13 has no code for it
+    ('580.65.06, 9.0\n580.65.06, 6.1', 'cu126'),
+    ('535.104.05, 8.0', 'cu126'),  # A100, older driver
+    ('470.57.02, 8.0', 'default'),  # too old for any build: torch runs on the CPU
+    ('570.86.10, 12.0', 'default'),  # Blackwell needs CUDA 12.8 or later
+    ('580.65.06, [N/A]', 'default'),
+    (None, 'default'),  # no GPU that it could talk to
+])  # fmt: skip
 def test_cuda_build_follows_the_driver(setup_env, monkeypatch, tmp_path, answer, index):
     monkeypatch.setenv('PATH', str(tmp_path))
     assert setup_env.index_for_driver() == 'default'

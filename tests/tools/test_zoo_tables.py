@@ -41,16 +41,13 @@ def test_planned_files_and_families(root):
         assert family in configs.BY_HAND or f'{family}_configs' in BLOCKS
 
 
-@pytest.mark.parametrize(
-    ('results', 'text'),
-    [
-        ({}, '-'),
-        ({'COCO': {}}, '-'),
-        ({'COCO': {'AP': 0.706, 'AP@0.5': 0.8}}, 'AP 70.6'),
-        ({'COCO': {'AP': 0.7}, 'OCHuman': {'AP': 0.6}}, 'AP 70; AP 60 on OCHuman'),
-        ({'COCO': {'PCKh@0.5': 0.9}}, 'PCKh@0.5 90'),
-    ],
-)
+@pytest.mark.parametrize(('results', 'text'), [
+    ({}, '-'),
+    ({'COCO': {}}, '-'),
+    ({'COCO': {'AP': 0.706, 'AP@0.5': 0.8}}, 'AP 70.6'),
+    ({'COCO': {'AP': 0.7}, 'OCHuman': {'AP': 0.6}}, 'AP 70; AP 60 on OCHuman'),
+    ({'COCO': {'PCKh@0.5': 0.9}}, 'PCKh@0.5 90'),
+])  # fmt: skip
 def test_a_family_table_names_other_data_sets(monkeypatch, results, text):
     metadata = {'Architecture': ['A'], 'Training Data': ['COCO'], 'Parameters': 1}
     results = [{'Dataset': name, 'Metrics': metrics} for name, metrics in results.items()]

@@ -63,15 +63,12 @@ def test_a_path_is_that_of_the_config(zoo, root, tmp_path, monkeypatch):
         find(path, zoo)
 
 
-@pytest.mark.parametrize(
-    ('name', 'said'),
-    [
-        ('rle_mobilenetv2-075', r'stands for \d configs; name one'),
-        ('rle_res51_8xb64-210e_coco-256x192', 'Nearest: rle_'),
-        ('scnet', 'Nearest: rle_'),
-        ('tokenpose-s', 'TokenPose is planned'),
-    ],
-)
+@pytest.mark.parametrize(('name', 'said'), [
+    ('rle_mobilenetv2-075', r'stands for \d configs; name one'),
+    ('rle_res51_8xb64-210e_coco-256x192', 'Nearest: rle_'),
+    ('scnet', 'Nearest: rle_'),
+    ('tokenpose-s', 'TokenPose is planned'),
+])  # fmt: skip
 def test_names_that_are_none(zoo, name, said):
     with pytest.raises(UserError, match=said):
         find(name, zoo)
@@ -83,17 +80,14 @@ def test_family(zoo):
         of_family('skp', zoo)
 
 
-@pytest.mark.parametrize(
-    ('name', 'value', 'text'),
-    [
-        ('AP', 0.706, 'AP 70.6'),
-        ('AP', 0.4881, 'AP 48.81'),
-        ('NME', 3.2, 'NME 3.20'),
-        ('MSE', 0.00029, 'MSE 0.00029'),
-        ('PCKh', 84.25, 'PCKh 84.25'),
-        ('PCK@0.2', 0.82125, 'PCK@0.2 82.12'),
-    ],
-)
+@pytest.mark.parametrize(('name', 'value', 'text'), [
+    ('AP', 0.706, 'AP 70.6'),
+    ('AP', 0.4881, 'AP 48.81'),
+    ('NME', 3.2, 'NME 3.20'),
+    ('MSE', 0.00029, 'MSE 0.00029'),
+    ('PCKh', 84.25, 'PCKh 84.25'),
+    ('PCK@0.2', 0.82125, 'PCK@0.2 82.12'),
+])  # fmt: skip
 def test_metric_text(name, value, text):
     assert cards.metric_text(name, value) == text
 

@@ -142,16 +142,13 @@ def test_sources_and_licences_are_those_of_the_metafile(tmp_path):
     assert entry.weights_license == 'CC-BY-NC-4.0'
 
 
-@pytest.mark.parametrize(
-    ('change', 'said'),
-    [
-        ({'Name': None}, "'Name' should be a str"),
-        ({'In Collection': 'D'}, r"In Collection is 'D'; the file defines \['C'\]"),
-        ({'Metadata': {**ENTRY['Metadata'], 'Parameters': '12'}}, "'Parameters' should be a int"),
-        ({'Metadata': {**ENTRY['Metadata'], 'Architecture': 'A'}}, "'Architecture'"),
-        ({'Results': [{'Metrics': {'AP': 1}}]}, "'Dataset'"),
-    ],
-)
+@pytest.mark.parametrize(('change', 'said'), [
+    ({'Name': None}, "'Name' should be a str"),
+    ({'In Collection': 'D'}, r"In Collection is 'D'; the file defines \['C'\]"),
+    ({'Metadata': {**ENTRY['Metadata'], 'Parameters': '12'}}, "'Parameters' should be a int"),
+    ({'Metadata': {**ENTRY['Metadata'], 'Architecture': 'A'}}, "'Architecture'"),
+    ({'Results': [{'Metrics': {'AP': 1}}]}, "'Dataset'"),
+])  # fmt: skip
 def test_a_bad_entry_is_named(tmp_path, change, said):
     index = write(tmp_path, {**ENTRY, **change})
     with pytest.raises(UserError, match=said) as stop:

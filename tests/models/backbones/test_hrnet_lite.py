@@ -204,16 +204,13 @@ def test_frozen_stages_as_in_stock(stages):
             assert module.training == stock.get_submodule(name).training, name
 
 
-@pytest.mark.parametrize(
-    ('options', 'said'),
-    [
-        ({'taps': ['stem', 'layer1']}, 'stage3_input2; got'),
-        ({'taps': 'stem'}, 'list of different names'),
-        ({'act_cfg': {'type': 'Swish'}}, 'expected one of ReLU, HardSwish'),
-        ({'width': 0}, 'width must be a positive integer'),
-        ({'frozen_stages': 4}, 'frozen_stages must be -1 to 3'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'said'), [
+    ({'taps': ['stem', 'layer1']}, 'stage3_input2; got'),
+    ({'taps': 'stem'}, 'list of different names'),
+    ({'act_cfg': {'type': 'Swish'}}, 'expected one of ReLU, HardSwish'),
+    ({'width': 0}, 'width must be a positive integer'),
+    ({'frozen_stages': 4}, 'frozen_stages must be -1 to 3'),
+])  # fmt: skip
 def test_bad_options_are_named(options, said):
     with pytest.raises(UserError, match=said):
         HRNetLite(**options)

@@ -89,16 +89,13 @@ def test_images_of_64_px():
         StockSCNet(50, base_channels=8)(torch.rand(2, 3, 64, 64))
 
 
-@pytest.mark.parametrize(
-    ('options', 'said'),
-    [
-        ({'depth': 152}, 'depth must be 50 or 101'),
-        ({'base_channels': 15}, 'even number, got 15'),
-        ({'style': 'caffe'}, "style must be 'pytorch'"),
-        ({'conv_cfg': {'type': 'DCNv2'}}, 'conv_cfg must be None'),
-        ({'dilations': (1, 1, 1, 2)}, 'dilations must all be 1'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'said'), [
+    ({'depth': 152}, 'depth must be 50 or 101'),
+    ({'base_channels': 15}, 'even number, got 15'),
+    ({'style': 'caffe'}, "style must be 'pytorch'"),
+    ({'conv_cfg': {'type': 'DCNv2'}}, 'conv_cfg must be None'),
+    ({'dilations': (1, 1, 1, 2)}, 'dilations must all be 1'),
+])  # fmt: skip
 def test_bad_options_are_named(options, said):
     with pytest.raises(UserError, match=said):
         SCNet(**{'depth': 50, **options})

@@ -164,15 +164,12 @@ def test_initial_weights():
             assert value.std().item() == pytest.approx(0.02, rel=0.15), name
 
 
-@pytest.mark.parametrize(
-    ('places', 'like', 'grid'),
-    [
-        (192, (16, 12), (16, 12)),
-        (196, (16, 12), (14, 14)),
-        (432, (16, 12), (24, 18)),
-        (197, (16, 12), None),
-    ],
-)
+@pytest.mark.parametrize(('places', 'like', 'grid'), [
+    (192, (16, 12), (16, 12)),
+    (196, (16, 12), (14, 14)),
+    (432, (16, 12), (24, 18)),
+    (197, (16, 12), None),
+])  # fmt: skip
 def test_guess_grid(places, like, grid):
     assert guess_grid(places, like) == grid
 
@@ -264,17 +261,14 @@ def test_layer_decay_finds_the_layers():
         assert decay == (0.0 if flat else 0.1), name
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        ({'arch': 'b'}, 'arch'),
-        ({'arch': {'embed_dims': 24}}, 'feedforward_channels'),
-        ({'arch': TINY | {'num_heads': 5}}, 'multiple of num_heads'),
-        ({'img_size': (256, 192, 3)}, 'img_size'),
-        ({'img_size': (8, 8)}, 'patch_rows'),
-        ({'drop_path_rate': 1.0}, 'drop_path_rate'),
-    ],
-)
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'arch': 'b'}, 'arch'),
+    ({'arch': {'embed_dims': 24}}, 'feedforward_channels'),
+    ({'arch': TINY | {'num_heads': 5}}, 'multiple of num_heads'),
+    ({'img_size': (256, 192, 3)}, 'img_size'),
+    ({'img_size': (8, 8)}, 'patch_rows'),
+    ({'drop_path_rate': 1.0}, 'drop_path_rate'),
+])  # fmt: skip
 def test_bad_arguments(options, message):
     with pytest.raises(UserError, match=message), torch.device('meta'):
         ViTBackbone(**({'arch': TINY} | options))

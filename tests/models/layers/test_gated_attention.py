@@ -107,16 +107,13 @@ def test_equals_stock_block(dim, expansion):
     torch.testing.assert_close(ours(x), stock(x))
 
 
-@pytest.mark.parametrize(
-    ('sizes', 'total'),
-    [
-        ((3072, 6144), 57_016_576),
-        ((512, 3072), 4_784_384),
-        ((768, 1536), 3_637_504),
-        ((192, 384), 246_016),
-        ((256, 512), 426_240),
-    ],
-)
+@pytest.mark.parametrize(('sizes', 'total'), [
+    ((3072, 6144), 57_016_576),
+    ((512, 3072), 4_784_384),
+    ((768, 1536), 3_637_504),
+    ((192, 384), 246_016),
+    ((256, 512), 426_240),
+])  # fmt: skip
 def test_totals(sizes, total):
     def count(**kwargs) -> int:
         with torch.device('meta'):
@@ -206,15 +203,12 @@ def test_scale_norm_is_rms_norm_times_one_gain():
     torch.testing.assert_close(norm(x), 0.3 * math.sqrt(DIM) * x / x.norm(dim=-1, keepdim=True))
 
 
-@pytest.mark.parametrize(
-    ('call', 'named'),
-    [
-        (partial(GatedAttentionUnit, DIM, E, attention='cosine'), "attention .*'cosine'"),
-        (partial(GatedAttentionUnit, DIM, E, norm='layer'), "norm .*'layer'"),
-        (partial(GatedAttentionUnit, DIM, 2.5), 'expansion_dim'),
-        (partial(GatedAttentionUnit, DIM, E, dropout=1.0), 'dropout'),
-    ],
-)
+@pytest.mark.parametrize(('call', 'named'), [
+    (partial(GatedAttentionUnit, DIM, E, attention='cosine'), "attention .*'cosine'"),
+    (partial(GatedAttentionUnit, DIM, E, norm='layer'), "norm .*'layer'"),
+    (partial(GatedAttentionUnit, DIM, 2.5), 'expansion_dim'),
+    (partial(GatedAttentionUnit, DIM, E, dropout=1.0), 'dropout'),
+])  # fmt: skip
 def test_bad_input_is_named(call, named):
     with pytest.raises(UserError, match=named):
         call()

@@ -75,16 +75,13 @@ def test_gradients():
     )
 
 
-@pytest.mark.parametrize(
-    ('in_dim', 'out_dim', 'hidden', 'total'),
-    [
-        (128, 3072, 3072, 95_207_754),
-        (384, 384, 768, 5_910_474),
-        (512, 512, 1024, 10_501_962),
-        (512, 384, 512, 3_023_050),
-        (512, 512, 512, 3_154_250),
-    ],
-)
+@pytest.mark.parametrize(('in_dim', 'out_dim', 'hidden', 'total'), [
+    (128, 3072, 3072, 95_207_754),
+    (384, 384, 768, 5_910_474),
+    (512, 512, 1024, 10_501_962),
+    (512, 384, 512, 3_023_050),
+    (512, 512, 512, 3_154_250),
+])  # fmt: skip
 def test_totals(in_dim, out_dim, hidden, total):
     empty = patch_init_away(SemGCN, in_dim, out_dim, hidden, COCO)
     assert sum(parameter.numel() for parameter in empty.parameters()) == total
@@ -147,15 +144,12 @@ def test_a_trace_takes_any_batch():
     torch.testing.assert_close(traced(x), net(x))
 
 
-@pytest.mark.parametrize(
-    ('call', 'named'),
-    [
-        (partial(adjacency, COCO_EDGES, 14), r'0 to 13.*\(15, 13\)'),
-        (partial(adjacency, [(0, 1, 2)], 4), 'pairs'),
-        (partial(adjacency, None, 4), 'list'),
-        (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks=-1), 'num_blocks'),
-    ],
-)
+@pytest.mark.parametrize(('call', 'named'), [
+    (partial(adjacency, COCO_EDGES, 14), r'0 to 13.*\(15, 13\)'),
+    (partial(adjacency, [(0, 1, 2)], 4), 'pairs'),
+    (partial(adjacency, None, 4), 'list'),
+    (partial(SemGCN, IN, OUT, 8, SMALL, num_blocks=-1), 'num_blocks'),
+])  # fmt: skip
 def test_bad_input_is_named(call, named):
     with pytest.raises(UserError, match=named):
         call()

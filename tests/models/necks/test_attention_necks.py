@@ -58,16 +58,13 @@ def test_memory_layout(neck):
     torch.testing.assert_close(model(nhwc)[0], model(feats)[0], rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ('build', 'named'),
-    [
-        (lambda: LSKNeck(17), 'positive and even, got 17'),
-        (lambda: SKNeck(32, groups=5), 'channels=32, groups=5'),
-        (lambda: SKNeck([]), 'in_channels is an empty list'),
-        (lambda: LSKNeck(8)(maps()), 'the last map has 4 channels, expected 8'),
-        (lambda: SKNeck([8, 4])(maps()), 'the maps have 8, 16, 4 channels, expected 8, 4'),
-    ],
-)
+@pytest.mark.parametrize(('build', 'named'), [
+    (lambda: LSKNeck(17), 'positive and even, got 17'),
+    (lambda: SKNeck(32, groups=5), 'channels=32, groups=5'),
+    (lambda: SKNeck([]), 'in_channels is an empty list'),
+    (lambda: LSKNeck(8)(maps()), 'the last map has 4 channels, expected 8'),
+    (lambda: SKNeck([8, 4])(maps()), 'the maps have 8, 16, 4 channels, expected 8, 4'),
+])  # fmt: skip
 def test_bad_widths_are_named(build, named):
     with pytest.raises(UserError, match=named):
         build()
