@@ -59,7 +59,12 @@ def last_map(output):
     return output[-1] if isinstance(output, tuple | list) else output
 
 
-@pytest.mark.parametrize('name', BACKBONES)
+SLOW = ('CPM', 'SCNet', 'ResNeXt', 'ResNeSt', 'SEResNet', 'VGG', 'ViPNAS_MobileNetV3')
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in BACKBONES]
+)
 def test_equal_outputs_and_gradients(name, monkeypatch):
     stock = MODELS.build(dict(type=name, **BACKBONES[name])).double()
     stock.eval()  # returns nothing in MMPose

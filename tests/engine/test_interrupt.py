@@ -27,6 +27,7 @@ def test_the_first_signal_is_noted_and_its_echo_ignored(stop):
     assert stop.received == signal.SIGUSR1
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_the_process_at_once():
     program = (
         'import os, signal, time\n'
@@ -88,6 +89,7 @@ def test_processes_ask_each_other_seldom_and_stop_together():
     assert answers == [15, 15]
 
 
+@pytest.mark.slow
 def test_workers_obey_their_parent_only():
     """A worker outlives signals to its group, and ends when its parent ends it."""
     program = (
