@@ -6,8 +6,7 @@ import subprocess
 import sys
 
 import pytest
-
-from rlepose_ext.datasets.synthetic import write_dataset
+from coco_folder import write_coco_folder
 
 pytestmark = pytest.mark.slow
 
@@ -21,25 +20,7 @@ SMALL += ['default_hooks.checkpoint.interval=1']
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     """Drawn people in the folders and files of COCO, detections included."""
-    folder = tmp_path_factory.mktemp('data')
-    drawn = write_dataset(folder / 'drawn', 12, 4, seed=0)
-    coco = folder / 'coco'
-    for name in ('annotations', 'person_detection_results'):
-        (coco / name).mkdir(parents=True)
-    for split, source, images in (
-        ('train', drawn.train_json, drawn.train_images),
-        ('val', drawn.val_json, drawn.val_images),
-    ):
-        (coco / f'annotations/person_keypoints_{split}2017.json').write_text(source.read_text())
-        (coco / f'{split}2017').symlink_to(images)
-    persons = json.loads(drawn.val_json.read_text())['annotations']
-    boxes = [
-        {'image_id': p['image_id'], 'category_id': 1, 'bbox': p['bbox'], 'score': 0.9}
-        for p in persons
-    ]
-    detections = coco / 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
-    detections.write_text(json.dumps(boxes))
-    return folder
+    return write_coco_folder(tmp_path_factory.mktemp('data'), 12, 4)
 
 
 def run(root, data, *command, **env):

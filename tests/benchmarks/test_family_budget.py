@@ -20,25 +20,6 @@ def paths(module):
     return module.systems(module.SAME)
 
 
-@pytest.mark.parametrize(
-    'name', ['gcn_hrnetlite-before', 'rle_alexnet', 'simcc-rle_mobilenetv2-075']
-)
-def test_a_variant_keeps_its_model_and_codec_only(module, paths, name, tmp_path):
-    config = module.runner_config(paths[name], 0, 400, str(tmp_path))
-    joints = config.model.head.get('num_joints', config.model.head.get('out_channels'))
-    assert joints == 14
-    pipeline = {step.type: step for step in config.train_dataloader.dataset.pipeline}
-    assert pipeline['TopdownAffine'].input_size == (64, 64)
-    encoder = pipeline['GenerateTarget'].encoder
-    assert encoder == config.model.head.decoder
-    assert encoder.input_size == (64, 64)
-    assert pipeline['RandomBBoxTransform'].rotate_factor == 80
-    assert [p.type for p in config.val_dataloader.dataset.pipeline][-1] == 'PackPoseInputs'
-    assert 'Pretrained' not in str(config.model)
-    if 'gcn' in name:
-        assert len(config.model.head.skeleton) == 14
-
-
 def test_every_variant_sees_the_same_crops(module, paths, shared, monkeypatch):
     monkeypatch.setenv('RLEPOSE_DATA', str(shared / 'data'))
     init_default_scope('mmpose')

@@ -1,83 +1,12 @@
-"""What the matrix stands on: drawn data in each format, and a config that is made small."""
+"""What the matrix of all configs stands on: that it sees what is wrong with a run."""
 
-import json
 import math
 import re
 
 import _miniature
-import _miniature_data as data
-import cv2
 import matrix
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS
-
-COCO = {
-    'type': 'CocoDataset',
-    'data_root': 'data/coco/',
-    'ann_file': 'annotations/a.json',
-    'data_prefix': {'img': 'images/'},
-}
-
-
-def config_of(held_out, evaluator=None):
-    loader = {'dataset': {**held_out, 'test_mode': True}}
-    return Config({'val_dataloader': loader, 'val_evaluator': evaluator or {'type': 'CocoMetric'}})
-
-
-def build(config, root):
-    """The validation set of a config whose paths are moved to ``root``."""
-    init_default_scope('mmpose')
-    dataset = dict(config.val_dataloader.dataset)
-    for key in ('data_root', 'bbox_file', 'headbox_file'):
-        if key in dataset:
-            dataset[key] = str(data.place(dataset[key], root))
-    return DATASETS.build(dataset)
-
-
-def test_coco(tmp_path):
-    boxes = 'data/coco/boxes.json'
-    evaluator = {'type': 'CocoMetric', 'ann_file': 'data/coco/annotations/part.json'}
-    config = config_of({**COCO, 'bbox_file': boxes}, evaluator)
-    data.draw(config, tmp_path)
-    dataset = build(config, tmp_path)
-    assert len(dataset) == data.HELD_OUT  # one detected box for each
-    del config.val_dataloader.dataset['bbox_file']
-    labelled = build(config, tmp_path)
-    assert len(labelled) == data.HELD_OUT  # and the person without labels is left out
-    content = json.loads((tmp_path / 'coco/annotations/a.json').read_text())
-    assert len(content['annotations']) == data.HELD_OUT + 1
-    assert json.loads((tmp_path / 'coco/annotations/part.json').read_text()) == content
-    # the dots are where the labels are
-    sample = labelled.get_data_info(0)
-    image = cv2.imread(sample['img_path'])
-    x, y = sample['keypoints'][0, 0].round().astype(int)
-    assert abs(image[y, x].astype(int) - 90).max() > 40
-
-
-def test_mpii_has_head_boxes_in_a_mat_file(tmp_path):
-    held_out = {**COCO, 'type': 'MpiiDataset', 'data_root': 'data/mpii/'}
-    config = config_of({**held_out, 'headbox_file': 'data/mpii/annotations/gt.mat'})
-    data.draw(config, tmp_path)
-    sample = build(config, tmp_path).get_data_info(1)
-    assert sample['keypoints'].shape == (1, 16, 2)
-    assert sample['keypoints'].min() >= 30
-    # MPII's rule: 0.6 of the diagonal
-    assert sample['head_size'].item() == pytest.approx(0.6 * math.hypot(30, 40))
-
-
-def test_nothing_is_downloaded():
-    pretrained = {'type': 'Pretrained', 'checkpoint': 'https://example.org/a.pth'}
-    normal = {'type': 'Normal', 'layer': 'Conv2d'}
-    model = {'init_cfg': pretrained, 'neck': {'init_cfg': normal}}
-    config = Config({'model': {**model, 'head': {'init_cfg': [normal, pretrained]}}})
-    config.load_from = 'https://example.org/b.pth'
-    _miniature.without_downloads(config)
-    assert 'example.org' not in str(config)
-    assert config.model.neck.init_cfg == normal
-    assert config.model.head.init_cfg == [normal]
 
 
 def finished(**changes):

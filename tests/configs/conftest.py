@@ -1,11 +1,8 @@
-"""Drawn people in COCO's folders and files."""
-
-import json
+"""What tests of configs share: MMPose's scope, and drawn data."""
 
 import pytest
+from coco_folder import write_coco_folder
 from mmengine.registry import init_default_scope
-
-from rlepose_ext.datasets.synthetic import write_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -16,21 +13,4 @@ def _mmpose_scope():
 @pytest.fixture(scope='session')
 def miniature(tmp_path_factory):
     """A data root (``RLEPOSE_DATA``) with coco/, detections included."""
-    folder = tmp_path_factory.mktemp('miniature')
-    drawn = write_dataset(folder / 'drawn', 6, 4, seed=0)
-    coco = folder / 'coco'
-    for name in ('annotations', 'person_detection_results'):
-        (coco / name).mkdir(parents=True)
-    for split, source, images in (
-        ('train', drawn.train_json, drawn.train_images),
-        ('val', drawn.val_json, drawn.val_images),
-    ):
-        (coco / f'annotations/person_keypoints_{split}2017.json').write_text(source.read_text())
-        (coco / f'{split}2017').symlink_to(images)
-    boxes = [
-        {'image_id': p['image_id'], 'category_id': 1, 'bbox': p['bbox'], 'score': 0.9}
-        for p in json.loads(drawn.val_json.read_text())['annotations']
-    ]
-    detections = coco / 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
-    detections.write_text(json.dumps(boxes))
-    return folder
+    return write_coco_folder(tmp_path_factory.mktemp('miniature'), 6, 4)

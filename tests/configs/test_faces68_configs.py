@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import faces68
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -139,18 +138,3 @@ def test_labels_of_real_faces_go_to_targets_and_back(path, faces):
         px_of_image = (meta['input_scale'] / meta['input_size']).max()
         error = np.abs(points - sample.gt_instances.keypoints).max()
         assert error < bound * px_of_image + 1e-3
-
-
-def test_benchmark_trains_these_configs():
-    assert {CONFIGS.parent / config for config, _ in faces68.SIDES.values()} == {SKPS, HEATMAP, RLE}
-    config, options = faces68.SIDES['heatmap, unbiased']
-    config = Config.fromfile(CONFIGS.parent / config)
-    config.merge_from_dict({key: value == 'True' for key, _, value in map(split_option, options)})
-    encoder = config.train_dataloader.dataset.pipeline[5].encoder
-    assert encoder == config.model.head.decoder == {**config.codec, 'unbiased': True}
-    assert config.train_cfg.max_epochs == faces68.EPOCHS
-    assert config.param_scheduler[1].end == config.param_scheduler[1].T_max == faces68.EPOCHS
-
-
-def split_option(option):
-    return option.partition('=')

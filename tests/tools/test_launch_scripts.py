@@ -135,8 +135,6 @@ def test_too_few_arguments_and_python_without_the_plugin(stub, words):
 @pytest.mark.parametrize(('words', 'env', 'message'), [
     (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
     (['dist_train.sh', CONFIG, '2'], {'CUDA_VISIBLE_DEVICES': '7'}, 'torch sees no GPU'),
-    (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'NODE_RANK': 0}, '--master-addr'),
-    (['dist_train.sh', CONFIG, '1'], {'NNODES': 2, 'MASTER_ADDR': 'h'}, '--node-rank'),
     (['dist_test.sh', CONFIG, 'nowhere.pth', '2'], {}, 'nowhere.pth'),
     (['slurm_train.sh', 'nowhere', 'j', CONFIG, 'w'], {}, 'which has: debug'),
     (['slurm_test.sh', 'debug', 'j', CONFIG, 'nowhere.pth'], {}, 'nowhere.pth'),
