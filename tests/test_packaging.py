@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 
 from rlepose_ext.version import __version__
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def wheel(root, tmp_path_factory):

@@ -54,6 +54,7 @@ def python(code, patches):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('off', [('exact_resume', 'throughput'), [each.name for each in FEATURES]])
 def test_features_can_be_switched_off(off):
     done = python(RUN, ','.join(f'-{name}' for name in off))
@@ -64,6 +65,7 @@ def test_features_can_be_switched_off(off):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec('mmcv._ext').origin != STAND_IN, reason='mmcv is compiled')
 def test_a_repair_can_be_switched_off():
     code = 'import rlepose_ext, mmcv.ops'

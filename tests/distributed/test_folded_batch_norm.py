@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 from mmcv.cnn import ConvModule
 
@@ -27,6 +28,7 @@ print(json.dumps({k: v.tolist() for k, v in net.bn.state_dict().items()}))
 """
 
 
+@pytest.mark.slow
 def test_statistics_of_both_processes(tmp_path):
     plain = ConvModule(3, 4, 3, norm_cfg=None)
     x = torch.rand(4, 3, 8, 8) + torch.arange(4.0).view(4, 1, 1, 1)

@@ -26,14 +26,19 @@ from rlepose_ext.checkpoints.safe_load import load_file
 
 MOMENTS = [
     ('after_train_iter', 2),
-    ('before_train_iter', BATCHES),
-    ('after_train_epoch', BATCHES),
     ('before_val', 2 * BATCHES),
     ('after_val_iter', 2 * BATCHES),
-    ('after_val', 3 * BATCHES),
-    ('before_train_epoch', 3 * BATCHES),
-    ('after_train_iter', EPOCHS * BATCHES - 1),
-    ('after_val_iter', EPOCHS * BATCHES),
+    *(
+        pytest.param(*each, marks=pytest.mark.slow)
+        for each in (
+            ('before_train_iter', BATCHES),
+            ('after_train_epoch', BATCHES),
+            ('after_val', 3 * BATCHES),
+            ('before_train_epoch', 3 * BATCHES),
+            ('after_train_iter', EPOCHS * BATCHES - 1),
+            ('after_val_iter', EPOCHS * BATCHES),
+        )
+    ),
 ]
 
 
