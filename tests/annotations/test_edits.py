@@ -144,7 +144,10 @@ def test_check(edited, meta):
     assert sum(said in problem for problem in found) == len(found[:1])
 
 
-@pytest.mark.parametrize('data_mode', ['topdown', 'bottomup'])
+MODES = ['topdown', pytest.param('bottomup', marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize('data_mode', MODES)
 def test_build(edited, root, data_mode):
     path, said, built, _ = edited
     metainfo = {'from_file': str(root / 'demo/own_dataset/puppets_metainfo.py')}
