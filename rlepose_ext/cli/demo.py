@@ -87,8 +87,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--kpt-thr', type=float, default=0.3, help='lowest score of a joint')
     parser.add_argument('--show-kpt-idx', action='store_true', help='number of each joint')
-    parser.add_argument('--radius', type=int, default=3, help='of joints, px')
-    parser.add_argument('--thickness', type=int, default=1, help='of links, px')
+    parser.add_argument('--radius', type=float, help='of joints, px; default by size')
+    parser.add_argument('--thickness', type=int, help='of links, px; default by size')
     parser.add_argument('--alpha', type=float, default=0.8, help='opacity of the drawing')
 
 

@@ -3,11 +3,15 @@
 MMPose's visualizer draws through matplotlib unless told otherwise and blends the whole frame
 once per joint; of a video that is most of the time. Here everything is drawn once and blended
 once, over the part of the frame that has persons. Colours and order are the data set's.
+
+Unless they are given in px, lines and joints grow with the picture, so that they are seen as well
+on 4,000 px as on 640 px, and less with the person, whom they must not hide.
 """
 
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
@@ -22,9 +26,16 @@ _SHIFT = 4
 _UNIT = 1 << _SHIFT
 # Beyond this drawing is invisible, and OpenCV's integers overflow.
 _FAR = 1 << 20
+_LARGEST_PEN = 1000
 _BOX_COLOR = (0, 200, 0)
 _JOINT_COLOR = (255, 128, 0)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+# A link is as thick as the geometric mean of the picture's and the person's longer side over the
+# first number, but at most a part of the person; a joint is a bit larger. By looking at pictures.
+_LINK_SHARE, _LINK_OF_PERSON = 155, 40
+_JOINT_PER_LINK, _JOINT_OF_PERSON = 1.2, 45
+# px of OpenCV's letters at scale 1, and the smallest scale that can be read.
+_LETTER, _SMALLEST_TEXT = 22, 0.4
 
 
 class Persons(Protocol):
@@ -51,8 +62,8 @@ class Style:
         draw_sigma: an ellipse around each joint, where the model estimates sigma: two
             standard deviations of its error, or sigma itself if the flow is not there.
         show_kpt_idx: the number of each joint beside it.
-        radius: of joints, px.
-        thickness: of links, px.
+        radius: of joints, px; by default it follows the sizes of picture and person.
+        thickness: of links, px; likewise.
         alpha: opacity of what is drawn, 0 to 1.
     """
 
@@ -60,16 +71,65 @@ class Style:
     draw_bbox: bool = True
     draw_sigma: bool = False
     show_kpt_idx: bool = False
-    radius: int = 3
-    thickness: int = 1
+    radius: float | None = None
+    thickness: int | None = None
     alpha: float = 0.8
 
     def __post_init__(self) -> None:
         if not 0 <= self.alpha <= 1:
             raise UserError(f'alpha: expected 0 to 1, got {self.alpha}')
         for name in ('radius', 'thickness'):
-            if getattr(self, name) < 1:
-                raise UserError(f'{name}: expected 1 or more, got {getattr(self, name)}')
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= _LARGEST_PEN:
+                raise UserError(f'{name}: expected 1 to {_LARGEST_PEN} px, got {value}')
+
+
+@dataclass(frozen=True)
+class Pen:
+    """Sizes of what is drawn of one person, px.
+
+    Attributes:
+        radius: of joints.
+        thickness: of links.
+        line: thickness of boxes, ellipses and letters.
+        text: OpenCV's scale of letters.
+    """
+
+    radius: float
+    thickness: int
+    line: int
+    text: float
+
+    @property
+    def letter(self) -> int:
+        """Height of a letter."""
+        return round(_LETTER * self.text)
+
+
+def pens(shape: tuple[int, ...], boxes: np.ndarray, style: Style) -> list[Pen]:
+    """How each person is drawn.
+
+    Args:
+        shape: height and width of the picture, px.
+        boxes: (N, 4) of the persons, x1, y1, x2, y2 in image px.
+        style: sizes in px there are kept.
+    """
+    longer = max(shape[:2])
+    sides = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).max(1)
+    sides = np.clip(np.nan_to_num(sides, nan=longer, posinf=longer, neginf=longer), 1, longer)
+    found = []
+    for side in sides.tolist():
+        link = min(math.sqrt(longer * side) / _LINK_SHARE, max(side / _LINK_OF_PERSON, 1.0))
+        radius = max(min(_JOINT_PER_LINK * link, side / _JOINT_OF_PERSON), 1.0)
+        found.append(
+            Pen(
+                radius=radius if style.radius is None else style.radius,
+                thickness=max(round(link), 1) if style.thickness is None else int(style.thickness),
+                line=max(round(0.4 * link), 1),
+                text=max(0.2 * link, _SMALLEST_TEXT),
+            )
+        )
+    return found
 
 
 STYLE_FIELDS = tuple(field.name for field in fields(Style))
@@ -89,7 +149,8 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
     style = style or Style()
     if not len(poses):
         return image
-    left, top, right, bottom = _touched(image, poses, style)
+    tools = pens(image.shape, poses.boxes, style)
+    left, top, right, bottom = _touched(image, poses, style, tools)
     if left >= right or top >= bottom:
         return image
     part = image[top:bottom, left:right]
@@ -97,7 +158,7 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
     colors = _colors(poses.meta, poses.keypoints.shape[1])
     offset = np.array([left, top], np.float64)
     for index in range(len(poses)):
-        _draw_person(layer, poses, index, offset, colors, style)
+        _draw_person(layer, poses, index, offset, colors, style, tools[index])
     if style.alpha < 1:
         cv2.addWeighted(layer, style.alpha, part, 1 - style.alpha, 0, dst=part)
     return image
@@ -117,39 +178,52 @@ def _draw_person(
     offset: np.ndarray,
     colors: tuple[list, list, list],
     style: Style,
+    pen: Pen,
 ) -> None:
     points = poses.keypoints[index].astype(np.float64) - offset
     seen = (poses.scores[index] >= style.kpt_thr) & np.isfinite(points).all(1)
     joint_colors, links, link_colors = colors
     if style.draw_bbox:
-        _draw_box(layer, poses, index, offset)
+        _draw_box(layer, poses, index, offset, pen)
     axes = _ellipse_axes(poses) if style.draw_sigma else None
     centers = _fixed(points)
     if axes is not None:
         for joint in np.flatnonzero(seen):
-            _ellipse(layer, centers[joint], axes[index, joint], joint_colors[joint])
+            _ellipse(layer, centers[joint], axes[index, joint], joint_colors[joint], pen.line)
     for (a, b), color in zip(links, link_colors, strict=True):
         if seen[a] and seen[b]:
-            cv2.line(layer, centers[a], centers[b], color, style.thickness, cv2.LINE_AA, _SHIFT)
+            cv2.line(layer, centers[a], centers[b], color, pen.thickness, cv2.LINE_AA, _SHIFT)
+    radius = round(pen.radius * _UNIT)
     for joint in np.flatnonzero(seen):
-        center = centers[joint]
-        cv2.circle(
-            layer, center, style.radius * _UNIT, joint_colors[joint], -1, cv2.LINE_AA, _SHIFT
-        )
+        center, color = centers[joint], joint_colors[joint]
+        cv2.circle(layer, center, radius, color, -1, cv2.LINE_AA, _SHIFT)
         if style.show_kpt_idx:
-            corner = (center[0] // _UNIT + style.radius, center[1] // _UNIT - style.radius)
-            cv2.putText(layer, str(joint), corner, _FONT, 0.4, joint_colors[joint], 1, cv2.LINE_AA)
+            corner = ((center[0] + radius) // _UNIT, (center[1] - radius) // _UNIT)
+            _write(layer, str(joint), corner, color, pen, 0.8)
 
 
-def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray) -> None:
+def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray, pen: Pen) -> None:
     corners = poses.boxes[index].astype(np.float64).reshape(2, 2) - offset
     first, second = _fixed(corners)
     identity = None if poses.track_id is None else int(poses.track_id[index])
     color = _BOX_COLOR if identity is None or identity < 0 else person_color(identity)
-    cv2.rectangle(layer, first, second, color, 1, cv2.LINE_AA, _SHIFT)
+    cv2.rectangle(layer, first, second, color, pen.line, cv2.LINE_AA, _SHIFT)
     if identity is not None and identity >= 0:
-        corner = (first[0] // _UNIT + 3, first[1] // _UNIT + 14)
-        cv2.putText(layer, str(identity), corner, _FONT, 0.5, color, 1, cv2.LINE_AA)
+        gap = 2 + pen.line
+        corner = (first[0] // _UNIT + gap, first[1] // _UNIT + gap + pen.letter)
+        _write(layer, str(identity), corner, color, pen)
+
+
+def _write(
+    layer: np.ndarray,
+    text: str,
+    corner: tuple[int, int],
+    color: tuple[int, int, int],
+    pen: Pen,
+    scale: float = 1.0,
+) -> None:
+    size = max(scale * pen.text, _SMALLEST_TEXT)
+    cv2.putText(layer, text, corner, _FONT, size, color, pen.line, cv2.LINE_AA)
 
 
 def _ellipse_axes(poses: Persons) -> np.ndarray | None:
@@ -159,12 +233,16 @@ def _ellipse_axes(poses: Persons) -> np.ndarray | None:
 
 
 def _ellipse(
-    layer: np.ndarray, center: tuple[int, int], axes: np.ndarray, color: tuple[int, int, int]
+    layer: np.ndarray,
+    center: tuple[int, int],
+    axes: np.ndarray,
+    color: tuple[int, int, int],
+    line: int,
 ) -> None:
     if not np.isfinite(axes).all():
         return
     half = tuple(int(v) for v in np.clip(axes * _UNIT, 1, _FAR))
-    cv2.ellipse(layer, center, half, 0, 0, 360, color, 1, cv2.LINE_AA, _SHIFT)
+    cv2.ellipse(layer, center, half, 0, 0, 360, color, line, cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
@@ -173,7 +251,9 @@ def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
     return [(x, y) for x, y in places.astype(int).tolist()]
 
 
-def _touched(image: np.ndarray, poses: Persons, style: Style) -> tuple[int, int, int, int]:
+def _touched(
+    image: np.ndarray, poses: Persons, style: Style, tools: list[Pen]
+) -> tuple[int, int, int, int]:
     """The part of the image that drawing may touch: left, top, right, bottom."""
     height, width = image.shape[:2]
     seen = poses.scores >= style.kpt_thr
@@ -189,7 +269,10 @@ def _touched(image: np.ndarray, poses: Persons, style: Style) -> tuple[int, int,
     if not len(every):
         return 0, 0, 0, 0
     # Room for what sticks out: joints, lines, numbers beside joints.
-    room = style.radius + style.thickness + (40 if style.show_kpt_idx or style.draw_bbox else 2)
+    room = 2 + max(math.ceil(pen.radius) + pen.thickness + pen.line for pen in tools)
+    if style.show_kpt_idx or style.draw_bbox:
+        # Four digits: an identity, or the number of a joint.
+        room += max(4 * pen.letter for pen in tools)
     low = np.clip(np.floor(every.min(0)) - room, 0, [width, height]).astype(int)
     high = np.clip(np.ceil(every.max(0)) + room + 1, 0, [width, height]).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])

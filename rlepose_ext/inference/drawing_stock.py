@@ -37,7 +37,9 @@ class StockDrawing:
         self.model, self.style = estimator.model, style
         self.skeleton_style = skeleton_style
         config: dict[str, Any] = {**self.model.cfg.visualizer, 'vis_backends': None}
-        config |= {'radius': style.radius, 'alpha': style.alpha, 'line_width': style.thickness}
+        # MMPose's sizes where none are given.
+        sizes = {'radius': style.radius or 3, 'line_width': style.thickness or 1}
+        config |= {**sizes, 'alpha': style.alpha}
         config['name'] = f'stock_drawing_{id(self)}'
         with DefaultScope.overwrite_default_scope('mmpose'):
             self._visualizer = VISUALIZERS.build(config)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from people import META, persons
 
-from rlepose_ext.inference.drawing import Style, draw_poses, person_color
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.drawing import Style, draw_poses, pens, person_color
 
 OPAQUE = {'alpha': 1.0, 'draw_bbox': False}
 
@@ -83,3 +84,46 @@ def test_coordinates_out_of_range_draw_nothing(value):
 def test_far_outside_and_nobody_leave_the_frame():
     for poses in (persons([[1000, 1000]]), persons([])):
         assert not draw_poses(canvas(), poses, Style()).any()
+
+
+def test_sizes_follow_picture_and_person():
+    """Enlarging picture and persons enlarges everything that is drawn by as much."""
+    boxes = np.array([[0, 0, 99, 300], [0, 0, 30, 90], [0, 0, 20, 20]], np.float32)
+    small = pens((429, 640, 3), boxes, Style())
+    large = pens((4290, 6400, 3), 10 * boxes, Style())
+    near, far, tiny = small
+    assert near.radius > far.radius > tiny.radius >= 1
+    assert near.thickness > far.thickness > tiny.thickness >= 1
+    for a, b in zip(small[:2], large[:2], strict=True):
+        assert b.radius == pytest.approx(10 * a.radius)
+        assert b.thickness == pytest.approx(10 * a.thickness, abs=5)
+    assert large[0].line >= 5
+    assert large[0].text > 5 * small[0].text
+    # a joint hides no more of a small person than of a tall one
+    for pen, side in zip(small, (300, 90, 20), strict=True):
+        assert pen.radius <= max(side / 45, 1)
+    given = pens((4000, 6000), boxes, Style(radius=4, thickness=2))
+    assert {(pen.radius, pen.thickness) for pen in given} == {(4, 2)}
+
+
+def test_what_is_drawn_on_a_large_picture_is_as_large():
+    def share(factor):
+        frame = np.zeros((60 * factor, 80 * factor, 3), np.uint8)
+        poses = persons([[10 * factor, 10 * factor]], size=40 * factor)
+        return (draw_poses(frame, poses, Style(**OPAQUE)).max(2) > 60).mean()
+
+    # OpenCV makes lines a bit thicker than asked, which counts less the thicker they are
+    assert share(60) == pytest.approx(share(30), rel=0.15)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e30])
+def test_boxes_that_are_no_boxes_have_sizes_too(value):
+    (pen,) = pens((60, 80), np.array([[0, 0, value, 5]], np.float32), Style())
+    assert 1 <= pen.radius <= 80
+
+
+@pytest.mark.parametrize('name', ['radius', 'thickness'])
+def test_sizes_out_of_range(name):
+    for value in (0, -3, 10**6):
+        with pytest.raises(UserError, match=name):
+            Style(**{name: value})
