@@ -55,7 +55,11 @@ setup(
     packages=find_packages(include=['rlepose_ext', 'rlepose_ext.*']),
     # mmengine, mmcv, mmpose, openmim and OpenCV are left out on purpose, see nodeps.txt.
     install_requires=requirements('runtime.txt'),
-    extras_require={'mim': requirements('mim.txt'), 'dev': requirements('dev.txt')},
+    extras_require={
+        'mim': requirements('mim.txt'),
+        'dev': requirements('dev.txt'),
+        'heic': ['pillow-heif>=0.16'],
+    },
     entry_points={'console_scripts': ['rlepose = rlepose_ext.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

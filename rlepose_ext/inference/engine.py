@@ -8,6 +8,7 @@ disk. The persons of several frames go through the network together.
 from __future__ import annotations
 
 import itertools
+import math
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,14 +21,14 @@ import numpy as np
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.drawing import Style, draw_poses
+from rlepose_ext.inference.exports import SAVED, Exports
 from rlepose_ext.inference.images import read_image, write_image
-from rlepose_ext.inference.predictions import Predictions
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.smoothing import OneEuro
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.tracking import Tracker
 from rlepose_ext.inference.types import PoseResult
-from rlepose_ext.inference.video import AHEAD, VideoReader, VideoWriter
+from rlepose_ext.inference.video import AHEAD, VideoReader, VideoWriter, no_h264
 
 Draw = Callable[[np.ndarray, PoseResult], np.ndarray]
 _END = object()
@@ -38,13 +39,17 @@ class Options:
     """What to do with the poses.
 
     Attributes:
-        output_root: where drawn files and predictions go; ``None`` writes nothing.
-        save_predictions: write the files of :mod:`.predictions`.
+        output_root: where all files go; ``None`` writes nothing.
+        save: which are written, of :data:`.exports.SAVED`; ``()`` is none.
+        save_predictions: write the files of :mod:`.predictions` too.
         style: of the drawing.
         tracking: ``None``, ``'iou'`` or ``'oks'``; videos only.
         smooth: One-Euro filter on tracked joints.
         det_interval: the detector sees every so many frames of a video; between them a
             person's box is that around its last joints.
+        vid_stride: every so many frames of a video are taken; the drawn one keeps its duration.
+        start: where in a video to begin, seconds.
+        end: where to end, seconds.
         frames_at_once: frames of a video whose persons share a batch.
         show: called with each drawn frame; false ends the run.
         stop: asked after each frame of a video; true ends the run.
@@ -52,20 +57,34 @@ class Options:
     """
 
     output_root: Path | None = None
+    save: Sequence[str] = ('image',)
     save_predictions: bool = False
     style: Style = field(default_factory=Style)
     tracking: str | None = None
     smooth: bool = False
     det_interval: int = 1
+    vid_stride: int = 1
+    start: float | None = None
+    end: float | None = None
     frames_at_once: int = 8
     show: Callable[[np.ndarray], bool] | None = None
     stop: Callable[[], bool] | None = None
     progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
-        for name in ('det_interval', 'frames_at_once'):
+        for name in ('det_interval', 'frames_at_once', 'vid_stride'):
             if getattr(self, name) < 1:
                 raise UserError(f'{name}: expected 1 or more, got {getattr(self, name)}')
+        for name in self.save:
+            if name not in SAVED:
+                raise UserError(f'save: expected some of {", ".join(SAVED)}, got {name!r}')
+        # NaN compares as false.
+        if self.start is not None and not 0 <= self.start < math.inf:
+            raise UserError(f'start: expected seconds from 0 on, got {self.start:g}')
+        if self.end is not None and not (self.start or 0) < self.end:
+            raise UserError(
+                f'end: expected more than the start ({self.start or 0:g} s), got {self.end:g}'
+            )
         if self.smooth and self.tracking is None:
             raise UserError('smoothing needs identities: switch tracking on')
 
@@ -104,6 +123,7 @@ class Engine:
 
     def stream(self, source: Source) -> Iterator[PoseResult]:
         """As :meth:`run`, and give the poses of each frame, an image being one frame."""
+        source = source.resolve()
         if self.options.output_root is not None:
             _check_output(self.options.output_root, source)
         return self._image(source) if source.kind == 'image' else self._video(source)
@@ -113,31 +133,44 @@ class Engine:
         if text:
             self.notes.append(text)
 
+    @property
+    def _draws(self) -> bool:
+        """Whether drawn pictures are written."""
+        return self.options.output_root is not None and 'image' in self.options.save
+
     def _image(self, source: Source) -> Iterator[PoseResult]:
+        options = self.options
         with self.clock('decode'):
-            image = read_image(source.path if source.image is None else source.image)
+            image = read_image(source.readable)
         (poses,) = self._predict([image], [source.name])
-        poses = replace(poses, image=image, path=str(source.path))
+        poses = replace(poses, image=image, path=source.label)
         self.poses += len(poses)
-        drawn = None
-        if self.options.output_root is not None or self.options.show is not None:
+        if self._draws or options.show is not None:
             with self.clock('draw'):
                 drawn = self.draw(image.copy(), poses)
-        if self.options.output_root is not None:
+        if options.output_root is not None:
             with self.clock('encode'):
-                write_image(self.options.output_root / source.output_name, drawn)
-            if self.options.save_predictions:
-                files = self._predictions(source, is_video=False)
+                if self._draws:
+                    write_image(options.output_root / source.output_name, drawn)
+                files = self._exports(source)
                 try:
                     files.add(poses)
                 finally:
                     files.close()
-        if self.options.show is not None:
-            self.options.show(drawn)
+        if options.show is not None:
+            options.show(drawn)
         yield poses
 
     def _video(self, source: Source) -> Iterator[PoseResult]:
-        reader = VideoReader(source.camera if source.kind == 'webcam' else source.path, self.clock)
+        options = self.options
+        reader = VideoReader(
+            source.readable,
+            self.clock,
+            live=source.kind == 'stream',
+            stride=options.vid_stride,
+            start=options.start,
+            end=options.end,
+        )
         sink = _Sink(self, source, reader)
         stop = self.options.stop or (lambda: False)
         whole = False
@@ -149,7 +182,7 @@ class Engine:
                     break
             else:
                 self.note(reader.check_end())
-                whole = True
+                whole = options.end is None
         finally:
             reader.close()
             sink.close(whole)
@@ -167,7 +200,8 @@ class Engine:
             if last is not None and number % options.det_interval:
                 results = self.predictor.follow(frames, last, clock=self.clock)
             else:
-                names = [f'{source.name}:{number + index}' for index in range(len(frames))]
+                places = [reader.frame_number(number + index) for index in range(len(frames))]
+                names = [f'{source.name}:{place}' for place in places]
                 results = self._predict(frames, names)
             for frame, poses in zip(frames, results, strict=True):
                 last = poses
@@ -177,21 +211,24 @@ class Engine:
                         poses = tracker(poses)
                         if smoother is not None:
                             poses = smoother(poses, self._time(reader, number))
-                yield replace(poses, image=frame, path=str(source.path), frame=number)
+                place = reader.frame_number(number)
+                yield replace(poses, image=frame, path=source.label, frame=place)
                 number += 1
 
     def _predict(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:
         return self.predictor.predict(list(frames), names, self.clock)
 
-    def _predictions(self, source: Source, is_video: bool) -> Predictions:
+    def _exports(self, source: Source) -> Exports:
         assert self.options.output_root is not None  # callers write only then
-        return Predictions(self.options.output_root, source.stem, self.predictor.meta, is_video)
+        options = self.options
+        return Exports(
+            options.output_root, source, self.predictor.meta, options.save, options.save_predictions
+        )
 
     @staticmethod
     def _time(reader: VideoReader, number: int) -> float:
-        """Seconds of a frame; where the file has no times, by its number."""
-        time = reader.times[number]
-        return time if time > 0 else number / reader.fps
+        """Seconds of a frame."""
+        return reader.seconds(number)
 
 
 class _Sink:
@@ -202,10 +239,11 @@ class _Sink:
         root = engine.options.output_root
         self._writer = None
         self._files = None
-        if root is not None:
+        if engine._draws:
             self._writer = VideoWriter(root / source.output_name, reader.fps, engine.clock)
-            if engine.options.save_predictions:
-                self._files = engine._predictions(source, is_video=True)
+            engine.note(no_h264())
+        if root is not None:
+            self._files = engine._exports(source)
         self.count = 0
         self._error: BaseException | None = None
         self._stopped = threading.Event()
@@ -262,9 +300,10 @@ class _Sink:
                 self._files.close()
         finally:
             if self._writer is not None:
-                sound = None if self._reader.is_camera else self._source.path
-                fps = self._reader.average_fps(self._writer.count)
-                self._engine.note(self._writer.close(sound, fps, whole))
+                reader = self._reader
+                sound = None if reader.is_camera else self._source.readable
+                fps, start = reader.average_fps(self._writer.count), reader.start
+                self._engine.note(self._writer.close(sound, fps, whole, start))
 
     def _run(self) -> None:
         try:
@@ -278,11 +317,14 @@ class _Sink:
         options = self._engine.options
         frame = poses.image
         if self._files is not None:
-            self._files.add(poses, self._engine._time(self._reader, self.count))
+            with self._engine.clock('encode'):
+                time = self._engine._time(self._reader, self.count)
+                self._files.add(poses, time, self._reader.frame_number(self.count))
         going_on = True
         if self._writer is not None or options.show is not None:
             with self._engine.clock('draw'):
-                frame = self._engine.draw(frame, poses)
+                # The caller has the frame too.
+                frame = self._engine.draw(frame.copy(), poses)
         if self._writer is not None:
             self._writer.write(frame)
         if options.show is not None:
@@ -298,7 +340,8 @@ def _check_output(folder: Path, source: Source) -> None:
     target = folder / source.output_name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        is_input = target.exists() and source.path.exists() and target.samefile(source.path)
+        is_file = source.url is None and source.image is None and source.path.exists()
+        is_input = is_file and target.exists() and target.samefile(source.path)
     except OSError as error:
         raise UserError(f'{folder} cannot be written: {error.strerror or error}') from error
     if is_input:

@@ -1,10 +1,95 @@
-"""What ffmpeg and ffprobe do for videos where they are installed: count frames, copy sound."""
+"""What ffmpeg and ffprobe do for videos where they are installed.
+
+They encode H.264, which browsers play and OpenCV's wheels do not write, count frames, and copy
+sound.
+"""
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+import numpy as np
+
+# Containers that hold H.264. What ffmpeg writes first in an MP4 can be played while it arrives.
+H264_SUFFIXES = ('.m4v', '.mkv', '.mov', '.mp4')
+_START_FIRST = {suffix: ['-movflags', '+faststart'] for suffix in ('.m4v', '.mov', '.mp4')}
+
+
+def encodes_h264() -> bool:
+    """Whether there is an ffmpeg with libx264."""
+    program = shutil.which('ffmpeg')
+    return program is not None and _has_libx264(program)
+
+
+@functools.cache
+def _has_libx264(program: str) -> bool:
+    done = _run([program, '-hide_banner', '-v', 'error', '-encoders'])
+    return any(line.split()[1:2] == ['libx264'] for line in done.stdout.splitlines())
+
+
+class H264Writer:
+    """Encodes frames with ffmpeg; the same methods as ``cv2.VideoWriter``.
+
+    Colours have half the resolution (yuv420p), as other players than ffmpeg's expect, so sides
+    are even: of odd ones the last pixel is cut off, as OpenCV does.
+
+    Args:
+        path: to write.
+        fps: frames per second.
+        size: width and height of the frames.
+    """
+
+    def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
+        self._width, self._height = size[0] & ~1, size[1] & ~1
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        # Little time and a good picture: the time of a frame belongs to the network.
+        command = [shutil.which('ffmpeg') or 'ffmpeg', '-y', '-v', 'error', '-f', 'rawvideo']
+        command += ['-pix_fmt', 'bgr24', '-s', f'{self._width}x{self._height}']
+        command += ['-framerate', f'{fps:.6f}', '-i', 'pipe:0', '-c:v', 'libx264']
+        command += ['-preset', 'veryfast', '-crf', '20', '-pix_fmt', 'yuv420p']
+        command += [*_START_FIRST.get(path.suffix.lower(), []), str(path.absolute())]
+        # In a session of its own Ctrl-C does not end it; the end of its input does.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=self._said,
+            start_new_session=True,
+        )
+
+    def isOpened(self) -> bool:
+        """Whether it takes frames."""
+        return self._process.poll() is None
+
+    def write(self, frame: np.ndarray) -> None:
+        """Add a frame (H, W, 3) uint8 BGR.
+
+        Raises:
+            OSError: ffmpeg has ended; it says why.
+        """
+        try:
+            self._process.stdin.write(
+                np.ascontiguousarray(frame[: self._height, : self._width]).data
+            )
+        except OSError as error:
+            raise OSError(f'ffmpeg ended early: {self._error()}') from error
+
+    def release(self) -> None:
+        """Finish the file."""
+        # Where it has ended already, the file shows it.
+        with suppress(OSError):
+            self._process.stdin.close()
+        self._process.wait()
+
+    def _error(self) -> str:
+        self._process.wait()
+        self._said.seek(0)
+        return _first_line(self._said.read().decode(errors='replace'), self._process.returncode)
 
 
 def announced_frames(path: Path) -> int | None:
@@ -53,14 +138,21 @@ def announced_frames(path: Path) -> int | None:
     return round((len(mine) - hidden) * max(1.0, duration / end))
 
 
-def remux(video: Path, sound: Path | None, stretch: float, seconds: float | None = None) -> str:
+def remux(
+    video: Path,
+    sound: Path | str | None,
+    stretch: float,
+    seconds: float | None = None,
+    start: float = 0.0,
+) -> str:
     """Copy the sound in and set the duration; the file stays as it is if that fails.
 
     Args:
         video: the file, which is replaced.
-        sound: video with the sound.
+        sound: video with the sound, or its address.
         stretch: factor on the duration of ``video``.
         seconds: of the sound; all of it by default.
+        start: where the sound begins, seconds.
 
     Returns:
         What ffmpeg said if it failed, else nothing; nothing too where it is not installed.
@@ -73,15 +165,22 @@ def remux(video: Path, sound: Path | None, stretch: float, seconds: float | None
     target = video.with_name(f'{video.stem}.sound{video.suffix}')
     command = [ffmpeg, '-y', '-v', 'error', '-itsscale', f'{stretch:.6f}', '-i', str(video)]
     if sound is not None:
-        limit = [] if seconds is None else ['-t', f'{seconds:.6f}']
-        command += [*limit, '-i', str(sound.absolute()), '-map', '0:v', '-map', '1:a?']
-    done = _run([*command, '-c', 'copy', str(target)])
+        limit = ['-ss', f'{start:.6f}'] if start > 0 else []
+        limit += [] if seconds is None else ['-t', f'{seconds:.6f}']
+        sound = str(sound.absolute()) if isinstance(sound, Path) else sound
+        command += [*limit, '-i', sound, '-map', '0:v', '-map', '1:a?']
+    command += ['-c', 'copy', *_START_FIRST.get(video.suffix.lower(), [])]
+    done = _run([*command, str(target)])
     if done.returncode == 0 and target.is_file() and target.stat().st_size:
         target.replace(video)
         return ''
     target.unlink(missing_ok=True)
-    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return said[0] if said else f'exit status {done.returncode}'
+    return _first_line(done.stderr, done.returncode)
+
+
+def _first_line(said: str, status: int) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[0] if lines else f'exit status {status}'
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:

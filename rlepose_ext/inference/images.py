@@ -7,6 +7,7 @@ to lie under them. Pillow decodes, this module says what becomes of the rest.
 
 from __future__ import annotations
 
+import functools
 import io
 import warnings
 from pathlib import Path
@@ -14,11 +15,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.remote import download_image, is_url, shown
 
-SUFFIXES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+# Photographs of phones. Pillow reads AVIF from 11.3 on, the others with pillow-heif.
+HEIF_SUFFIXES = ('.avif', '.heic', '.heif')
+SUFFIXES = (
+    *HEIF_SUFFIXES,
+    *('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'),
+)
 # What shows through transparent pixels.
 BACKGROUND = 255
 # OpenCV cuts crops out of pictures with shorter sides than this only.
@@ -26,14 +33,14 @@ MAX_SIDE = 32766
 
 
 def read_image(source: Any, channel_order: str = 'bgr') -> np.ndarray:
-    """Read a path, an array or a Pillow image.
+    """Read a path, an address, an array or a Pillow image.
 
     EXIF orientation is applied, transparency is laid on white, grey becomes three equal
     channels, 16 bit is scaled to 8 by its range of 65535, CMYK is converted.
 
     Args:
-        source: path, ``PIL.Image.Image``, or array (H, W), (H, W, 1), (H, W, 3) or
-            (H, W, 4), uint8 or uint16.
+        source: path, http(s) address, ``PIL.Image.Image``, or array (H, W), (H, W, 1),
+            (H, W, 3) or (H, W, 4): uint8, uint16, or floating-point from 0 to 1.
         channel_order: of an array's channels, ``'bgr'`` or ``'rgb'``; ignored otherwise.
 
     Returns:
@@ -42,6 +49,8 @@ def read_image(source: Any, channel_order: str = 'bgr') -> np.ndarray:
     Raises:
         UserError: not there, empty, truncated, not an image, or an array of another kind.
     """
+    if isinstance(source, str) and is_url(source):
+        return decode_image(download_image(source), f'image {shown(source)}')
     if isinstance(source, np.ndarray):
         return _from_array(source, channel_order)
     if isinstance(source, Image.Image):
@@ -70,6 +79,9 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         content: the file's bytes.
         name: what to call it in an error.
     """
+    # In ISO media files the brand stands at the ninth byte (ISO/IEC 14496-12, section 4.3).
+    if content[4:8] == b'ftyp':
+        _register_heif()
     try:
         with warnings.catch_warnings():
             # Pillow warns of damaged metadata, and above 89 million pixels; it refuses above
@@ -80,10 +92,30 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
     except UserError:
         raise
     except UnidentifiedImageError as error:
-        raise UserError(f'{name} is no image that Pillow can decode') from error
+        raise UserError(_unknown(name)) from error
     except Exception as error:
         # Headers, orientation and conversions fail in as many ways as pixels do.
         raise UserError(f'{name} is truncated or corrupt: {error}') from error
+
+
+def _unknown(name: str) -> str:
+    suffix = Path(name).suffix.lower()
+    if suffix == '.avif' and not features.check('avif'):
+        return f"{name}: this Pillow reads no AVIF: pip install 'pillow>=11.3'"
+    if suffix in HEIF_SUFFIXES and suffix != '.avif' and not _register_heif():
+        return f'{name} needs the package pillow-heif: pip install pillow-heif'
+    return f'{name} is no image that Pillow can decode'
+
+
+@functools.cache
+def _register_heif() -> bool:
+    """Teach Pillow HEIC, where the package for it is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
 
 
 def write_image(path: Path, image: np.ndarray) -> Path:
@@ -149,6 +181,18 @@ def _to_16_bit(array: np.ndarray, name: str) -> np.ndarray:
     return array.astype(np.uint16)
 
 
+def _from_floats(array: np.ndarray) -> np.ndarray:
+    """1 is white. Whether 255 is meant cannot be told from a dark picture, so it is not guessed."""
+    low, high = float(array.min()), float(array.max())
+    # NaN compares as false.
+    if not (low >= 0 and high <= 1):
+        raise UserError(
+            f'image array: expected floating-point values from 0 to 1, got {low:g} to {high:g}. '
+            'Divide by 255, or give array.astype(np.uint8), if they are from 0 to 255'
+        )
+    return np.round(array * 255).astype(np.uint8)
+
+
 def _check_sides(width: int, height: int, name: str) -> None:
     if not 0 < min(width, height) <= max(width, height) <= MAX_SIDE:
         raise UserError(f'{name} has {width}x{height} px, expected sides of 1 to {MAX_SIDE} px')
@@ -168,8 +212,13 @@ def _from_array(array: np.ndarray, channel_order: str) -> np.ndarray:
     if array.dtype == np.uint16:
         array = (array.astype(np.uint32) * 255 + 32767) // 65535
         array = array.astype(np.uint8)
+    if np.issubdtype(array.dtype, np.floating):
+        array = _from_floats(array)
     if array.dtype != np.uint8:
-        raise UserError(f'image array: expected uint8 or uint16, got {array.dtype}')
+        raise UserError(
+            f'image array: expected uint8, uint16, or floating-point from 0 to 1, got '
+            f'{array.dtype}: array.astype(np.uint8) if its values are from 0 to 255'
+        )
     if array.shape[2] == 1:
         return np.ascontiguousarray(np.repeat(array, 3, axis=2))
     if array.shape[2] == 4:

@@ -73,7 +73,7 @@ class JsonList:
 
     def _put(self, content: bytes) -> None:
         try:
-            _write_all(self._file, content)
+            write_all(self._file, content)
             self._ends = (self._ends[1], self._file.tell())
         except OSError as error:
             self._rescue(error)
@@ -86,7 +86,7 @@ class JsonList:
                 raise error
             self._file.truncate(self._ends[0])
             self._file.seek(self._ends[0])
-            _write_all(self._file, self._after)
+            write_all(self._file, self._after)
             self._part.replace(self.path)
         except OSError:
             self._part.unlink(missing_ok=True)
@@ -98,8 +98,8 @@ class JsonList:
         ) from error
 
 
-def _write_all(file: FileIO, content: bytes) -> None:
-    """A disk that fills up takes a part first, and the next write is an error."""
+def write_all(file: FileIO, content: bytes) -> None:
+    """Write every byte: a disk that fills up takes a part first, and the next write is an error."""
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
@@ -113,34 +113,41 @@ class Predictions:
         stem: what they are called after.
         meta: of the joints.
         is_video: frames, or a single image.
+        image_id: of the image in the COCO file.
     """
 
-    def __init__(self, folder: Path, stem: str, meta: Mapping[str, Any], is_video: bool) -> None:
-        self.is_video, self._image_id, self._frame = is_video, _number(stem), 0
+    def __init__(
+        self,
+        folder: Path,
+        stem: str,
+        meta: Mapping[str, Any],
+        is_video: bool,
+        image_id: int = 0,
+    ) -> None:
+        self.is_video, self._image_id = is_video, image_id
         text = json_tricks.dumps({'meta_info': dict(meta)}, allow_nan=True)
         self._upstream = JsonList(
             folder / f'results_{stem}.json', f'{text[:-1]}, "instance_info": [', ']}'
         )
         self._coco = JsonList(folder / f'{stem}_coco.json')
 
-    def add(self, poses: PoseResult, time: float = 0.0) -> None:
+    def add(self, poses: PoseResult, time: float = 0.0, number: int = 0) -> None:
         """Add the next frame, or the image.
 
         Args:
             poses: its persons, also when there are none.
             time: of the frame, seconds.
+            number: of the frame, from 0.
         """
         instances = poses.to_instances()
         if self.is_video:
-            entry = {'frame_id': self._frame + 1, 'time': round(time, 4), 'instances': instances}
+            entry = {'frame_id': number + 1, 'time': round(time, 4), 'instances': instances}
             self._upstream.append(entry)
         else:
             for instance in instances:
                 self._upstream.append(instance)
-        image_id = self._frame if self.is_video else self._image_id
-        for entry in poses.to_coco(image_id):
+        for entry in poses.to_coco(number if self.is_video else self._image_id):
             self._coco.append(entry)
-        self._frame += 1
 
     def close(self) -> None:
         """Finish both files."""
@@ -148,8 +155,3 @@ class Predictions:
             self._upstream.close()
         finally:
             self._coco.close()
-
-
-def _number(stem: str) -> int:
-    """COCO's images are called after their number."""
-    return int(stem) if stem.isascii() and stem.isdigit() else 0

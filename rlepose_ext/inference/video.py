@@ -1,9 +1,9 @@
 """Read and write videos without losing frames, time, sound or orientation.
 
-OpenCV decodes and encodes. What it does not do is added here: frames are read ahead and
-written behind in threads with bounded queues, so memory does not grow with the video; a file
-that ends early is told from one that ends; the sound is copied over and the average frame
-rate mended by ffmpeg, where it is installed (:mod:`.ffmpeg`). Written frames are evenly spaced.
+OpenCV decodes, ffmpeg encodes where it is installed, else OpenCV. What OpenCV does not do is added
+here: frames are read ahead and written behind in threads with bounded queues, so memory does not
+grow with the video; a file that ends early is told from one that ends; the sound is copied over and
+the average frame rate mended by ffmpeg (:mod:`.ffmpeg`). Written frames are evenly spaced.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import queue
 import shutil
 import statistics
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,14 @@ import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.clock import Clock
-from rlepose_ext.inference.ffmpeg import announced_frames, remux
+from rlepose_ext.inference.ffmpeg import (
+    H264_SUFFIXES,
+    H264Writer,
+    announced_frames,
+    encodes_h264,
+    remux,
+)
+from rlepose_ext.inference.remote import shown
 
 # Damaged files end in our messages; without this the decoder adds dozens of its own. OpenCV
 # reads it when it opens the first video.
@@ -36,54 +44,83 @@ AHEAD = 8
 # Bytes that stay free on the disk, to finish files with, and frames between looks at it.
 RESERVE = 16_000_000
 LOOK_EVERY = 25
+# Milliseconds until an address counts as dead, and until a silent stream has ended.
+OPEN_TIMEOUT, READ_TIMEOUT = 10_000, 10_000
+# Seconds before the asked ones to which a file is wound: OpenCV goes by frame numbers, which are
+# a bit off where the rate varies.
+_RUN_UP = 1.0
 _END = object()
 
 
 class VideoReader:
-    """Iterates over the frames of a file or a camera, in a thread of its own.
+    """Iterates over the frames of a file, a camera or a stream, in a thread of its own.
 
-    Rotation metadata is applied by OpenCV, so frames come upright.
+    Rotation metadata is applied by OpenCV, so frames come upright. Of a stream, frames that are
+    not taken in time are dropped, so that it stays live.
 
     Args:
-        source: a file, or the number of a camera.
+        source: a file, the number of a camera, or an address.
         clock: adds up the time of decoding.
+        live: the address is of a stream, not of a file.
+        stride: every so many frames are given.
+        start: seconds from which on frames are given.
+        end: seconds up to which they are.
 
     Attributes:
-        fps: frames per second as the file says, 25 if it says nothing sensible.
-        frame_count: as the file says, an estimate in some formats; 0 if it does not know.
-        times: seconds of each frame read so far; irregular with a variable frame rate.
+        is_camera: live: a camera or a stream.
+        fps: frames per second that are given: as the file says, 25 if it says nothing sensible,
+            over the stride.
+        frame_count: how many will be given, an estimate in some formats; 0 if that is not known.
+        decoded: frames read from the file so far.
+        times: seconds of each frame given so far; irregular with a variable frame rate. Of a
+            stream, since it was opened.
 
     Raises:
-        UserError: missing, empty, no video, or a camera that is not there.
+        UserError: missing, empty, no video, a camera that is not there, a stream that does not
+            answer, or a start behind the end.
     """
 
-    def __init__(self, source: Path | int, clock: Clock | None = None) -> None:
-        self.name = f'webcam {source}' if isinstance(source, int) else f'video {source}'
-        self.is_camera = isinstance(source, int)
+    def __init__(
+        self,
+        source: Path | int | str,
+        clock: Clock | None = None,
+        live: bool = False,
+        stride: int = 1,
+        start: float | None = None,
+        end: float | None = None,
+    ) -> None:
+        kinds = {int: 'webcam', str: 'stream' if live else 'video'}
+        label = shown(source) if isinstance(source, str) else source
+        self.name = f'{kinds.get(type(source), "video")} {label}'
+        self._is_stream = live
+        self.is_camera = live or isinstance(source, int)
         self._path = source.absolute() if isinstance(source, Path) else None
         if self._path is not None:
             _check_file(source)
-        with _quiet():
-            # Absolute: in `12:30.mp4` FFmpeg would read the name of a protocol.
-            self._capture = cv2.VideoCapture(source if self.is_camera else str(self._path))
+        self._stride, self._start, self._end = stride, start or 0.0, end
         self._clock = clock or Clock()
+        self._opened = time.perf_counter()
+        self.decoded = 0
+        # The end was asked for, not met.
+        self._cut = False
+        self._capture = _open_capture(source if self._path is None else str(self._path))
         first = self._read() if self._capture.isOpened() else None
         if first is None:
             self._capture.release()
-            reason = (
-                'is not there or gives no picture'
-                if self.is_camera
-                else (
-                    'has no frame that can be decoded: it is damaged, or in a format that this '
-                    'OpenCV does not have'
-                )
-            )
-            raise UserError(f'{self.name} {reason}')
-        self._first = first
+            raise UserError(f'{self.name} {self._reason(source)}')
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+        self._source_fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else DEFAULT_FPS
+        self.fps = self._source_fps / stride
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count = int(count) if math.isfinite(count) and 0 < count < 2**31 else 0
+        self._announced = int(count) if math.isfinite(count) and 0 < count < 2**31 else 0
+        if self.is_camera:
+            self._announced = 0
+        self._first = first if self._start <= 0 else self._wind(first)
+        # Frames before the first one, as they would be with a steady rate.
+        self._before = 0
+        if self._start and not self.is_camera:
+            self._before = round(self._first[1] * self._source_fps)
+        self.frame_count = self._expected()
         self.times: list[float] = []
         self._queue: queue.Queue = queue.Queue(maxsize=1 if self.is_camera else AHEAD)
         self._stop = threading.Event()
@@ -93,11 +130,13 @@ class VideoReader:
         """Frames (H, W, 3) uint8 BGR, in order, each once."""
         self._thread.start()
         while True:
-            frame = self._queue.get()
-            if frame is _END:
+            item = self._queue.get()
+            if item is _END:
                 return
-            if isinstance(frame, BaseException):
-                raise frame
+            if isinstance(item, BaseException):
+                raise item
+            frame, seconds = item
+            self.times.append(seconds)
             yield frame
 
     def close(self) -> None:
@@ -106,6 +145,20 @@ class VideoReader:
         if self._thread.is_alive():
             self._thread.join()
         self._capture.release()
+
+    def frame_number(self, index: int) -> int:
+        """Number in the file, from 0, of the frame that was given as number ``index``."""
+        return self._before + index * self._stride
+
+    def seconds(self, index: int) -> float:
+        """Of the frame that was given as number ``index``; where the file has no times, by it."""
+        time = self.times[index]
+        return time if time > 0 else self.frame_number(index) / self._source_fps
+
+    @property
+    def start(self) -> float:
+        """Seconds that were passed over before the first frame."""
+        return self._first[1] if self._before else 0.0
 
     def check_end(self) -> str:
         """See, after the last frame, whether all came that the file announced.
@@ -119,13 +172,16 @@ class VideoReader:
         Raises:
             UserError: frames are missing.
         """
-        count, announced = len(self.times), self.frame_count
-        if self._path is None or not _fewer(count, announced):
+        if self._is_stream and not self._cut:
+            return f'{self.name} has ended, or is silent; {len(self.times)} frames are done'
+        fps, announced = self._source_fps, self._announced
+        count = self._before + self.decoded
+        if self.is_camera or self._cut or not self.times or not _fewer(count, announced):
             return ''
-        counted = announced_frames(self._path)
+        counted = None if self._path is None else announced_frames(self._path)
         if counted is None:
-            length, end = announced / self.fps, max(self.times) + 1 / self.fps
-            if not _fewer(round(end * self.fps), announced):
+            length, end = announced / fps, max(self.times) + self._stride / fps
+            if not _fewer(round(end * fps), announced):
                 return ''
             return (
                 f'{self.name}: {count} frames, {end:.1f} of {length:.1f} s, were decoded. Its end '
@@ -151,33 +207,95 @@ class VideoReader:
         last = statistics.median(b - a for a, b in itertools.pairwise(times))
         return len(times) / (times[-1] - times[0] + last)
 
+    def _reason(self, source: Path | int | str) -> str:
+        """Why there is no frame."""
+        if isinstance(source, int):
+            return 'is not there or gives no picture'
+        if self._is_stream:
+            return (
+                f'gives no picture within {OPEN_TIMEOUT // 1000} s: is it running, and reachable?'
+            )
+        return (
+            'has no frame that can be decoded: it is damaged, or in a format that this OpenCV does '
+            'not have'
+        )
+
+    def _expected(self) -> int:
+        """How many frames will be given."""
+        last = self._announced
+        if self._end is not None:
+            last = min(last, math.ceil(self._end * self._source_fps))
+        return max(math.ceil((last - self._before) / self._stride), 0)
+
+    def _wind(self, first: tuple[np.ndarray, float]) -> tuple[np.ndarray, float]:
+        """The first frame from the start on.
+
+        Raises:
+            UserError: there is none.
+        """
+        half = 0.5 / self._source_fps
+        if not self.is_camera and self._start > 2 * _RUN_UP:
+            self._capture.set(cv2.CAP_PROP_POS_MSEC, 1000 * (self._start - _RUN_UP))
+            found = self._read()
+            if found is None or found[1] > self._start + half:
+                # It cannot be wound, or not well: from the beginning, then.
+                self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+                found = self._read()
+            first = found or first
+        self.decoded = 1
+        frame, seconds = first
+        while seconds < self._start - half:
+            found = self._read()
+            if found is None:
+                raise UserError(
+                    f'{self.name} ends at {seconds + 2 * half:.1f} s, before the start '
+                    f'({self._start:g} s)'
+                )
+            frame, seconds = found
+            self.decoded = 1
+        return frame, seconds
+
     def _run(self) -> None:
         try:
-            frame, time = self._first
-            while frame is not None and not self._stop.is_set():
-                self.times.append(time)
-                self._put(frame)
+            found: tuple[np.ndarray, float] | None = self._first
+            while found is not None and not self._stop.is_set():
+                if self._end is not None and found[1] > self._end - 0.5 / self._source_fps:
+                    self._cut = True
+                    break
+                self._put(found)
                 with self._clock('decode'):
-                    found = self._read()
-                frame, time = found if found is not None else (None, 0.0)
+                    found = self._read() if self._skip() else None
             self._put(_END)
         except Exception as error:
             self._put(error)
+
+    def _skip(self) -> bool:
+        """Pass over the frames between two that are given; false at the end."""
+        for _ in range(self._stride - 1):
+            if self._stop.is_set() or not self._capture.grab():
+                return False
+            self.decoded += 1
+        return True
 
     def _read(self) -> tuple[np.ndarray, float] | None:
         there, frame = self._capture.read()
         if not there or frame is None:
             return None
-        time = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        return frame, time
+        self.decoded += 1
+        if self._is_stream:
+            # Streams count from wherever they like.
+            return frame, time.perf_counter() - self._opened
+        return frame, self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
 
     def _put(self, item: Any) -> None:
         while not self._stop.is_set():
             try:
-                self._queue.put(item, timeout=0.1)
+                self._queue.put(item, timeout=0 if self._is_stream else 0.1)
                 return
             except queue.Full:
-                continue
+                if self._is_stream and item is not _END:
+                    with suppress(queue.Empty):
+                        self._queue.get_nowait()
 
 
 class VideoWriter:
@@ -187,7 +305,8 @@ class VideoWriter:
     finished too.
 
     Args:
-        path: to write, with a suffix that OpenCV knows; mp4v or MJPG is the codec.
+        path: to write, with a suffix that OpenCV knows. The codec is H.264 where ffmpeg has it
+            and the suffix allows it, else mp4v, or MJPG in AVI.
         fps: frames per second.
         clock: adds up the time of encoding.
     """
@@ -197,7 +316,7 @@ class VideoWriter:
         # Absolute, as what VideoReader opens.
         self.part = path.absolute().with_name(f'.{path.stem}.part{path.suffix}')
         self.count = 0
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: cv2.VideoWriter | H264Writer | None = None
         self._size: tuple[int, int] | None = None
         self._clock = clock or Clock()
 
@@ -216,18 +335,26 @@ class VideoWriter:
             if size != self._size:
                 # Some cameras change their resolution; a file has one.
                 frame = cv2.resize(frame, self._size)
-            self._writer.write(frame)
+            try:
+                self._writer.write(frame)
+            except OSError as error:
+                raise UserError(f'{self.path} cannot be written: {error}') from error
         self.count += 1
 
     def close(
-        self, sound: Path | None = None, average_fps: float | None = None, whole: bool = True
+        self,
+        sound: Path | str | None = None,
+        average_fps: float | None = None,
+        whole: bool = True,
+        start: float = 0.0,
     ) -> str:
         """Finish the file.
 
         Args:
-            sound: video of which the sound is copied, where ffmpeg is installed.
+            sound: video, or its address, of which the sound is copied, where ffmpeg is installed.
             average_fps: what the frame rate turned out to be.
             whole: copy all of the sound, else as much as there are frames.
+            start: where the sound begins, seconds.
 
         Returns:
             What ffmpeg could not do, else nothing.
@@ -253,7 +380,7 @@ class VideoWriter:
         fps = average_fps or self.fps
         stretch, failed = self.fps / fps, ''
         if sound is not None or abs(stretch - 1) > 0.01:
-            failed = remux(self.part, sound, stretch, None if whole else there / fps)
+            failed = remux(self.part, sound, stretch, None if whole else there / fps, start)
         self.part.replace(self.path)
         if there < self.count:
             raise UserError(
@@ -278,7 +405,11 @@ class VideoWriter:
         free = shutil.disk_usage(self.path.parent).free
         return f'{free / 1e6:.0f} MB are free on that disk.'
 
-    def _open(self, size: tuple[int, int]) -> cv2.VideoWriter:
+    def _open(self, size: tuple[int, int]) -> cv2.VideoWriter | H264Writer:
+        fits = self.path.suffix.lower() in H264_SUFFIXES and min(size) > 1
+        # Where there is no folder, OpenCV says so at once.
+        if fits and self.part.parent.is_dir() and encodes_h264():
+            return H264Writer(self.part, self.fps, size)
         codec = 'MJPG' if self.path.suffix.lower() == '.avi' else 'mp4v'
         code = cv2.VideoWriter_fourcc(*codec)
         with _quiet():
@@ -300,6 +431,27 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         log.setLogLevel(level)
+
+
+def _open_capture(source: str | int) -> cv2.VideoCapture:
+    with _quiet():
+        if not isinstance(source, str) or '://' not in source:
+            # A path is absolute: in `12:30.mp4` FFmpeg would read the name of a protocol.
+            return cv2.VideoCapture(source)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT]
+        limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT]
+        return cv2.VideoCapture(source, cv2.CAP_FFMPEG, limits)
+
+
+def no_h264() -> str:
+    """What is missing without ffmpeg and libx264, else nothing."""
+    if encodes_h264():
+        return ''
+    lost = '' if shutil.which('ffmpeg') else ', and without sound'
+    return (
+        f'ffmpeg with libx264 is not installed: videos have the codec mp4v, which browsers do not '
+        f'play{lost}'
+    )
 
 
 def _check_file(path: Path) -> None:

@@ -102,7 +102,7 @@ def _attempt(session: requests.Session, url: str, part: Path, progress: Progress
             _write_note(part, now)
             _receive(response, part, start, now.length, progress)
     except requests.RequestException as error:
-        raise _Interrupted(_reason(error)) from error
+        raise _Interrupted(reason(error)) from error
 
 
 def _judge(
@@ -153,7 +153,7 @@ def _receive(
         raise _Interrupted(f'the connection ended after {size:,} of {length:,} bytes')
 
 
-def _reason(error: requests.RequestException) -> str:
+def reason(error: requests.RequestException) -> str:
     """A clause without urllib3's object names and pool details."""
     if isinstance(error, requests.exceptions.Timeout):
         return 'no answer in time'

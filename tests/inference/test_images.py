@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference import images
 from rlepose_ext.inference.images import MAX_SIDE, read_image
 
 RED = (200, 30, 10)
@@ -87,6 +88,36 @@ def test_arrays_and_pillow_images(picture):
     np.testing.assert_array_equal(read_image(Image.fromarray(picture)), picture[..., ::-1])
 
 
+@pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
+def test_floats_from_0_to_1(dtype):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    found = read_image((levels / 255).astype(dtype))
+    np.testing.assert_array_equal(found[..., 0], levels)
+    # transparency is a share too
+    assert read_image(np.array([[[0, 0, 0, 0.5]]], dtype))[0, 0].tolist() == [127, 127, 127]
+
+
+def test_photographs_of_phones(tmp_path, picture, monkeypatch):
+    from PIL import features
+
+    if features.check('avif'):
+        path = saved(tmp_path, Image.fromarray(picture), 'a.avif', quality=100)
+        # away from the white corner, whose colour is spread
+        assert np.abs(read_image(path)[3:, 4:].astype(int) - RED[::-1]).max() < 12
+    # a file that says that it is HEIC, where nothing can read it
+    (tmp_path / 'a.heic').write_bytes(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic')
+    monkeypatch.setattr(images, '_register_heif', lambda: False)
+    with pytest.raises(UserError, match='pip install pillow-heif'):
+        read_image(tmp_path / 'a.heic')
+    monkeypatch.undo()
+    pillow_heif = pytest.importorskip('pillow_heif')
+    heif = pillow_heif.from_pillow(Image.fromarray(np.full((64, 48, 3), RED, np.uint8)))
+    heif.save(tmp_path / 'b.HEIC', quality=95)
+    found = read_image(tmp_path / 'b.HEIC')
+    assert found.shape == (64, 48, 3)
+    assert np.abs(found.astype(int) - RED[::-1]).max() < 12
+
+
 def test_bad_input(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     content = io.BytesIO()
@@ -109,7 +140,10 @@ def test_bad_input(tmp_path):
         (tmp_path / ('a' * 300 + '.jpg'), 'cannot be read'),
         (tmp_path / 'a\0.jpg', 'cannot be read'),
         (tmp_path, 'is a folder'),
-        (np.zeros((4, 4, 3)), 'float64'),
+        (np.zeros((4, 4, 3), np.int64), 'int64'),
+        (np.full((4, 4, 3), 1.1), r'got 1\.1 to 1\.1\. Divide by 255'),
+        (np.full((4, 4, 3), np.nan), 'got nan'),
+        (np.full((4, 4, 3), -0.1, np.float32), r'got -0\.1'),
         (np.zeros((4, 4, 2), np.uint8), r'\(4, 4, 2\)'),
         (np.zeros((0, 4, 3), np.uint8), r'\(0, 4, 3\)'),
         (np.zeros((MAX_SIDE + 1, 1), np.uint8), f'1x{MAX_SIDE + 1} px'),

@@ -9,7 +9,7 @@ import pytest
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.box_file import BoxFile
-from rlepose_ext.inference.sources import Source, check_names, find_sources
+from rlepose_ext.inference.sources import Source, find_sources, name_apart
 
 FRAME = [np.zeros((10, 10, 3), np.uint8)]
 
@@ -53,14 +53,69 @@ def test_what_is_not_there(folder, monkeypatch):
             find_sources(text)
 
 
-def test_results_of_two_inputs_need_two_names():
-    sources = [Source('image', Path('x/a.jpg')), Source('image', Path('y/a.jpg'))]
-    with pytest.raises(UserError, match='same name'):
-        check_names(sources, by_stem=False)
-    sources = [Source('image', Path('a.jpg')), Source('video', Path('a.mp4'))]
-    check_names(sources, by_stem=False)
-    with pytest.raises(UserError, match='same name'):
-        check_names(sources, by_stem=True)
+def test_results_of_two_inputs_have_two_names():
+    def named(*paths):
+        sources = [Source('video' if p.endswith('4') else 'image', Path(p)) for p in paths]
+        return [source.output_name for source in name_apart(sources)]
+
+    assert named('a/1.jpg', 'b/1.jpg', 'b/2.jpg') == ['1.jpg', '1_2.jpg', '2.jpg']
+    # files beside the drawn ones are called after the stem
+    assert named('a.jpg', 'a.mp4', 'A.png') == ['a.jpg', 'a_2.mp4', 'A_3.png']
+    # a number does not lead to the name of another input, and an input again is the same
+    assert named('a/1.jpg', 'b/1.jpg', 'b/1.jpg', 'c/1_2.gif') == [
+        *('1.jpg', '1_3.jpg', '1_3.jpg', '1_2.png')
+    ]
+
+
+def test_nested_folders(folder):
+    (folder / '.cache').mkdir()
+    (folder / '.cache' / 'z.jpg').touch()
+    (folder / 'inner' / 'b.jpg').touch()
+    (folder / 'inner' / 'round').symlink_to(folder, target_is_directory=True)
+    found = find_sources(folder, nested=True)
+    assert [str(source.path.relative_to(folder)) for source in found] == [
+        *('a.PNG', 'b.jpg', 'c.mp4', 'inner/b.jpg', 'inner/d.jpg')
+    ]
+    assert [source.stem for source in found] == ['a', 'b', 'c', 'b_2', 'd']
+    (folder / 'inner' / 'round').unlink()
+    assert [s.path.name for s in find_sources(f'{folder}/**/d.jpg')] == ['d.jpg']
+    (folder / 'outer').mkdir()
+    (folder / 'inner').rename(folder / 'outer' / 'inner')
+    with pytest.raises(UserError, match='--nested takes those'):
+        find_sources(folder / 'outer')
+
+
+def test_one_of_several_that_is_not_there(folder):
+    found = find_sources([folder / 'b.jpg', 'nowhere.jpg', folder / 'notes.txt'])
+    assert [source.kind for source in found] == ['image', 'bad', 'bad']
+    with pytest.raises(UserError, match=r'nowhere\.jpg does not exist'):
+        found[1].resolve()
+    with pytest.raises(UserError, match=r'nowhere\.jpg does not exist'):
+        find_sources(['nowhere.jpg', 'nor.jpg'])
+    # what fits a pattern and is no picture is left out
+    assert [s.path.name for s in find_sources(f'{folder}/*')] == ['a.PNG', 'b.jpg', 'c.mp4']
+    with pytest.raises(UserError, match=r'only .*notes\.txt'):
+        find_sources(f'{folder}/n*')
+
+
+def test_addresses_have_names_without_passwords():
+    found = find_sources([
+        'https://me:secret@site.org/a%20b/street.jpg?size=2',
+        'rtsp://me:secret@10.0.0.7:554/',
+        'https://site.org/download?id=3',
+    ])  # fmt: skip
+    assert [source.output_name for source in found] == [
+        'street.jpg',
+        '10-0-0-7.mp4',
+        'download.jpg',
+    ]
+    assert [source.kind for source in found] == ['image', 'stream', 'url']
+    assert [source.label for source in found] == [
+        'https://site.org/a%20b/street.jpg?size=2',
+        'rtsp://10.0.0.7:554/',
+        'https://site.org/download?id=3',
+    ]
+    assert 'secret' in found[1].readable
 
 
 # --- boxes from a file ------------------------------------------------------------------
