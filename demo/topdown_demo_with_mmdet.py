@@ -64,12 +64,11 @@ def run(args: argparse.Namespace) -> int:
     from rlepose_ext.inference.drawing_stock import StockDrawing
     from rlepose_ext.inference.estimator import PoseEstimator
     from rlepose_ext.inference.predictors import TopDown
-    from rlepose_ext.inference.sources import check_names, find_sources
+    from rlepose_ext.inference.sources import find_sources
 
     if args.show:
         check_display()
     sources = find_sources(args.input)
-    check_names(sources, by_stem=args.save_predictions)
     detector = build_detector(
         [args.det_config, args.det_checkpoint],
         args.device,
@@ -83,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     )
     args.no_bbox, args.draw_sigma, args.quiet = not args.draw_bbox, False, False
     args.track, args.smooth, args.det_interval = 'none', False, 1
+    args.save, args.vid_stride, args.start, args.end = ['image'], 1, None, None
     draw = None
     if args.draw_heatmap or args.skeleton_style != 'mmpose':
         draw = StockDrawing(estimator, style_of(args), args.skeleton_style, args.draw_heatmap)

@@ -1,109 +1,169 @@
-"""``rlepose demo``: poses of images, videos and cameras, drawn and written."""
+"""Find persons and their poses in images, videos, streams and cameras, draw and write them."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from rlepose_ext.errors import UserError
 
 EPILOG = """\
 examples:
   rlepose demo street.mp4
-  rlepose demo photos/ --output-root drawn --save-predictions
+  rlepose demo photos/ --nested --output-root drawn --save image csv
   rlepose demo --preset best photo.jpg
-  rlepose demo match.mp4 --det movenet-multipose --track oks --smooth
+  rlepose demo match.mp4 --det movenet-multipose --track oks --smooth --start 1:30 --end 2:00
   rlepose demo 0 --show
+  rlepose demo rtsp://192.168.0.7/live --end 60 --save csv
   rlepose demo street.mp4 --det rtmdet.py rtmdet.pth --pose model.py model.pth
   find . -name '*.jpg' | rlepose demo - --det boxes.json
 """
+# What --save takes; :data:`rlepose_ext.inference.exports.SAVED` and nothing.
+SAVE = ('none', 'image', 'crops', 'txt', 'csv')
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default in (None, False, []):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         'demo',
-        help='poses of images, videos and cameras',
+        help='poses of images, videos, streams and cameras',
         description=__doc__,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
+        usage='rlepose demo INPUT [INPUT ...] [options]',
     )
     parser.add_argument(
         'input',
+        metavar='INPUT',
         nargs='*',
-        help="images, videos, folders, patterns, a camera's number, or - for a list on stdin",
+        default=[],
+        help="image, video, folder, pattern, address (http, rtsp, ...), camera's number, or - for "
+        'a list on standard input',
     )
-    parser.add_argument(
-        '--output-root', type=Path, default=Path('work_dirs/demo'), help='folder of the results'
-    )
-    parser.add_argument(
+    parser.add_argument('--nested', action='store_true', help='folders inside folders too')
+    groups = {name: parser.add_argument_group(name) for name in GROUPS}
+    models, output = groups['models'], groups['output']
+    video, drawing = groups['video'], groups['drawing']
+    models.add_argument('--preset', metavar='NAME', help='fast, balanced or best: a matching pair')
+    models.add_argument(
         '--det',
         nargs='+',
-        default=None,
-        metavar='DETECTOR',
-        help='movenet-multipose, rtmdet-nano, rtmdet-tiny, rtmdet-m, full (one person fills the '
-        'image), a JSON file of boxes, or CONFIG CHECKPOINT of an mmdet model; by default the '
-        'first that is there',
+        metavar=('NAME', 'CHECKPOINT'),
+        help='detector: movenet-multipose, rtmdet-nano, rtmdet-tiny, rtmdet-m, full (one person '
+        'fills the image), a JSON file of boxes, or CONFIG CHECKPOINT of mmdet; by default the '
+        'first that is on this machine',
     )
-    parser.add_argument(
+    models.add_argument(
         '--pose',
         nargs='+',
-        default=None,
-        metavar='MODEL',
-        help='NAME of the zoo or of MMPose, or CONFIG CHECKPOINT; by default the first that is '
-        'there',
+        metavar=('NAME', 'CHECKPOINT'),
+        help='pose model: a name of the zoo or of MMPose, or CONFIG CHECKPOINT; by default the '
+        'first that is on this machine',
     )
-    parser.add_argument(
-        '--preset', help='fast, balanced or best: detector and model that go together'
+    output.add_argument(
+        '--output-root',
+        type=Path,
+        default=Path('work_dirs/demo'),
+        metavar='FOLDER',
+        help='where results go',
     )
-    add_common(parser)
-    parser.add_argument('--batch-size', type=int, default=32, help='persons at once')
-    parser.add_argument('--no-flip-test', action='store_true', help='twice as fast, a bit worse')
-    parser.add_argument(
+    output.add_argument(
+        '--save',
+        nargs='+',
+        metavar='WHAT',
+        help='none, or some of image (drawn pictures and videos), crops (of persons), txt (label '
+        'lines), csv (a row for each joint); default: image',
+    )
+    add_common(parser, groups)
+    models.add_argument('--batch-size', type=int, default=32, metavar='N', help='persons at once')
+    models.add_argument('--no-flip-test', action='store_true', help='twice as fast, a bit worse')
+    models.add_argument(
         '--dtype',
         choices=('float32', 'bfloat16', 'float16'),
         default='float32',
         help='of the network',
     )
-    parser.add_argument('--track', choices=('none', 'iou', 'oks'), default='iou', help='identities')
-    parser.add_argument('--smooth', action='store_true', help='One-Euro filter over time')
-    parser.add_argument('--det-interval', type=int, default=1, help='frames per detection')
-    parser.add_argument('--draw-sigma', action='store_true', help="RLE's uncertainty as ellipses")
-    parser.add_argument('--no-bbox', action='store_true', help='skeletons without boxes')
-    parser.add_argument('--quiet', action='store_true', help='no progress bar')
+    video.add_argument('--vid-stride', type=int, default=1, metavar='N', help='every Nth frame')
+    video.add_argument('--start', type=seconds, metavar='TIME', help='seconds or h:m:s')
+    video.add_argument('--end', type=seconds, metavar='TIME', help='likewise')
+    video.add_argument('--track', choices=('none', 'iou', 'oks'), default='iou', help='identities')
+    video.add_argument('--smooth', action='store_true', help='One-Euro filter on tracked joints')
+    video.add_argument(
+        '--det-interval', type=int, default=1, metavar='N', help='detect in every Nth frame'
+    )
+    output.add_argument('--quiet', action='store_true', help='no progress, no speed')
+    drawing.add_argument('--no-bbox', action='store_true', help='skeletons without boxes')
+    drawing.add_argument('--draw-sigma', action='store_true', help="RLE's uncertainty as ellipses")
     parser.set_defaults(run=run)
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Arguments that MMPose's demo has too, under its names and with its meanings."""
-    parser.add_argument('--show', action='store_true', help='in a window too; Esc ends it')
-    parser.add_argument('--save-predictions', action='store_true', help='JSON files beside')
-    parser.add_argument('--device', default='auto', help="'auto', 'cpu', 'cuda:0', ...")
-    parser.add_argument('--det-cat-id', type=int, default=None, help='class to take for a person')
-    parser.add_argument(
-        '--bbox-thr', type=float, default=None, help="lowest score of a box; default the detector's"
+GROUPS = ('models', 'video', 'output', 'drawing')
+
+
+def add_common(
+    parser: argparse.ArgumentParser, groups: dict[str, argparse._ArgumentGroup] | None = None
+) -> None:
+    """Arguments that MMPose's demo has too, under its names and with its meanings.
+
+    Args:
+        parser: they are added to it.
+        groups: or to its groups of the names :data:`GROUPS`.
+    """
+    groups = groups or dict.fromkeys(GROUPS, parser)
+    models, output, drawing = groups['models'], groups['output'], groups['drawing']
+    models.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ...')
+    models.add_argument(
+        '--bbox-thr', type=float, metavar='X', help="lowest score of a box; default: the detector's"
     )
-    parser.add_argument(
-        '--nms-thr', type=float, default=None, help='largest IoU of two boxes; default likewise'
+    models.add_argument(
+        '--nms-thr', type=float, metavar='X', help='largest IoU of two boxes; default: likewise'
     )
-    parser.add_argument('--kpt-thr', type=float, default=0.3, help='lowest score of a joint')
-    parser.add_argument('--show-kpt-idx', action='store_true', help='number of each joint')
-    parser.add_argument('--radius', type=float, help='of joints, px; default by size')
-    parser.add_argument('--thickness', type=int, help='of links, px; default by size')
-    parser.add_argument('--alpha', type=float, default=0.8, help='opacity of the drawing')
+    models.add_argument(
+        '--classes',
+        '--det-cat-id',
+        dest='det_cat_id',
+        nargs='+',
+        type=_number,
+        metavar='ID',
+        help='classes of an mmdet detector to take for persons; default: the one of that name',
+    )
+    output.add_argument('--save-predictions', action='store_true', help='JSON files too')
+    output.add_argument('--show', action='store_true', help='in a window too; Esc in it ends')
+    drawing.add_argument(
+        '--kpt-thr', type=float, default=0.3, metavar='X', help='lowest score of a joint'
+    )
+    drawing.add_argument('--show-kpt-idx', action='store_true', help='number of each joint')
+    drawing.add_argument(
+        '--radius', type=float, metavar='PX', help='of joints; default: by size of the picture'
+    )
+    drawing.add_argument('--thickness', type=int, metavar='PX', help='of links; default: likewise')
+    drawing.add_argument('--alpha', type=float, default=0.8, metavar='X', help='opacity')
 
 
 def run(args: argparse.Namespace) -> int:
     """Run all inputs; one that fails does not stop the others."""
     from rlepose_ext.cli.run_inputs import check_display, run_all
     from rlepose_ext.inference.choose import choose
-    from rlepose_ext.inference.sources import check_names, find_sources
+    from rlepose_ext.inference.sources import check_outputs, find_sources
 
-    args.det, more = model_and_inputs(args.det)
-    args.pose, most = model_and_inputs(args.pose)
+    inputs = [*args.input, *take_values(args)]
     if args.show:
         check_display()
-    sources = find_sources([*args.input, *more, *most])
-    check_names(sources, by_stem=args.save_predictions)
+    sources = find_sources(inputs, nested=args.nested)
+    if 'image' in args.save:
+        check_outputs(sources, args.output_root)
     choice = choose(
         args.det,
         args.pose,
@@ -125,6 +185,50 @@ def run(args: argparse.Namespace) -> int:
     return run_all(args, sources, choice.predictor)
 
 
+def take_values(args: argparse.Namespace) -> list[str]:
+    """Set ``det``, ``pose``, ``det_cat_id`` and ``save`` to what belongs to them.
+
+    An option that takes several values takes the inputs behind it too.
+
+    Returns:
+        Those inputs.
+
+    Raises:
+        UserError: values that are none of those that an option takes.
+    """
+    args.det, after_det = model_and_inputs(args.det)
+    args.pose, after_pose = model_and_inputs(args.pose)
+    args.det_cat_id, after_classes = leading(
+        args.det_cat_id, lambda value: isinstance(value, int), '--classes: expected numbers'
+    )
+    args.save, after_save = leading(
+        args.save or ['image'],
+        lambda value: value in SAVE,
+        f'--save: expected some of {", ".join(SAVE)}',
+    )
+    if 'none' in args.save:
+        if len(args.save) > 1:
+            raise UserError('--save: none goes with nothing else')
+        args.save = []
+    return [*after_det, *after_pose, *after_classes, *after_save]
+
+
+def leading(
+    values: Sequence[Any] | None, fits: Callable[[Any], bool], expected: str
+) -> tuple[list[Any] | None, list[str]]:
+    """The values up to the first that does not fit, and the others.
+
+    Raises:
+        UserError: not even the first one fits.
+    """
+    if values is None:
+        return None, []
+    count = next((i for i, value in enumerate(values) if not fits(value)), len(values))
+    if not count:
+        raise UserError(f'{expected}, got {values[0]}')
+    return list(values[:count]), list(values[count:])
+
+
 def model_and_inputs(values: list[str] | None) -> tuple[list[str] | None, list[str]]:
     """What belongs to the model of ``--det NAME photo.jpg``, and what is an input behind it.
 
@@ -136,3 +240,23 @@ def model_and_inputs(values: list[str] | None) -> tuple[list[str] | None, list[s
     if len(values) > 1 and (values[0].endswith('.py') or values[1].endswith(('.pth', '.pt'))):
         takes = 2
     return values[:takes], values[takes:]
+
+
+def seconds(text: str) -> float:
+    """Seconds of a time: ``90``, ``1:30`` or ``0:01:30.5``."""
+    parts = text.split(':')
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = [-1.0]
+    if len(parts) > 3 or not all(number >= 0 for number in numbers):
+        raise argparse.ArgumentTypeError(f'expected seconds or h:m:s, got {text!r}')
+    total = 0.0
+    for number in numbers:
+        total = 60 * total + number
+    return total
+
+
+def _number(text: str) -> int | str:
+    """A number; text is an input behind the option."""
+    return int(text) if text.isascii() and text.isdigit() else text

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -17,6 +17,11 @@ from rlepose_ext.inference.drawing import Style
 from rlepose_ext.inference.engine import Draw, Engine, Options
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sources import Source
+
+# Seconds between two lines of progress where they are not seen at once.
+EVERY = 10.0
+# In the order in which a frame passes through them.
+STAGES = ('decode', 'detect', 'crop', 'network', 'decode keypoints', 'track', 'draw', 'encode')
 
 
 def run_all(
@@ -46,28 +51,40 @@ def run_all(
         )
     options = Options(
         output_root=args.output_root,
+        save=tuple(args.save),
         save_predictions=args.save_predictions,
         style=style_of(args),
         tracking=track,
         smooth=args.smooth,
         det_interval=args.det_interval,
+        vid_stride=args.vid_stride,
+        start=args.start,
+        end=args.end,
     )
+    if args.show:
+        print('Esc in the window ends the run', file=sys.stderr)
     pause = getattr(args, 'show_interval', 0.0)
-    failed = 0
+    failed, speed, notes = 0, Speed(), set()
     with StopRun() as stop:
         options.stop = stop
         for source in sources:
             if stop():
                 break
             engine = Engine(predictor, options, draw)
-            bar = Progress(source.output_name, quiet=args.quiet or not sys.stderr.isatty())
+            bar = Progress(source.output_name, args.quiet, sys.stderr.isatty())
             options.progress = bar
             if args.show:
                 # A single picture stays until a key is pressed, as in MMPose's demo.
                 wait = None if source.kind == 'image' else pause
                 options.show = partial(show_frame, seconds=wait, stop=stop)
             try:
-                frames = engine.run(source)
+                source = source.resolve()
+                frames = 0
+                for frames, _ in enumerate(engine.stream(source), 1):
+                    if frames == 1:
+                        left_out = 0 if source.kind == 'image' else options.first_frames(source)
+                        bar.warm(left_out)
+                        speed.warm(engine.clock.seconds)
             except UserError as error:
                 bar.clear()
                 print(f'{program}: error: {error}', file=sys.stderr)
@@ -76,12 +93,18 @@ def run_all(
             finally:
                 bar.clear()
                 for note in engine.notes:
-                    print(f'{program}: {note}', file=sys.stderr)
-            root = args.output_root
-            where = '' if root is None else f' -> {root / source.output_name}'
-            print(f'{source.path}{where}: {summary(source, frames, engine.poses, bar.seconds)}')
+                    # What holds for all inputs is said once.
+                    if note not in notes:
+                        print(f'{program}: {note}', file=sys.stderr)
+                notes.update(engine.notes)
+            speed.add(engine.clock.seconds, frames, bar.left_out)
+            print(
+                f'{source.label}{_where(options, source)}: {summary(source, frames, engine, bar)}'
+            )
             if not engine.poses:
                 print(f'{program}: nobody was found in {source.name}', file=sys.stderr)
+    if speed.frames and not args.quiet:
+        print(f'{program}: speed: {speed}', file=sys.stderr)
     if stop.received is not None:
         print(f'{program}: interrupted; what is written is complete', file=sys.stderr)
         return 128 + stop.received
@@ -90,12 +113,23 @@ def run_all(
     return 2 if failed else 0
 
 
-def summary(source: Source, frames: int, poses: int, seconds: float) -> str:
+def _where(options: Options, source: Source) -> str:
+    root = options.output_root
+    if root is None or not (options.save or options.save_predictions):
+        return ''
+    return f' -> {root / source.output_name if "image" in options.save else root}'
+
+
+def summary(source: Source, frames: int, engine: Engine, bar: Progress) -> str:
     """What was done, in a line."""
-    count = f'{poses} pose' + ('' if poses == 1 else 's')
+    count = f'{engine.poses} pose' + ('' if engine.poses == 1 else 's')
     if source.kind == 'image':
-        return f'{count} in {seconds:.2f} s'
-    return f'{count} in {frames} frames, {frames / seconds:.1f} frames a second'
+        return f'{count} in {bar.seconds:.2f} s'
+    rate, left_out = bar.rate(frames)
+    text = f'{count} in {frames} frames, {rate:.1f} frames a second'
+    if left_out:
+        text += f' (without the first {left_out})' if left_out > 1 else ' (without the first)'
+    return text
 
 
 def style_of(args: argparse.Namespace) -> Style:
@@ -162,36 +196,101 @@ def show_frame(
 
 
 class Progress:
-    """A bar with frames a second and the time that is left, on standard error."""
+    """Frames a second and the time that is left, on standard error.
 
-    def __init__(self, name: str, quiet: bool) -> None:
-        self.name, self.quiet = name, quiet
-        self._start = time.perf_counter()
-        self._shown = 0.0
+    A bar on a terminal, elsewhere a line every :data:`EVERY` seconds.
+
+    Args:
+        name: of the input.
+        quiet: say nothing.
+        terminal: standard error is one.
+    """
+
+    def __init__(self, name: str, quiet: bool, terminal: bool) -> None:
+        self.name, self.quiet, self.terminal = name, quiet, terminal
+        self._start = self._begun = time.perf_counter()
+        self._shown, self._pause = 0.0, 0.1 if terminal else EVERY
+        self.left_out = 0
 
     @property
     def seconds(self) -> float:
         """Since the beginning."""
         return max(time.perf_counter() - self._start, 1e-9)
 
+    def warm(self, left_out: int) -> None:
+        """The network has run for the first time, on so many frames: the clock starts."""
+        self._begun, self.left_out = time.perf_counter(), left_out
+
+    def rate(self, done: int) -> tuple[float, int]:
+        """Frames a second, and how many frames do not count: none where there are no others."""
+        counted = done - self.left_out
+        if counted <= 0 or not self.left_out:
+            return done / self.seconds, 0
+        return counted / max(time.perf_counter() - self._begun, 1e-9), self.left_out
+
     def __call__(self, done: int, total: int) -> None:
-        """Show where the run is, at most ten times a second."""
-        if self.quiet or self.seconds - self._shown < 0.1:
+        """Show where the run is, if it is time."""
+        if self.quiet or self.seconds - self._shown < self._pause:
             return
         self._shown = self.seconds
-        fps = done / self.seconds
+        fps, _ = self.rate(done)
         text = f'{self.name}: {done} frames, {fps:.1f} fps'
         if total:
-            filled = min(20 * done // total, 20)
             left = max(total - done, 0) / fps
-            bar = '#' * filled + '.' * (20 - filled)
-            text = f'{self.name} [{bar}] {done}/{total}, {fps:.1f} fps, {left:.0f} s left'
-        print(f'\r\x1b[K{text}', end='', file=sys.stderr, flush=True)
+            filled = '#' * min(20 * done // total, 20)
+            bar = f' [{filled:.<20}]' if self.terminal else ':'
+            text = f'{self.name}{bar} {done}/{total}, {fps:.1f} fps, {left:.0f} s left'
+        before, end = ('\r\x1b[K', '') if self.terminal else ('', '\n')
+        print(f'{before}{text}', end=end, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Take the bar away."""
-        if not self.quiet:
+        if self.terminal and not self.quiet:
             print('\r\x1b[K', end='', file=sys.stderr, flush=True)
+
+
+class Speed:
+    """Milliseconds a frame of each stage, over all inputs.
+
+    What the network ran on first, while it warmed up, counts only if there was nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self._seconds: dict[str, float] = {}
+        self._before: dict[str, float] = {}
+        # Only that is in it.
+        self._cold = True
+
+    def warm(self, seconds: Mapping[str, float]) -> None:
+        """Note the seconds by stage of an input when its first frames are done."""
+        self._before = dict(seconds)
+
+    def add(self, seconds: Mapping[str, float], frames: int, left_out: int) -> None:
+        """Add an input.
+
+        Args:
+            seconds: by stage.
+            frames: of the input.
+            left_out: how many of them were done at :meth:`warm`, and do not count.
+        """
+        if not frames:
+            return
+        warm = 0 < left_out < frames
+        if self._cold and (self.frames or warm):
+            self._seconds, self.frames, self._cold = {}, 0, False
+        for stage, value in seconds.items():
+            value -= self._before.get(stage, 0.0) if warm else 0.0
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + value
+        self.frames += frames - left_out if warm else frames
+
+    def __str__(self) -> str:
+        """``decode 1.8, detect 40, network 60, draw 3, encode 5 ms a frame``."""
+        order = {name: place for place, name in enumerate(STAGES)}
+        stages = sorted(self._seconds, key=lambda name: order.get(name, len(order)))
+        each = {stage: 1000 * self._seconds[stage] / self.frames for stage in stages}
+        shown = ', '.join(f'{stage} {ms:.{0 if ms >= 9.95 else 1}f}' for stage, ms in each.items())
+        return f'{shown} ms a frame' + (', start-up included' if self._cold else '')
 
 
 class StopRun(StopSignal):

@@ -73,7 +73,7 @@ def choose(
     device: str = 'auto',
     bbox_thr: float | None = None,
     nms_thr: float | None = None,
-    category: int | None = None,
+    category: int | Sequence[int] | None = None,
     **options: Any,
 ) -> Choice:
     """Build what was named, and choose the rest.
@@ -86,7 +86,7 @@ def choose(
         device: of both.
         bbox_thr: lowest score of a person's box; by default the detector's own.
         nms_thr: largest IoU of two boxes; by default the detector's own.
-        category: of an mmdet detector, the class to take for a person.
+        category: of an mmdet detector, the class or classes to take for persons.
         **options: of :class:`.estimator.PoseEstimator`.
 
     Raises:
@@ -123,7 +123,7 @@ def build_detector(
     device: str = 'auto',
     bbox_thr: float | None = None,
     nms_thr: float | None = None,
-    category: int | None = None,
+    category: int | Sequence[int] | None = None,
 ) -> Any:
     """The detector of that name, see :func:`choose`.
 

@@ -44,7 +44,7 @@ class MMDetDetector:
         config: config file.
         checkpoint: file or URL.
         device: torch device.
-        category: index of the class; by default that of ``person``.
+        category: index of the class, or several; by default that of ``person``.
         bbox_thr: lowest score.
         nms_thr: of two boxes that overlap by more than this IoU, the worse is dropped.
 
@@ -58,7 +58,7 @@ class MMDetDetector:
         config: str | Path,
         checkpoint: str | Path | None,
         device: str = 'cpu',
-        category: int | None = None,
+        category: int | Sequence[int] | None = None,
         bbox_thr: float = 0.3,
         nms_thr: float = 0.3,
     ) -> None:
@@ -91,7 +91,7 @@ class MMDetDetector:
                 )
             steps = _test_pipeline(self.model.cfg)
             self._pipeline = Compose([{'type': 'mmdet.LoadImageFromNDArray'}, *steps[1:]])
-        self.category = _person(self.model.dataset_meta, category, config)
+        self.categories = _persons(self.model.dataset_meta, category, config)
 
     def __call__(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[Found]:
         from mmdet.apis import inference_detector
@@ -100,7 +100,7 @@ class MMDetDetector:
         found = []
         for result in results:
             instances = result.pred_instances.cpu().numpy()
-            chosen = instances.labels == self.category
+            chosen = np.isin(instances.labels, self.categories)
             found.append(
                 keep_best(
                     instances.bboxes[chosen].astype(np.float32),
@@ -158,16 +158,21 @@ def _test_pipeline(cfg: Any) -> list:
     return list(get_test_pipeline_cfg(cfg))
 
 
-def _person(meta: dict[str, Any], category: int | None, config: str | Path) -> int:
+def _persons(
+    meta: dict[str, Any], category: int | Sequence[int] | None, config: str | Path
+) -> list[int]:
+    """Indices of the classes that are taken for persons."""
     classes = list(meta.get('classes', ()))
     if category is not None:
-        if not 0 <= category < max(len(classes), 1):
-            raise UserError(f'{config}: category {category} of {len(classes)} classes')
-        return category
+        chosen = [category] if isinstance(category, int) else list(category)
+        for index in chosen:
+            if not isinstance(index, int) or not 0 <= index < max(len(classes), 1):
+                raise UserError(f'{config}: category {index} of {len(classes)} classes')
+        return chosen
     if 'person' not in classes:
         shown = ', '.join(map(str, classes[:8])) + (', ...' if len(classes) > 8 else '')
         raise UserError(
             f'{config}: this detector has no class person (it has {shown}). Name the class to '
             'take by its index: --det-cat-id'
         )
-    return classes.index('person')
+    return [classes.index('person')]

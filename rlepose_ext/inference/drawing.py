@@ -199,7 +199,7 @@ def _draw_person(
         cv2.circle(layer, center, radius, color, -1, cv2.LINE_AA, _SHIFT)
         if style.show_kpt_idx:
             corner = ((center[0] + radius) // _UNIT, (center[1] - radius) // _UNIT)
-            _write(layer, str(joint), corner, color, pen, 0.8)
+            cv2.putText(layer, str(joint), corner, _FONT, pen.text, color, pen.line, cv2.LINE_AA)
 
 
 def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray, pen: Pen) -> None:
@@ -209,21 +209,23 @@ def _draw_box(layer: np.ndarray, poses: Persons, index: int, offset: np.ndarray,
     color = _BOX_COLOR if identity is None or identity < 0 else person_color(identity)
     cv2.rectangle(layer, first, second, color, pen.line, cv2.LINE_AA, _SHIFT)
     if identity is not None and identity >= 0:
-        gap = 2 + pen.line
-        corner = (first[0] // _UNIT + gap, first[1] // _UNIT + gap + pen.letter)
-        _write(layer, str(identity), corner, color, pen)
+        _write_label(layer, str(identity), (first[0] // _UNIT, first[1] // _UNIT), color, pen)
 
 
-def _write(
+def _write_label(
     layer: np.ndarray,
     text: str,
     corner: tuple[int, int],
     color: tuple[int, int, int],
     pen: Pen,
-    scale: float = 1.0,
 ) -> None:
-    size = max(scale * pen.text, _SMALLEST_TEXT)
-    cv2.putText(layer, text, corner, _FONT, size, color, pen.line, cv2.LINE_AA)
+    """Dark letters on a field of that colour, whose upper left corner is given."""
+    (width, height), below = cv2.getTextSize(text, _FONT, pen.text, pen.line)
+    gap = 1 + pen.line
+    end = (corner[0] + width + 2 * gap, corner[1] + height + below)
+    cv2.rectangle(layer, corner, end, color, -1)
+    place = (corner[0] + gap, corner[1] + height + below // 2)
+    cv2.putText(layer, text, place, _FONT, pen.text, (0, 0, 0), pen.line, cv2.LINE_AA)
 
 
 def _ellipse_axes(poses: Persons) -> np.ndarray | None:

@@ -88,6 +88,11 @@ class Options:
         if self.smooth and self.tracking is None:
             raise UserError('smoothing needs identities: switch tracking on')
 
+    def first_frames(self, source: Source) -> int:
+        """Frames that go through the network first, in whose time it warms up."""
+        single = source.kind != 'video' or self.det_interval > 1
+        return 1 if single else self.frames_at_once
+
 
 class Engine:
     """The whole chain around one predictor.

@@ -21,7 +21,7 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.inference.choose import PRESETS, choose
 from rlepose_ext.inference.drawing import Style
 from rlepose_ext.inference.engine import Engine, Options
-from rlepose_ext.inference.sources import Source, find_sources
+from rlepose_ext.inference.sources import Source, find_sources, name_apart
 from rlepose_ext.inference.types import PoseResult
 
 
@@ -84,7 +84,12 @@ class Pose:
         stream: bool = False,
         boxes: Any = None,
         output_root: str | Path | None = None,
+        save: str | Sequence[str] = 'image',
         save_predictions: bool = False,
+        nested: bool = False,
+        vid_stride: int = 1,
+        start: float | None = None,
+        end: float | None = None,
         track: str | None = None,
         smooth: bool = False,
         det_interval: int = 1,
@@ -98,8 +103,13 @@ class Pose:
             stream: give results one by one, as they come, instead of a list of all of them. A list
                 keeps every frame in memory.
             boxes: (N, 4) x1, y1, x2, y2 in image px, in place of a detector; of one picture.
-            output_root: folder for the drawn pictures and videos.
+            output_root: folder for what is written; nothing is without it.
+            save: of ``'image'``, ``'crops'``, ``'txt'`` and ``'csv'``, see :mod:`.exports`.
             save_predictions: JSON files there too.
+            nested: folders inside folders too.
+            vid_stride: every so many frames of a video.
+            start: where in a video to begin, seconds.
+            end: where to end, seconds.
             track: ``'iou'`` or ``'oks'`` gives the persons of a video identities.
             smooth: One-Euro filter on tracked joints.
             det_interval: the detector sees every so many frames of a video.
@@ -112,13 +122,17 @@ class Pose:
             return [self._in_boxes(source, boxes)]
         options = Options(
             output_root=None if output_root is None else Path(output_root),
+            save=[save] if isinstance(save, str) else list(save),
             save_predictions=save_predictions,
+            vid_stride=vid_stride,
+            start=start,
+            end=end,
             style=Style(**style),
             tracking=track,
             smooth=smooth,
             det_interval=det_interval,
         )
-        results = self._run(list(_sources(source)), options)
+        results = self._run(name_apart(_sources(source, nested)), options)
         return results if stream else list(results)
 
     def _run(self, sources: Sequence[Source], options: Options) -> Iterator[PoseResult]:
@@ -132,15 +146,15 @@ class Pose:
         return estimator(source, boxes)
 
 
-def _sources(source: Any) -> Iterable[Source]:
+def _sources(source: Any, nested: bool) -> Iterable[Source]:
     if isinstance(source, (list, tuple)):
         for index, each in enumerate(source):
-            for found in _sources(each):
+            for found in _sources(each, nested):
                 yield found if found.image is None else _in_memory(found.image, index)
     elif isinstance(source, (np.ndarray, Image.Image)):
         yield _in_memory(source, 0)
     else:
-        yield from find_sources(str(source))
+        yield from find_sources(str(source), nested)
 
 
 def _in_memory(image: Any, index: int) -> Source:

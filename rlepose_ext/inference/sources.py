@@ -172,6 +172,25 @@ def name_apart(sources: Iterable[Source]) -> list[Source]:
     ]
 
 
+def check_outputs(sources: Sequence[Source], folder: Path) -> None:
+    """Drawn files may not replace inputs, their own or others.
+
+    Raises:
+        UserError: one would.
+    """
+    inputs = {
+        source.path.resolve(): source
+        for source in sources
+        if source.kind in ('image', 'video') and source.url is None and source.image is None
+    }
+    for source in sources:
+        if other := inputs.get((folder / source.output_name).resolve()):
+            raise UserError(
+                f'the drawn {source.output_name} would replace the input {other.path}: choose '
+                'another --output-root'
+            )
+
+
 def _typed(inputs: Sequence[str | Path]) -> Iterator[str]:
     for text in map(str, inputs):
         if text != '-':

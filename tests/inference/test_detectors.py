@@ -38,7 +38,7 @@ def stock_boxes(config, checkpoint, frame, bbox_thr, nms_thr):
 @pytest.mark.parametrize(('bbox_thr', 'nms_thr'), [(0.3, 0.3), (0.0, 0.9)])
 def test_equal_to_mmposes_demo(rtmdet, frames, bbox_thr, nms_thr):
     detect = MMDetDetector(*rtmdet, 'cpu', None, bbox_thr, nms_thr)
-    assert detect.category == 0
+    assert detect.categories == [0]
     # mmdet drops what is below it, and all of its boxes would be sorted without one
     assert detect.model.bbox_head.test_cfg.score_thr == max(bbox_thr, 0.001)
     for frame, (boxes, scores) in zip(frames, detect(frames, ['a', 'b']), strict=True):
@@ -92,7 +92,7 @@ def test_a_detector_without_persons(rtmdet, tmp_path):
     torch.save(content, tmp_path / 'signs.pth')
     with pytest.raises(UserError, match=r'no class person \(it has sign 0, sign 1, .*--det-cat-id'):
         MMDetDetector(config, tmp_path / 'signs.pth')
-    assert MMDetDetector(config, tmp_path / 'signs.pth', category=3).category == 3
+    assert MMDetDetector(config, tmp_path / 'signs.pth', category=3).categories == [3]
     with pytest.raises(UserError, match='category 80 of 80 classes'):
         MMDetDetector(config, tmp_path / 'signs.pth', category=80)
 

@@ -51,7 +51,7 @@ def test_its_maps(checkpoint):
 def test_its_persons_in_px_of_the_image(checkpoint, noise):
     """The network sees 256x154 px of a frame of 480x288: boxes are 480 / 256 times as large."""
     detect = MMDetDetector(CONFIG, checkpoint, nms_thr=0.9)
-    assert detect.category == 0
+    assert detect.categories == [0]
     frames = [noise(480, 288), noise(288, 480, 1)]
     for frame, (boxes, scores) in zip(frames, detect(frames, ['a', 'b']), strict=True):
         height, width = frame.shape[:2]
