@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--input', required=True, help="image, video, or 'webcam'")
     parser.add_argument('--output-root', type=Path, default=None, help='folder of the results')
     add_common(parser)
-    parser.set_defaults(det_cat_id=0, bbox_thr=0.3, nms_thr=0.3)
+    parser.set_defaults(det_cat_id=0, bbox_thr=0.3, nms_thr=0.3, radius=3, thickness=1)
     parser.add_argument('--draw-bbox', action='store_true', help='draw the boxes of persons')
     parser.add_argument('--draw-heatmap', action='store_true', help='with heatmaps')
     parser.add_argument(

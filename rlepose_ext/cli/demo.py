@@ -154,11 +154,13 @@ def add_common(
 
 def run(args: argparse.Namespace) -> int:
     """Run all inputs; one that fails does not stop the others."""
-    from rlepose_ext.cli.run_inputs import check_display, run_all
+    from rlepose_ext.cli.run_inputs import check_display, options_of, run_all
     from rlepose_ext.inference.choose import choose
     from rlepose_ext.inference.sources import check_outputs, find_sources
 
     inputs = [*args.input, *take_values(args)]
+    # All that can be wrong is said before models are loaded.
+    options_of(args)
     if args.show:
         check_display()
     sources = find_sources(inputs, nested=args.nested)
@@ -176,12 +178,12 @@ def run(args: argparse.Namespace) -> int:
         flip_test=False if args.no_flip_test else None,
         dtype=args.dtype,
     )
-    print(choice.why, file=sys.stderr)
-    detector = getattr(choice.predictor, 'detector', None)
+    detector, note = getattr(choice.predictor, 'detector', None), ''
     if hasattr(detector, 'check'):
         note = detector.check([source.name for source in sources])
-        if note:
-            print(note, file=sys.stderr)
+    print(choice.why, file=sys.stderr)
+    if note:
+        print(note, file=sys.stderr)
     return run_all(args, sources, choice.predictor)
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -44,23 +45,12 @@ def run_all(
         0; 2 if an input failed, the others are done anyway; 130 after Ctrl-C and 143 after
         SIGTERM, which end the run between two frames.
     """
-    track = None if args.track == 'none' else args.track
+    quiet_upstream()
     if args.draw_sigma and not predictor.has_sigma:
         print(
             'this model does not estimate sigma: no ellipses (models with RLE do)', file=sys.stderr
         )
-    options = Options(
-        output_root=args.output_root,
-        save=tuple(args.save),
-        save_predictions=args.save_predictions,
-        style=style_of(args),
-        tracking=track,
-        smooth=args.smooth,
-        det_interval=args.det_interval,
-        vid_stride=args.vid_stride,
-        start=args.start,
-        end=args.end,
-    )
+    options = options_of(args)
     if args.show:
         print('Esc in the window ends the run', file=sys.stderr)
     pause = getattr(args, 'show_interval', 0.0)
@@ -73,13 +63,13 @@ def run_all(
             engine = Engine(predictor, options, draw)
             bar = Progress(source.output_name, args.quiet, sys.stderr.isatty())
             options.progress = bar
-            if args.show:
-                # A single picture stays until a key is pressed, as in MMPose's demo.
-                wait = None if source.kind == 'image' else pause
-                options.show = partial(show_frame, seconds=wait, stop=stop)
+            frames = 0
             try:
                 source = source.resolve()
-                frames = 0
+                if args.show:
+                    # A single picture stays until a key is pressed, as in MMPose's demo.
+                    wait = None if source.kind == 'image' else pause
+                    options.show = partial(show_frame, seconds=wait, stop=stop)
                 for frames, _ in enumerate(engine.stream(source), 1):
                     if frames == 1:
                         left_out = 0 if source.kind == 'image' else options.first_frames(source)
@@ -113,6 +103,26 @@ def run_all(
     return 2 if failed else 0
 
 
+def options_of(args: argparse.Namespace) -> Options:
+    """What the arguments say about the run.
+
+    Raises:
+        UserError: a number out of its range, or things that do not go together.
+    """
+    return Options(
+        output_root=args.output_root,
+        save=tuple(args.save),
+        save_predictions=args.save_predictions,
+        style=style_of(args),
+        tracking=None if args.track == 'none' else args.track,
+        smooth=args.smooth,
+        det_interval=args.det_interval,
+        vid_stride=args.vid_stride,
+        start=args.start,
+        end=args.end,
+    )
+
+
 def _where(options: Options, source: Source) -> str:
     root = options.output_root
     if root is None or not (options.save or options.save_predictions):
@@ -143,6 +153,19 @@ def style_of(args: argparse.Namespace) -> Style:
         thickness=args.thickness,
         alpha=args.alpha,
     )
+
+
+def quiet_upstream() -> None:
+    """Leave out what mmdet's code makes torch say of its future: no user can mend it.
+
+    With ``python -W`` or ``PYTHONWARNINGS`` everything is said.
+    """
+    if sys.warnoptions:
+        return
+    # SELayer and CSPDarknet of mmdet 3.3 call the old autocast, its anchors torch.meshgrid.
+    old = r'`torch\.cuda\.amp\.autocast\(args\.\.\.\)` is deprecated'
+    warnings.filterwarnings('ignore', old, FutureWarning, r'mm(det|pose|cv)\.')
+    warnings.filterwarnings('ignore', r'torch\.meshgrid: in an upcoming release', UserWarning)
 
 
 def check_display() -> None:
@@ -289,7 +312,9 @@ class Speed:
         order = {name: place for place, name in enumerate(STAGES)}
         stages = sorted(self._seconds, key=lambda name: order.get(name, len(order)))
         each = {stage: 1000 * self._seconds[stage] / self.frames for stage in stages}
-        shown = ', '.join(f'{stage} {ms:.{0 if ms >= 9.95 else 1}f}' for stage, ms in each.items())
+        shown = ', '.join(
+            f'{stage} {ms:.{0 if ms >= 9.95 else 1}f}' for stage, ms in each.items() if ms >= 0.05
+        )
         return f'{shown} ms a frame' + (', start-up included' if self._cold else '')
 
 

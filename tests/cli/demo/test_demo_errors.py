@@ -23,20 +23,18 @@ def test_one_bad_input_does_not_stop_the_others(tmp_path, demo, capsys):
 
 
 def test_what_is_refused_before_anything_is_written(tmp_path, demo, checkpoint, capsys):
-    for folder in ('x', 'y', 'z'):
-        (tmp_path / folder).mkdir()
-    for name in ('a.png', 'x/a.png', 'y/a.png', 'y/b.jpg'):
-        cv2.imwrite(name, picture())
-    (tmp_path / 'x/a.gif').touch()
-    write_clip('y/b.mp4')
+    (tmp_path / 'z').mkdir()
+    cv2.imwrite('a.png', picture())
     (tmp_path / 'boxes.json').write_text('{"other.png": [[1, 2, 3, 4]]}')
     for arguments, det, message in (
         (['absent.png'], 'full', 'absent.png does not exist'),
         (['z'], 'full', 'folder z has neither images nor videos'),
-        (['x'], 'full', 'would have the same name (a.png)'),
-        (['y', '--save-predictions'], 'full', 'would have the same name (b)'),
+        (['a.png', '--start', '3', '--end', '2'], 'full', 'end: expected more than the start'),
+        (['a.png', '--save', 'jpeg'], 'full', '--save: expected some of none, image, crops'),
+        (['a.png', '--save', 'none', 'csv'], 'full', 'none goes with nothing else'),
+        (['--classes', 'a.png'], 'full', '--classes: expected numbers, got a.png'),
         (['a.png'], 'yolo', 'detector yolo: expected'),
-        (['a.png'], 'a.py a.pth c', 'c does not exist'),
+        (['a.png'], 'a.py a.pth b.png', 'a.py does not exist (of the detector)'),
         (['a.png'], 'a.py a.pth', 'a.py does not exist (of the detector)'),
         (['a.png'], 'boxes.json', 'boxes.json has no boxes of a.png'),
         (['a.png', '--alpha', '2'], 'full', 'alpha'),
@@ -74,6 +72,19 @@ def test_the_input_is_never_overwritten(tmp_path, demo, capsys):
         assert demo(path) == 2
         assert f'would replace the input {path}' in capsys.readouterr().err
         assert (tmp_path / path).read_bytes() == before
+
+
+def test_another_input_is_not_overwritten_either(tmp_path, demo, capsys):
+    (tmp_path / 'y').mkdir()
+    for number, name in enumerate(('a.png', 'y/a.png')):
+        cv2.imwrite(name, picture(number))
+    before = (tmp_path / 'a.png').read_bytes()
+    assert demo('y/a.png', 'a.png', out='.') == 2
+    assert 'the drawn a.png would replace the input a.png' in capsys.readouterr().err
+    assert (tmp_path / 'a.png').read_bytes() == before
+    # nothing is drawn
+    assert demo('y/a.png', 'a.png', '--save', 'csv', out='.') == 0
+    assert {'a.csv', 'a_2.csv'} <= set(names(tmp_path))
 
 
 def test_formats_that_cannot_be_written_become_others(tmp_path, demo, capsys):
