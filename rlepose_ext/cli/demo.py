@@ -20,6 +20,7 @@ examples:
   rlepose demo rtsp://192.168.0.7/live --end 60 --save csv
   rlepose demo street.mp4 --det rtmdet.py rtmdet.pth --pose model.py model.pth
   find . -name '*.jpg' | rlepose demo - --det boxes.json
+  rlepose demo photos/ --save-predictions --shard 2/8 --resume
 """
 # What --save takes; :data:`rlepose_ext.inference.exports.SAVED` and nothing.
 SAVE = ('none', 'image', 'crops', 'txt', 'csv')
@@ -103,6 +104,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     video.add_argument(
         '--det-interval', type=int, default=1, metavar='N', help='detect in every Nth frame'
     )
+    output.add_argument(
+        '--shard', metavar='I/N', help='do the I-th of N parts of the inputs, I from 1'
+    )
+    output.add_argument(
+        '--resume', action='store_true', help='leave out inputs that such a run has done'
+    )
     output.add_argument('--quiet', action='store_true', help='no progress, no speed')
     drawing.add_argument('--no-bbox', action='store_true', help='skeletons without boxes')
     drawing.add_argument('--draw-sigma', action='store_true', help="RLE's uncertainty as ellipses")
@@ -156,6 +163,7 @@ def run(args: argparse.Namespace) -> int:
     """Run all inputs; one that fails does not stop the others."""
     from rlepose_ext.cli.run_inputs import check_display, options_of, run_all
     from rlepose_ext.inference.choose import choose
+    from rlepose_ext.inference.finished import Record, Shard, command_of
     from rlepose_ext.inference.sources import check_outputs, find_sources
 
     inputs = [*args.input, *take_values(args)]
@@ -166,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
     sources = find_sources(inputs, nested=args.nested)
     if 'image' in args.save:
         check_outputs(sources, args.output_root)
+    shard = Shard.parse(args.shard or '1/1')
     choice = choose(
         args.det,
         args.pose,
@@ -184,7 +193,16 @@ def run(args: argparse.Namespace) -> int:
     print(choice.why, file=sys.stderr)
     if note:
         print(note, file=sys.stderr)
-    return run_all(args, sources, choice.predictor)
+    if len(sources) == 1 and not (args.shard or args.resume):
+        return run_all(args, sources, choice.predictor)
+    record = Record(args.output_root, shard, command_of(vars(args), choice.models))
+    try:
+        sources, said = record.begin(sources, args.resume)
+        if said:
+            print(said, file=sys.stderr)
+        return run_all(args, sources, choice.predictor, record=record)
+    finally:
+        record.close()
 
 
 def take_values(args: argparse.Namespace) -> list[str]:

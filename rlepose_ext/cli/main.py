@@ -14,6 +14,7 @@ from rlepose_ext.cli import (
     eval,
     launch,
     lip,
+    merge,
     params,
     quickstart,
     weights,
@@ -25,6 +26,7 @@ from rlepose_ext.version import __version__
 COMMANDS = (
     quickstart,
     demo,
+    merge,
     launch,
     chain,
     lip,

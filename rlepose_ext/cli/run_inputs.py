@@ -16,6 +16,7 @@ from rlepose_ext.engine.interrupt import StopSignal
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.drawing import Style
 from rlepose_ext.inference.engine import Draw, Engine, Options
+from rlepose_ext.inference.finished import Record
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sources import Source
 
@@ -31,6 +32,7 @@ def run_all(
     predictor: Predictor,
     draw: Draw | None = None,
     program: str = 'rlepose demo',
+    record: Record | None = None,
 ) -> int:
     """Run the inputs one after the other.
 
@@ -40,6 +42,7 @@ def run_all(
         predictor: finds the persons.
         draw: in place of the project's drawing.
         program: name of the command in messages.
+        record: of finished inputs.
 
     Returns:
         0; 2 if an input failed, the others are done anyway; 130 after Ctrl-C and 143 after
@@ -79,6 +82,8 @@ def run_all(
                 bar.clear()
                 print(f'{program}: error: {error}', file=sys.stderr)
                 failed += 1
+                if record is not None:
+                    record.failed(source, error)
                 continue
             finally:
                 bar.clear()
@@ -87,6 +92,9 @@ def run_all(
                     if note not in notes:
                         print(f'{program}: {note}', file=sys.stderr)
                 notes.update(engine.notes)
+            # A video that was ended early is not done.
+            if record is not None and (source.kind == 'image' or not (stop() or args.show)):
+                record.done(source, frames)
             speed.add(engine.clock.seconds, frames, bar.left_out)
             print(
                 f'{source.label}{_where(options, source)}: {summary(source, frames, engine, bar)}'

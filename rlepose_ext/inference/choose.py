@@ -58,11 +58,19 @@ class Choice:
 
     Attributes:
         predictor: ready to run.
-        why: a line that says what runs, and why where it was not named.
+        models: what runs, by name.
+        notes: why, where it was not named.
     """
 
     predictor: Predictor
-    why: str
+    models: str
+    notes: Sequence[str] = ()
+
+    @property
+    def why(self) -> str:
+        """A line that says what runs, and why."""
+        notes = '; '.join(dict.fromkeys(self.notes))
+        return f'{self.models} ({notes})' if notes else self.models
 
 
 def choose(
@@ -101,7 +109,7 @@ def choose(
     if hasattr(model, 'predict'):
         if detector is not None:
             raise UserError(f'{pose[0]} finds all persons by itself: leave the detector out')
-        return Choice(model, _line(f'pose {pose[0]}', notes))
+        return Choice(model, f'pose {pose[0]}', notes)
     if detector is None:
         if preset is not None and PRESETS[preset].detector is not None:
             detector = [PRESETS[preset].detector]
@@ -110,12 +118,7 @@ def choose(
         else:
             detector = [_first_detector(notes)]
     found = build_detector(detector, device, bbox_thr, nms_thr, category)
-    line = _line(f'detector {detector[0]}, pose {pose[0]}', notes)
-    return Choice(TopDown(found, model), line)
-
-
-def _line(models: str, notes: Sequence[str]) -> str:
-    return f'{models} ({"; ".join(dict.fromkeys(notes))})' if notes else models
+    return Choice(TopDown(found, model), f'detector {detector[0]}, pose {pose[0]}', notes)
 
 
 def build_detector(

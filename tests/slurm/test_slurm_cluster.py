@@ -254,3 +254,53 @@ def test_a_job_that_may_not_be_queued_again_ends_and_says_so(cluster, root, tmp_
     # The training's status and not that of scontrol.
     assert 'ExitCode=138:0' in cluster.run('scontrol', 'show', 'job', job).stdout
     assert 'Submit it again' in (tmp_path / 'job.out').read_text()
+
+
+def predict(cluster, root, env, folder, *words):
+    """Submit the job array for the pictures in ``folder``, wait, return the tasks' logs."""
+    command = ['sbatch', '--parsable', '--partition=debug', f'--output={folder}/%a.log']
+    command += ['--cpus-per-task=1', *words, 'tools/slurm/predict.sbatch', folder / 'in']
+    command += ['--output-root', folder / 'out', '--det', 'full', '--device', 'cpu']
+    command += ['--pose', root / CONFIG, folder / 'random.pth']
+    done = cluster.run(*command, cwd=root, **env)
+    assert done.returncode == 0, done.stderr
+    cluster.wait_for(lambda: cluster.jobs() == [], 'the array does not end', seconds=400)
+    return {path.stem: path.read_text() for path in folder.glob('*.log')}
+
+
+def test_a_job_array_shares_a_folder(cluster, root, env, tmp_path):
+    """Two tasks; submitted again, they leave out what is done."""
+    import cv2
+    import numpy as np
+    import torch
+    from mmengine.config import Config
+    from mmpose.apis import init_model
+
+    torch.manual_seed(0)
+    model = init_model(Config.fromfile(root / CONFIG), device='cpu')
+    meta = {'dataset_meta': model.dataset_meta}
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, tmp_path / 'random.pth')
+    (tmp_path / 'in').mkdir()
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f'in/{number:03}.png'), np.full((60, 80, 3), 40, np.uint8))
+    logs = predict(cluster, root, env, tmp_path, '--array=1-2')
+    assert [logs[task].count(': 1 pose in ') for task in '12'] == [3, 2], logs
+    records = [tmp_path / f'out/finished-{task}-of-2.jsonl' for task in '12']
+    assert all(record.is_file() for record in records)
+    (tmp_path / 'out/003.png').unlink()
+    logs = predict(cluster, root, env, tmp_path, '--array=1-2', '--open-mode=truncate')
+    assert '3 of 3 inputs are done' in logs['1']
+    assert '1 of 2 inputs are done' in logs['2']
+    assert logs['2'].count(': 1 pose in ') == 1
+    merge = [sys.executable, '-m', 'rlepose_ext.cli.main', 'merge', tmp_path / 'out']
+    done = cluster.run(*merge, cwd=root, **env)
+    assert done.returncode == 0, done.stderr
+    entries = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert [entry['image_id'] for entry in entries] == [0, 1, 2, 3, 4]
+
+
+def test_an_array_that_is_not_whole(cluster, root, env, tmp_path):
+    (tmp_path / 'in').mkdir()
+    (log,) = predict(cluster, root, env, tmp_path, '--array=2').values()
+    assert 'expected --array=1-N, got task numbers from 2 to 2 for 1 tasks' in log
+    assert not (tmp_path / 'out').exists()

@@ -40,4 +40,5 @@ def results(stem):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    """All files of a folder, but for the record of finished inputs."""
+    return sorted(path.name for path in folder.iterdir() if path.name != 'finished.jsonl')
