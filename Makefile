@@ -48,6 +48,7 @@ bench: setup
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/inference_stages.py
 	$(BIN)/python benchmarks/inference_memory.py
+	$(BIN)/python benchmarks/smoothing.py
 	$(BIN)/python benchmarks/drawn_chain.py
 	$(BIN)/python benchmarks/zoo_cost.py
 

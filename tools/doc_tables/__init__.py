@@ -12,6 +12,7 @@ from doc_tables.inference import (
     inference_memory,
     inference_stages,
     photographs,
+    smoothing,
 )
 from doc_tables.matrix import matrix
 from doc_tables.reliability import checkpoint_saving, reliability
@@ -70,6 +71,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         'inference_memory', 'python benchmarks/inference_memory.py', inference_memory
     ),
     'photographs': measured('photographs', 'python benchmarks/photographs.py', photographs),
+    'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
     'skps_codec': measured(
         'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')

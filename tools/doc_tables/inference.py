@@ -1,4 +1,4 @@
-"""Tables of the demo: speed against MMPose's, stages, memory, the chain on drawings."""
+"""Tables of the demo: speed against MMPose's, stages, memory, drawings, smoothing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import statistics
 from typing import Any
 
 from doc_tables.common import NONE, number, table
+
+# Person size, px, for which lags are shown.
+SIZE = 329
 
 
 def inference(content: dict[str, Any]) -> str:
@@ -101,6 +104,28 @@ def drawn_chain(content: dict[str, Any]) -> str:
     head = ('drawings', 'tracking', 'box AP:', 'box AP .5:', 'keypoint AP:', 'keypoint AP .5:')
     head += ('persons found:', 'id switches in 100 frames of a person:', 'worst person:')
     return table(head, rows)
+
+
+def smoothing(content: dict[str, Any]) -> str:
+    """Calmness at rest and lag in motion of each setting of the filter, noise of 1 %."""
+    rows = []
+    for row in content['rows']:
+        if row['noise'] != 0.01:
+            continue
+        settings = content['settings'][row['name']]
+        pixels = ('walk_lag', 'walk_rms_error', 'fast_lag', 'fast_rms_error', 'overshoot')
+        rows.append(
+            (
+                row['name'],
+                *(f'{float(value):g}' for value in settings.values()),
+                f'{row["noise_left"]:.0%}',
+                f'{row["trembling_left"]:.0%}',
+                *(f'{SIZE * row[name]:.1f}' for name in pixels),
+            )
+        )
+    head = ('filter', *(f'`{name}`:' for name in next(iter(content['settings'].values()))))
+    head += ('noise left at rest:', 'trembling left:', 'lag, walk px:', 'error, walk px:')
+    return table((*head, 'lag, fast px:', 'error, fast px:', 'overshoot px:'), rows)
 
 
 def _rate(row: dict[str, Any]) -> str:
