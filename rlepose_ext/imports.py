@@ -6,15 +6,19 @@ One finder, first in ``sys.meta_path``, knows the modules concerned:
   (at once, if it is already loaded);
 - :func:`when_broken` runs one where a module that is installed does not load;
 - :func:`provide` supplies a module that no other finder has (a stand-in for a
-  compiled extension, say).
+  compiled extension, say);
+- :func:`defer` lets a module import some of its names when they are first used.
 
 :func:`rebind` replaces a function that other modules have imported by name.
 """
 
 from __future__ import annotations
+import __future__
 
+import ast
+import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -65,6 +69,7 @@ class _Plan:
     remedy: Remedy | None = None
     create: Callable[[], ModuleType] | None = None
     is_package: bool = False
+    deferred: set[str] = field(default_factory=set)
     loading: bool = False  # under our loader, which will run what is in ``after``
 
 
@@ -94,6 +99,17 @@ def provide(name: str, create: Callable[[], ModuleType], is_package: bool = Fals
     """Supply module ``name`` from ``create()`` if nothing else on this machine has it."""
     plan = _plan(name)
     plan.create, plan.is_package = create, is_package
+
+
+def defer(name: str, *names: str) -> None:
+    """Let module ``name`` import these of its names when they are first used.
+
+    ``from x import y`` at the top of the module is left out; the module looks ``y`` up when it is
+    asked for it, and each of its functions that mentions ``y`` begins by asking. An import that
+    the module needs while it is loaded, as the base of a class, say, stays; so does everything
+    in a module that is loaded already. Annotations of the module become strings.
+    """
+    _plan(name).deferred.update(names)
 
 
 def rebind(original: Callable, replacement: Callable, package: str) -> None:
@@ -171,7 +187,13 @@ class _PlannedLoader(Loader):
 
     def _execute(self, module: ModuleType, spec: ModuleSpec) -> None:
         try:
-            self._loader.exec_module(module)
+            source = None
+            if self._plan.deferred:
+                source = getattr(self._loader, 'get_source', lambda name: None)(module.__name__)
+            if source is None:
+                self._loader.exec_module(module)
+            else:
+                _execute_deferring(module, source, self._plan.deferred)
         except Exception as error:
             if self._plan.remedy is None:
                 raise
@@ -205,3 +227,107 @@ class _StandInLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         pass
+
+
+def _execute_deferring(module: ModuleType, source: str, names: Collection[str]) -> None:
+    tree = ast.parse(source)
+    functions = list(_functions(tree))
+    kept = _used_while_loading(tree, functions)
+    for function in functions:
+        kept |= _bound(function)
+    imports = _Imports(set(names) - kept)
+    tree = ast.fix_missing_locations(imports.visit(tree))
+    for function in functions:
+        needed = sorted(_mentioned(function) & set(imports.found))
+        # behind the docstring
+        position = 0 if ast.get_docstring(function, clean=False) is None else 1
+        function.body[position:position] = [_ask(module, name, function) for name in needed]
+
+    def look_up(name: str) -> object:
+        if name not in imports.found:
+            raise AttributeError(f'module {module.__name__!r} has no attribute {name!r}')
+        node, alias = imports.found[name]
+        package = module.__package__ if node.level else None
+        home = importlib.import_module('.' * node.level + (node.module or ''), package)
+        value = getattr(home, alias.name)
+        setattr(module, name, value)
+        return value
+
+    module.__getattr__ = look_up
+    flags = __future__.annotations.compiler_flag
+    exec(compile(tree, module.__file__ or module.__name__, 'exec', flags), vars(module))
+
+
+class _Imports(ast.NodeTransformer):
+    """Takes ``from x import name`` out of a module, but not out of its functions and classes."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self.found: dict[str, tuple[ast.ImportFrom, ast.alias]] = {}
+
+    def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
+        return node
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        stay = []
+        for alias in node.names:
+            name = alias.asname or alias.name
+            if name in self._names:
+                self.found[name] = (node, alias)
+            else:
+                stay.append(alias)
+        if len(stay) == len(node.names):
+            return node
+        if not stay:
+            return ast.copy_location(ast.Pass(), node)
+        return ast.copy_location(ast.ImportFrom(node.module, stay, node.level), node)
+
+
+def _ask(module: ModuleType, name: str, function: ast.AST) -> ast.stmt:
+    """``from <this module> import name``, which is :func:`look_up` the first time."""
+    statement = ast.ImportFrom(module.__name__, [ast.alias(name)], 0)
+    return ast.fix_missing_locations(ast.copy_location(statement, function))
+
+
+def _functions(node: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The outermost functions: of the module and of its classes."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield child
+        else:
+            yield from _functions(child)
+
+
+def _used_while_loading(tree: ast.AST, functions: Collection[ast.AST]) -> set[str]:
+    """Names that are read outside of the bodies of functions; annotations do not count."""
+    used: set[str] = set()
+
+    def look(node: ast.AST) -> None:
+        if node in functions:
+            for each in (*node.decorator_list, *node.args.defaults, *node.args.kw_defaults):
+                if each is not None:
+                    look(each)
+            return
+        if isinstance(node, ast.Name):
+            used.add(node.id)
+        for child in ast.iter_child_nodes(node):
+            if not (isinstance(node, ast.AnnAssign) and child is node.annotation):
+                look(child)
+
+    look(tree)
+    return used
+
+
+def _mentioned(function: ast.AST) -> set[str]:
+    return {node.id for part in function.body for node in ast.walk(part) if hasattr(node, 'id')}
+
+
+def _bound(function: ast.AST) -> set[str]:
+    """Names that a function, or one within it, gives a value of its own."""
+    bound = {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound.add(node.id)
+    return bound

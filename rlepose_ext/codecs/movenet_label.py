@@ -43,9 +43,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from mmpose.codecs.base import BaseKeypointCodec
-from scipy.ndimage import maximum_filter
 from torch import Tensor
 
 from rlepose_ext.checks import check_choice, check_counts, check_size
@@ -135,7 +135,10 @@ def decode_many(
     n, k, height, width = heatmap.shape
     size = np.float32([width, height])
     score = centre[:, 0]
-    peak = score >= maximum_filter(score, size=(1, 5, 5), mode='constant') - EQUAL
+    window = np.ones((5, 5), np.uint8)
+    border = {'borderType': cv2.BORDER_CONSTANT, 'borderValue': 0}
+    highest = np.stack([cv2.dilate(each, window, **border) for each in score])
+    peak = score >= highest - EQUAL
     score = np.where(peak, score, 0).reshape(n, -1)
     best = np.argsort(-score, axis=1, kind='stable')[:, :max_persons]
     score = np.take_along_axis(score, best, 1)  # (N, P)

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from rlepose_ext.data_paths import VARIABLE, move_data
-from rlepose_ext.engine import data_checks, hook_of
+from rlepose_ext.engine import data_checks, deferred_imports, hook_of
 from rlepose_ext.imports import rebind, when_imported
 
 
@@ -54,6 +54,7 @@ FEATURES = (
     Feature('exact_resume', '--resume goes on within the epoch, exactly', 'ExactResumeHook'),
     Feature('log_writing', 'a log that cannot be written is a warning'),
     Feature('data_checks', 'mistakes in annotations, metainfo and images are named'),
+    Feature('deferred_imports', 'what a run does not use, such as FSDP, is not imported'),
     Feature('data_root', "data/... of MMPose's configs is below RLEPOSE_DATA", switch=VARIABLE),
 )
 
@@ -61,6 +62,8 @@ FEATURES = (
 def install(off: Collection[str] = ()) -> None:
     """Equip the runs of this process, but for the features named in ``off``."""
     on = {feature.name for feature in FEATURES} - set(off)
+    if 'deferred_imports' in on:
+        deferred_imports.install()
     if 'checkpoint_writing' in on:
         when_imported('mmengine.runner.checkpoint', _equip_files)
     for module, name in (

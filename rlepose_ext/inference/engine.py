@@ -26,7 +26,6 @@ from rlepose_ext.inference.images import read_image, write_image
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.smoothing import OneEuro
 from rlepose_ext.inference.sources import Source
-from rlepose_ext.inference.tracking import Tracker
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.inference.video import AHEAD, VideoReader, VideoWriter, no_h264
 
@@ -194,6 +193,8 @@ class Engine:
 
     def _frames(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
         """The persons of each frame, in order."""
+        from rlepose_ext.inference.tracking import Tracker  # not above: pictures need no SciPy
+
         options = self.options
         tracker = Tracker(options.tracking) if options.tracking else None
         smoother = OneEuro() if options.smooth else None

@@ -32,6 +32,7 @@ from rlepose_ext.inference.boxes import as_boxes, as_scores
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.loading import (
+    JointsMeta,
     build_model,
     building,
     choose_device,
@@ -111,7 +112,7 @@ class PoseEstimator:
         if cfg_options:
             config.merge_from_dict(cfg_options)
         self.model = build_model(config, checkpoint, self.device)
-        self.meta = {**self.model.dataset_meta, 'sigma_spread': spread_of(self.model)}
+        self.meta = JointsMeta(self.model.dataset_meta, sigma_spread=spread_of(self.model))
         self.flip_test = (
             bool(self.model.test_cfg.get('flip_test', False)) if flip_test is None else flip_test
         )
@@ -202,7 +203,8 @@ class PoseEstimator:
         pixels, centers, scales = [], [], []
         for box in boxes:
             data = {'img': image, 'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
-            data |= {'bbox': box[None], 'bbox_score': np.ones(1, np.float32), **self.meta}
+            data |= {'bbox': box[None], 'bbox_score': np.ones(1, np.float32)}
+            data |= self.model.dataset_meta
             data = self._transform(data)
             pixels.append(data['img'].reshape(*data['img'].shape[:2], -1))
             centers.append(data['input_center'])

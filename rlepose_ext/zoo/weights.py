@@ -18,7 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-import requests
 from filelock import FileLock, Timeout
 
 from rlepose_ext.errors import UserError
@@ -127,6 +126,8 @@ def _answers(url: str) -> bool:
     """Whether a server says anything; the thread, because name servers have their own patience."""
     found: list[bool] = []
 
+    import requests
+
     def ask() -> None:
         try:
             requests.head(url, timeout=PATIENCE, allow_redirects=False)
@@ -187,6 +188,8 @@ def _from_parts(file: WeightsFile, folder: Path) -> Path:
 def _has(source: str | Path) -> bool:
     if isinstance(source, Path):
         return source.is_file()
+    import requests  # not above: most of the time nothing is asked for
+
     try:
         return requests.head(source, allow_redirects=True, timeout=TIMEOUT).ok
     except requests.RequestException:

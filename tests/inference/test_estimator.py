@@ -1,5 +1,6 @@
 """PoseEstimator against MMPose's inference_topdown, under the same weights."""
 
+import pickle
 import threading
 from pathlib import Path
 
@@ -215,6 +216,8 @@ def test_the_figures_of_the_documentation(shared, tmp_path):
     np.testing.assert_allclose(found.keypoints[0, some], joints, atol=0.2)
     np.testing.assert_allclose(found.scores[0, some], [0.93, 0.87, 0.35], atol=0.01)
     np.testing.assert_allclose(found.meta['sigma_spread'], [0.136, 0.122], atol=1e-3)
+    copied = pickle.loads(pickle.dumps(found))
+    np.testing.assert_array_equal(copied.sigma_px, found.sigma_px)
     deviation = [[12.8, 13.5], [25.3, 22.6], [135.4, 112.4]]
     np.testing.assert_allclose(found.sigma_px[0, some], deviation, atol=0.2)
     assert found.plot(draw_sigma=True).shape == (600, 512, 3)

@@ -40,7 +40,7 @@ class MissingOpError(UserError, NotImplementedError):
 
 
 def create() -> ModuleType:
-    """Build the stand-in; imports torch and torchvision.
+    """Build the stand-in; imports torch.
 
     Returns:
         A module with the provided ops as attributes. Any other public name is a

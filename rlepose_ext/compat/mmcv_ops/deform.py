@@ -8,11 +8,10 @@ gives the numbers by their names.
 
 from __future__ import annotations
 
-import torch
-import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from rlepose_ext.compat.mmcv_ops._dtypes import compute_dtype
+from rlepose_ext.compat.mmcv_ops._torchvision import torchvision_ops
 
 __all__ = [
     'deform_conv_backward_input',
@@ -140,14 +139,14 @@ def _modulated(options: dict[str, int]) -> tuple[int, ...]:
 
 def _forward(input, weight, offset, mask, bias, geometry) -> Tensor:
     operands = _operands(input, weight, offset, mask, bias)
-    return torch.ops.torchvision.deform_conv2d(*operands, *geometry, mask is not None)
+    return torchvision_ops().deform_conv2d(*operands, *geometry, mask is not None)
 
 
 def _backward(grad_output, input, weight, offset, mask, bias, geometry) -> Grads:
     """Gradients of input, weight, offset, mask, bias."""
     operands = _operands(input, weight, offset, mask, bias)
     grad_output = grad_output.to(operands[0].dtype).contiguous()
-    return torch.ops.torchvision._deform_conv2d_backward(
+    return torchvision_ops()._deform_conv2d_backward(
         grad_output, *operands, *geometry, mask is not None
     )
 

@@ -10,10 +10,10 @@ earlier box comes first.
 from __future__ import annotations
 
 import torch
-import torchvision
 from torch import Tensor
 
 from rlepose_ext.compat.mmcv_ops._dtypes import compute_dtype
+from rlepose_ext.compat.mmcv_ops._torchvision import torchvision_ops
 
 __all__ = ['nms', 'nms_match', 'softnms']
 
@@ -34,7 +34,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         return boxes.new_empty(0, dtype=torch.long)
     dtype = compute_dtype(boxes, scores)
     boxes = _half_open(boxes.to(dtype), offset)
-    return torchvision.ops.nms(boxes, scores.to(dtype), _round(iou_threshold, dtype))
+    return torchvision_ops().nms(boxes, scores.to(dtype), _round(iou_threshold, dtype))
 
 
 def softnms(

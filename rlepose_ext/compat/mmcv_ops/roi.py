@@ -7,10 +7,10 @@ brings them to the pixels of the feature map.
 from __future__ import annotations
 
 import torch
-import torchvision  # noqa: F401  (registers torch.ops.torchvision)
 from torch import Tensor
 
 from rlepose_ext.compat.mmcv_ops._dtypes import compute_dtype
+from rlepose_ext.compat.mmcv_ops._torchvision import torchvision_ops
 
 __all__ = [
     'roi_align_backward',
@@ -58,7 +58,7 @@ def roi_align_forward(
     size = (aligned_height, aligned_width)
     if pool_mode != _MAX:
         output.copy_(
-            torch.ops.torchvision.roi_align(
+            torchvision_ops().roi_align(
                 input.to(dtype), rois.to(dtype), spatial_scale, *size, sampling_ratio, aligned
             )
         )
@@ -114,7 +114,7 @@ def roi_align_backward(
     if pool_mode != _MAX:
         size = (aligned_height, aligned_width)
         grad_input.copy_(
-            torch.ops.torchvision._roi_align_backward(
+            torchvision_ops()._roi_align_backward(
                 grad_output,
                 rois,
                 spatial_scale,
