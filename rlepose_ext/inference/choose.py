@@ -32,7 +32,7 @@ class Preset:
 
 
 PRESETS = {
-    'fast': Preset('movenet-multipose', 'movenet-thunder', 'small, from one npm package'),
+    'fast': Preset(None, 'movenet-multipose', 'one small model for all, from an npm package'),
     'balanced': Preset('rtmdet-m', 'rtmpose-m', "MMPose's own choice"),
     'best': Preset('rtmdet-m', 'hrnet-w48', 'large and slow on a CPU'),
 }

@@ -22,6 +22,12 @@ class Clock:
         self.seconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
+    def add(self, other: Clock) -> None:
+        """Add the times of another clock to these."""
+        with self._lock:
+            for stage, passed in other.seconds.items():
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + passed
+
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Add the time of the block to a stage."""

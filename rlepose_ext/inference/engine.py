@@ -1,13 +1,13 @@
 """Detect, crop, run, track, smooth, draw, write: for images, videos and cameras.
 
-Three threads share a video: one decodes, this one finds poses, one draws and encodes. Frames
-wait in short queues between them, so memory is flat and the network does not wait for the
-disk. The persons of several frames go through the network together.
+Threads share a video: one decodes, two find poses, one draws and encodes. Frames wait in short
+queues between them, so memory is flat and the network does not wait for the disk. The persons of
+several frames go through the network together, and while one chunk of frames is in the detector,
+another one may be in the pose model.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import queue
 import threading
@@ -23,6 +23,7 @@ from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.drawing import Style, draw_poses
 from rlepose_ext.inference.exports import SAVED, Exports
 from rlepose_ext.inference.images import read_image, write_image
+from rlepose_ext.inference.parallel import in_order, torch_threads, workers_and_threads
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.smoothing import OneEuro
 from rlepose_ext.inference.sources import Source
@@ -198,31 +199,60 @@ class Engine:
         options = self.options
         tracker = Tracker(options.tracking) if options.tracking else None
         smoother = OneEuro() if options.smooth else None
+        for number, poses in enumerate(self._found(reader, source)):
+            self.poses += len(poses)
+            if tracker is not None:
+                with self.clock('track'):
+                    poses = tracker(poses)
+                    if smoother is not None:
+                        poses = smoother(poses, self._time(reader, number))
+            yield replace(poses, path=source.label, frame=reader.frame_number(number))
+
+    def _found(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
+        """The persons of each frame, in order, without identities."""
+        # Some models look for everybody in each frame, whatever is known of the frame before.
+        follows = not getattr(self.predictor, 'finds_everybody', False)
+        interval = self.options.det_interval if follows else 1
+
+        def name(number: int) -> str:
+            return f'{source.name}:{reader.frame_number(number)}'
+
         # Between detections a frame needs the poses of the one before, and a camera is live.
-        single = reader.is_camera or options.det_interval > 1
-        number = 0
-        last: PoseResult | None = None
-        for frames in _chunks(reader, 1 if single else options.frames_at_once):
-            if last is not None and number % options.det_interval:
-                results = self.predictor.follow(frames, last, clock=self.clock)
-            else:
-                places = [reader.frame_number(number + index) for index in range(len(frames))]
-                names = [f'{source.name}:{place}' for place in places]
-                results = self._predict(frames, names)
-            for frame, poses in zip(frames, results, strict=True):
-                last = poses
-                self.poses += len(poses)
-                if tracker is not None:
-                    with self.clock('track'):
-                        poses = tracker(poses)
-                        if smoother is not None:
-                            poses = smoother(poses, self._time(reader, number))
-                place = reader.frame_number(number)
-                yield replace(poses, image=frame, path=source.label, frame=place)
-                number += 1
+        if reader.is_camera or interval > 1:
+            last: PoseResult | None = None
+            for number, frame in enumerate(reader):
+                if last is not None and number % interval:
+                    clock = Clock()
+                    results = self.predictor.follow([frame], last, clock=clock)
+                    (last,) = self._timed([frame], results, clock)
+                else:
+                    (last,) = self._predict([frame], [name(number)])
+                yield last
+            return
+
+        def named() -> Iterator[tuple[list[np.ndarray], list[str]]]:
+            number = 0
+            for frames in _chunks(reader, max(1, self.options.frames_at_once // workers)):
+                yield frames, [name(number + index) for index in range(len(frames))]
+                number += len(frames)
+
+        workers, threads = workers_and_threads()
+        with torch_threads(threads) as begin:
+            for results in in_order(lambda each: self._predict(*each), named(), workers, begin):
+                yield from results
 
     def _predict(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:
-        return self.predictor.predict(list(frames), names, self.clock)
+        clock = Clock()
+        return self._timed(frames, self.predictor.predict(list(frames), names, clock), clock)
+
+    def _timed(
+        self, frames: Sequence[np.ndarray], results: Sequence[PoseResult], clock: Clock
+    ) -> list[PoseResult]:
+        """The results of frames that ran together with their picture and ``speed``."""
+        self.clock.add(clock)
+        speed = {k: 1000 * v / max(len(results), 1) for k, v in clock.seconds.items()}
+        pairs = zip(results, frames, strict=True)
+        return [replace(each, image=frame, speed=speed) for each, frame in pairs]
 
     def _exports(self, source: Source) -> Exports:
         assert self.options.output_root is not None  # callers write only then
@@ -358,6 +388,17 @@ def _check_output(folder: Path, source: Source) -> None:
 
 
 def _chunks(frames: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(frames)
-    while chunk := list(itertools.islice(iterator, size)):
+    """Lists of so many frames; what came before an error is a list too."""
+    chunk = []
+    try:
+        for frame in frames:
+            chunk.append(frame)
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    except UserError:
+        if chunk:
+            yield chunk
+        raise
+    if chunk:
         yield chunk

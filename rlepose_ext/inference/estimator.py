@@ -13,7 +13,6 @@ list of boxes means no person instead of the whole image.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ class Crops:
 class PoseEstimator:
     """A top-down pose model with its weights.
 
-    Calls from several threads are served one after the other.
+    It may be called from several threads.
 
     Args:
         model: config file, ``Config``, or the name of a config of the zoo (``rlepose zoo``).
@@ -107,7 +106,6 @@ class PoseEstimator:
         self.device = choose_device(device)
         self.batch_size = batch_size
         self.dtype = DTYPES[dtype]
-        self._lock = threading.Lock()
         config, checkpoint = config_and_checkpoint(model, checkpoint)
         if cfg_options:
             config.merge_from_dict(cfg_options)
@@ -229,7 +227,7 @@ class PoseEstimator:
             return empty, empty[..., 0], None
         pixels = np.concatenate([part.pixels for part in crops])
         poses: list = []
-        with self._lock, torch.inference_mode(), self._autocast():
+        with torch.inference_mode(), self._autocast():
             for start in range(0, len(pixels), self.batch_size):
                 with clock('network'):
                     batch = pixels[start : start + self.batch_size]

@@ -20,7 +20,6 @@ crops of photographs, and nobody else is found differently (``benchmarks/photogr
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from mmengine.config import Config
 from mmpose.models.pose_estimators import BottomupPoseEstimator
 
 from rlepose_ext.checks import check_counts
+from rlepose_ext.engine.cpu_speed import keep_freed_memory, wanted
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, normalise
 from rlepose_ext.inference.clock import Clock
@@ -75,6 +75,7 @@ class MultiPose:
     """
 
     has_sigma = False
+    finds_everybody = True
 
     def __init__(
         self,
@@ -108,8 +109,9 @@ class MultiPose:
         self.meta: dict[str, Any] = dict(model.dataset_meta)
         self.model = fuse_conv_bn(model)
         if self.device.type == 'cpu':
+            if wanted()[0]:
+                keep_freed_memory()
             self.model = self.model.to(memory_format=torch.channels_last)
-        self._lock = threading.Lock()
 
     def __call__(self, frames: Sequence[np.ndarray], names: Sequence[str] = ()) -> list[Found]:
         """Boxes (N, 4) in image px and scores (N,) of each frame, (H, W, 3) uint8 BGR."""
@@ -161,7 +163,7 @@ class MultiPose:
         return self.predict(frames, clock=clock)
 
     def _network(self, pixels: np.ndarray) -> list:
-        with self._lock, torch.inference_mode():
+        with torch.inference_mode():
             x = normalise_crops(pixels, self.model.data_preprocessor, self.device)
             return self.model.head.predict(self.model.extract_feat(x), [], self.test_cfg)
 

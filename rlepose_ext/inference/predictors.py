@@ -29,10 +29,12 @@ class Predictor(Protocol):
     Attributes:
         meta: what the joints are, see :class:`PoseResult`.
         has_sigma: whether results have ``sigma``.
+        finds_everybody: whether :meth:`follow` does nothing else than :meth:`predict`.
     """
 
     meta: Mapping[str, Any]
     has_sigma: bool
+    finds_everybody: bool
 
     def predict(
         self, frames: Sequence[np.ndarray], names: Sequence[str] = (), clock: Clock | None = None
@@ -60,14 +62,19 @@ class Predictor(Protocol):
 class TopDown:
     """A detector, and a pose model that sees one person in a box.
 
+    Two threads may call it: the detector runs for one of them at a time, the pose model for both.
+
     Args:
         detector: see :mod:`.detectors`.
         estimator: the pose model.
         kpt_thr: joints with a lower score do not count for the box of the next frame.
     """
 
+    finds_everybody = False
+
     def __init__(self, detector: Detector, estimator: PoseEstimator, kpt_thr: float = 0.3) -> None:
         self.detector, self.estimator, self.kpt_thr = detector, estimator, kpt_thr
+        self._one_at_a_time = threading.Lock()
 
     @property
     def meta(self) -> Mapping[str, Any]:
@@ -82,7 +89,8 @@ class TopDown:
     ) -> list[PoseResult]:
         """See :meth:`Predictor.predict`."""
         clock = clock or Clock()
-        with clock('detect'):
+        # A detector may be anybody's, and is not asked by two threads at once.
+        with clock('detect'), self._one_at_a_time:
             found = self.detector(frames, names)
         boxes, scores = [each[0] for each in found], [each[1] for each in found]
         return self.estimator(list(frames), boxes, scores, clock=clock)
@@ -113,6 +121,7 @@ class OneStage:
     """
 
     has_sigma = False
+    finds_everybody = True
 
     def __init__(
         self,
