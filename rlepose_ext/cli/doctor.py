@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0, or 1 when training could not work here.
     """
+    from rlepose_ext import programs
     from rlepose_ext.environment import collect
 
     # what upstream says while it is imported is not part of the report
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            report = collect()
+            report = {**collect(), 'programs': programs.report()}
     finally:
         logging.disable(logging.NOTSET)
     print(json.dumps(report, indent=2) if args.json else as_text(report))
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report of :func:`rlepose_ext.environment.collect` for people."""
+    """The report of :func:`rlepose_ext.environment.collect`, and ``'programs'``, for people."""
     lines = ['Versions']
     lines += [
         f'  {name:<12} {version or "missing"}' for name, version in report['versions'].items()
@@ -52,6 +53,11 @@ def as_text(report: dict[str, Any]) -> str:
     lines += ['', 'Features of every training']
     for feature in report['features']:
         lines.append(f'  {feature["name"]:<20} {feature["status"]}: {feature["gives"]}')
+    lines += ['', 'What some commands use']
+    for row in report['programs']:
+        lines.append(f'  {row["name"]:<12} {row["status"]}')
+        if row['status'] == 'missing' or 'without' in row['status']:
+            lines.append(f'  {"":<12} so {row["lost"]}')
     lines += ['', 'Problems']
     for problem in report['problems']:
         lines.append(f'  {problem["level"]}: {problem["what"]}')

@@ -9,8 +9,6 @@ another one may be in the pose model.
 from __future__ import annotations
 
 import math
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,13 +23,13 @@ from rlepose_ext.inference.exports import SAVED, Exports
 from rlepose_ext.inference.images import read_image, write_image
 from rlepose_ext.inference.parallel import in_order, torch_threads, workers_and_threads
 from rlepose_ext.inference.predictors import Predictor
+from rlepose_ext.inference.sink import Sink
 from rlepose_ext.inference.smoothing import OneEuro
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.types import PoseResult
-from rlepose_ext.inference.video import AHEAD, VideoReader, VideoWriter, no_h264
+from rlepose_ext.inference.video import VideoReader
 
 Draw = Callable[[np.ndarray, PoseResult], np.ndarray]
-_END = object()
 
 
 @dataclass
@@ -139,7 +137,7 @@ class Engine:
             self.notes.append(text)
 
     @property
-    def _draws(self) -> bool:
+    def draws(self) -> bool:
         """Whether drawn pictures are written."""
         return self.options.output_root is not None and 'image' in self.options.save
 
@@ -150,14 +148,14 @@ class Engine:
         (poses,) = self._predict([image], [source.name])
         poses = replace(poses, image=image, path=source.label)
         self.poses += len(poses)
-        if self._draws or options.show is not None:
+        if self.draws or options.show is not None:
             with self.clock('draw'):
                 drawn = self.draw(image.copy(), poses)
         if options.output_root is not None:
             with self.clock('encode'):
-                if self._draws:
+                if self.draws:
                     write_image(options.output_root / source.output_name, drawn)
-                files = self._exports(source)
+                files = self.exports(source)
                 try:
                     files.add(poses)
                 finally:
@@ -176,7 +174,7 @@ class Engine:
             start=options.start,
             end=options.end,
         )
-        sink = _Sink(self, source, reader)
+        sink = Sink(self, source, reader)
         stop = self.options.stop or (lambda: False)
         whole = False
         try:
@@ -254,7 +252,8 @@ class Engine:
         pairs = zip(results, frames, strict=True)
         return [replace(each, image=frame, speed=speed) for each, frame in pairs]
 
-    def _exports(self, source: Source) -> Exports:
+    def exports(self, source: Source) -> Exports:
+        """All files of an input except the drawn one."""
         assert self.options.output_root is not None  # callers write only then
         options = self.options
         return Exports(
@@ -265,110 +264,6 @@ class Engine:
     def _time(reader: VideoReader, number: int) -> float:
         """Seconds of a frame."""
         return reader.seconds(number)
-
-
-class _Sink:
-    """Draws and writes the frames of a video, in a thread of its own."""
-
-    def __init__(self, engine: Engine, source: Source, reader: VideoReader) -> None:
-        self._engine, self._source, self._reader = engine, source, reader
-        root = engine.options.output_root
-        self._writer = None
-        self._files = None
-        if engine._draws:
-            self._writer = VideoWriter(root / source.output_name, reader.fps, engine.clock)
-            engine.note(no_h264())
-        if root is not None:
-            self._files = engine._exports(source)
-        self.count = 0
-        self._error: BaseException | None = None
-        self._stopped = threading.Event()
-        self._queue: queue.Queue = queue.Queue(maxsize=AHEAD)
-        # Windows belong to the main thread, so with `show` there is no thread.
-        self._thread = None
-        if engine.options.show is None:
-            self._thread = threading.Thread(target=self._run, daemon=True, name='draw')
-            self._thread.start()
-
-    def put(self, poses: PoseResult) -> bool:
-        """Hand a frame and its persons on; false if the run is to end.
-
-        Raises:
-            UserError: an earlier frame could not be written.
-        """
-        if self._thread is None:
-            return self._write(poses)
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(poses, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def close(self, whole: bool = True) -> None:
-        """Wait for the last frame, finish the files.
-
-        Args:
-            whole: all frames of the source are there, so its sound may be too.
-
-        Raises:
-            UserError: something could not be written.
-        """
-        if self._thread is not None:
-            while self._thread.is_alive():
-                try:
-                    self._queue.put(_END, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            self._thread.join()
-        try:
-            self._finish_files(whole and self._error is None)
-        finally:
-            # The first error is the cause of those that finishing meets.
-            if self._error is not None:
-                raise self._error
-
-    def _finish_files(self, whole: bool) -> None:
-        try:
-            if self._files is not None:
-                self._files.close()
-        finally:
-            if self._writer is not None:
-                reader = self._reader
-                sound = None if reader.is_camera else self._source.readable
-                fps, start = reader.average_fps(self._writer.count), reader.start
-                self._engine.note(self._writer.close(sound, fps, whole, start))
-
-    def _run(self) -> None:
-        try:
-            while (item := self._queue.get()) is not _END:
-                self._write(item)
-        except BaseException as error:
-            self._error = error
-            self._stopped.set()
-
-    def _write(self, poses: PoseResult) -> bool:
-        options = self._engine.options
-        frame = poses.image
-        if self._files is not None:
-            with self._engine.clock('encode'):
-                time = self._engine._time(self._reader, self.count)
-                self._files.add(poses, time, self._reader.frame_number(self.count))
-        going_on = True
-        if self._writer is not None or options.show is not None:
-            with self._engine.clock('draw'):
-                # The caller has the frame too.
-                frame = self._engine.draw(frame.copy(), poses)
-        if self._writer is not None:
-            self._writer.write(frame)
-        if options.show is not None:
-            going_on = options.show(frame)
-        self.count += 1
-        if options.progress is not None:
-            options.progress(self.count, self._reader.frame_count)
-        return going_on
 
 
 def _check_output(folder: Path, source: Source) -> None:

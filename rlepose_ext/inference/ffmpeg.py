@@ -6,7 +6,6 @@ sound.
 
 from __future__ import annotations
 
-import functools
 import shutil
 import subprocess
 import tempfile
@@ -15,21 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-# Containers that hold H.264. What ffmpeg writes first in an MP4 can be played while it arrives.
+# Containers that hold H.264.
 H264_SUFFIXES = ('.m4v', '.mkv', '.mov', '.mp4')
-_START_FIRST = {suffix: ['-movflags', '+faststart'] for suffix in ('.m4v', '.mov', '.mp4')}
-
-
-def encodes_h264() -> bool:
-    """Whether there is an ffmpeg with libx264."""
-    program = shutil.which('ffmpeg')
-    return program is not None and _has_libx264(program)
-
-
-@functools.cache
-def _has_libx264(program: str) -> bool:
-    done = _run([program, '-hide_banner', '-v', 'error', '-encoders'])
-    return any(line.split()[1:2] == ['libx264'] for line in done.stdout.splitlines())
+# With the index first a film can be played while it arrives.
+_INDEX_FIRST = {suffix: ['-movflags', '+faststart'] for suffix in ('.m4v', '.mov', '.mp4')}
 
 
 class H264Writer:
@@ -52,7 +40,8 @@ class H264Writer:
         command += ['-pix_fmt', 'bgr24', '-s', f'{self._width}x{self._height}']
         command += ['-framerate', f'{fps:.6f}', '-i', 'pipe:0', '-c:v', 'libx264']
         command += ['-preset', 'veryfast', '-crf', '20', '-pix_fmt', 'yuv420p']
-        command += [*_START_FIRST.get(path.suffix.lower(), []), str(path.absolute())]
+        # The index comes last, so that a file that could not be written whole has none.
+        command += [str(path.absolute())]
         # In a session of its own Ctrl-C does not end it; the end of its input does.
         self._process = subprocess.Popen(
             command,
@@ -145,7 +134,9 @@ def remux(
     seconds: float | None = None,
     start: float = 0.0,
 ) -> str:
-    """Copy the sound in and set the duration; the file stays as it is if that fails.
+    """Copy the sound in, set the duration, put the index first.
+
+    The file stays as it is if that fails.
 
     Args:
         video: the file, which is replaced.
@@ -169,7 +160,7 @@ def remux(
         limit += [] if seconds is None else ['-t', f'{seconds:.6f}']
         sound = str(sound.absolute()) if isinstance(sound, Path) else sound
         command += [*limit, '-i', sound, '-map', '0:v', '-map', '1:a?']
-    command += ['-c', 'copy', *_START_FIRST.get(video.suffix.lower(), [])]
+    command += ['-c', 'copy', *_INDEX_FIRST.get(video.suffix.lower(), [])]
     done = _run([*command, str(target)])
     if done.returncode == 0 and target.is_file() and target.stat().st_size:
         target.replace(video)

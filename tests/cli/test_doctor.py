@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from rlepose_ext import compat
+from rlepose_ext import compat, programs
 from rlepose_ext import environment as checks
 from rlepose_ext.cli import doctor
 
@@ -50,6 +50,30 @@ def test_this_environment_can_train(capsys):
     for patch in compat.PATCHES:
         assert patch.name in text
         assert patch.breaks in text
+
+
+def test_programs_that_some_commands_use(tmp_path, monkeypatch, capsys):
+    for name, encoder in (('ffmpeg', 'mpeg4'), ('npm', '')):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho " V..... {encoder} some encoder"\n')
+        program.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert run('--json') == 0
+    rows = {row['name']: row for row in json.loads(capsys.readouterr().out)['programs']}
+    assert rows['ffmpeg']['status'] == f'{tmp_path}/ffmpeg without libx264'
+    assert rows['npm']['status'] == f'{tmp_path}/npm'
+    assert rows['ffprobe']['status'] == 'missing'
+    assert set(rows) == {'ffmpeg', 'ffprobe', 'npm', 'onnxruntime', 'pillow-heif'}
+    better = tmp_path / 'better'
+    better.mkdir()
+    (better / 'ffmpeg').write_text('#!/bin/sh\necho " V....D libx264 H.264 / AVC"\n')
+    (better / 'ffmpeg').chmod(0o755)
+    monkeypatch.setenv('PATH', str(better))
+    assert programs.report()[0]['status'] == f'{better}/ffmpeg with libx264'
+    assert run() == 0
+    text = capsys.readouterr().out
+    assert f'so {rows["npm"]["lost"]}' in text
+    assert rows['ffmpeg']['lost'] not in text
 
 
 def test_what_is_switched_off_is_said(monkeypatch):

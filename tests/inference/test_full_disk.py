@@ -10,10 +10,10 @@ from clips import numbered, read_clip, write_clip
 from test_engine import engine
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference import video
+from rlepose_ext.inference import video_writer
 from rlepose_ext.inference.predictions import JsonList
 from rlepose_ext.inference.sources import Source
-from rlepose_ext.inference.video import VideoWriter
+from rlepose_ext.inference.video_writer import VideoWriter
 
 Usage = namedtuple('Usage', 'total used free')
 
@@ -64,10 +64,10 @@ def filling(monkeypatch):
 
     def disk_usage(path):
         looks.append(path)
-        return Usage(0, 0, 10**9 if len(looks) < 3 else video.RESERVE - 1)
+        return Usage(0, 0, 10**9 if len(looks) < 3 else video_writer.RESERVE - 1)
 
-    monkeypatch.setattr(video.shutil, 'disk_usage', disk_usage)
-    monkeypatch.setattr(video, 'LOOK_EVERY', 4)
+    monkeypatch.setattr(video_writer.shutil, 'disk_usage', disk_usage)
+    monkeypatch.setattr(video_writer, 'LOOK_EVERY', 4)
 
 
 def test_the_whole_run_ends_with_whole_files(tmp_path, filling):

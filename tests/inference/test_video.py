@@ -23,7 +23,8 @@ from clips import (
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import video
 from rlepose_ext.inference.ffmpeg import remux
-from rlepose_ext.inference.video import VideoReader, VideoWriter
+from rlepose_ext.inference.video import VideoReader
+from rlepose_ext.inference.video_writer import VideoWriter
 
 
 def written(path, frames):

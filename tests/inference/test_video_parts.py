@@ -19,9 +19,10 @@ from clips import (
 from test_engine import engine
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.ffmpeg import encodes_h264
 from rlepose_ext.inference.sources import Source
-from rlepose_ext.inference.video import VideoReader, VideoWriter, no_h264
+from rlepose_ext.inference.video import VideoReader
+from rlepose_ext.inference.video_writer import VideoWriter, no_h264
+from rlepose_ext.programs import encodes_h264
 
 needs_h264 = pytest.mark.skipif(not encodes_h264(), reason='needs ffmpeg with libx264')
 

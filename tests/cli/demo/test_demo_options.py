@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from demo_case import CONFIG, names, picture, read_clip, results, write_clip
 
-from rlepose_ext.cli import run_inputs
+from rlepose_ext.cli import progress
 from rlepose_ext.cli.demo import seconds, take_values
 from rlepose_ext.cli.main import build_parser, main
 from rlepose_ext.errors import UserError
@@ -133,7 +133,7 @@ def test_nothing_is_saved(tmp_path, demo, capsys):
 
 def test_progress_and_speed(demo, capsys, monkeypatch):
     write_clip('walk.mp4', 20)
-    monkeypatch.setattr(run_inputs, 'EVERY', 0.0)
+    monkeypatch.setattr(progress, 'EVERY', 0.0)
     assert demo('walk.mp4') == 0
     said = capsys.readouterr()
     lines = said.err.splitlines()
@@ -150,8 +150,8 @@ def test_progress_and_speed(demo, capsys, monkeypatch):
 
 def test_a_rate_without_the_start(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(run_inputs.time, 'perf_counter', lambda: now[0])
-    bar = run_inputs.Progress('a', quiet=True, terminal=False)
+    monkeypatch.setattr(progress.time, 'perf_counter', lambda: now[0])
+    bar = progress.Progress('a', quiet=True, terminal=False)
     now[0] = 104.0  # the network had to warm up
     bar.warm(8)
     assert bar.rate(8) == (2.0, 0)
@@ -160,7 +160,7 @@ def test_a_rate_without_the_start(monkeypatch):
 
 
 def test_speed_by_stage():
-    speed = run_inputs.Speed()
+    speed = progress.Speed()
     # an image that had to wait for the network, alone, and with others
     speed.add({'network': 4.0, 'draw': 0.001}, 1, 0)
     assert str(speed) == 'network 4000, draw 1.0 ms a frame, start-up included'
@@ -168,7 +168,7 @@ def test_speed_by_stage():
     speed.add({'network': 0.04, 'decode': 0.006}, 1, 0)
     assert str(speed) == 'decode 5.0, network 30 ms a frame'
     # and a video of whose 20 frames 8 do not count
-    speed = run_inputs.Speed()
+    speed = progress.Speed()
     speed.warm({'network': 5.0, 'decode': 0.08})
     speed.add({'network': 6.2, 'decode': 0.2, 'track': 0.00012}, 20, 8)
     assert str(speed) == 'decode 10, network 100 ms a frame'
