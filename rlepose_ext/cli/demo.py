@@ -99,7 +99,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     video.add_argument('--vid-stride', type=int, default=1, metavar='N', help='every Nth frame')
     video.add_argument('--start', type=seconds, metavar='TIME', help='seconds or h:m:s')
     video.add_argument('--end', type=seconds, metavar='TIME', help='likewise')
-    video.add_argument('--track', choices=('none', 'iou', 'oks'), default='iou', help='identities')
+    video.add_argument(
+        '--track',
+        choices=('none', 'bytetrack', 'iou', 'oks'),
+        default='bytetrack',
+        help='identities',
+    )
     video.add_argument('--smooth', action='store_true', help='One-Euro filter on tracked joints')
     video.add_argument(
         '--det-interval', type=int, default=1, metavar='N', help='detect in every Nth frame'

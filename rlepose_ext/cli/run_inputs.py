@@ -118,6 +118,7 @@ def options_of(args: argparse.Namespace) -> Options:
         save_predictions=args.save_predictions,
         style=style_of(args),
         tracking=None if args.track == 'none' else args.track,
+        overlap=Options.overlap if args.nms_thr is None else None,
         smooth=args.smooth,
         det_interval=args.det_interval,
         vid_stride=args.vid_stride,

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.bytetrack import LOW_SHARE
 from rlepose_ext.inference.loading import building
 from rlepose_ext.zoo.counting import load_config
 
@@ -73,7 +74,8 @@ class MMDetDetector:
         cfg = load_config(str(config))
         if 'test_dataloader' not in cfg:
             raise UserError(f'{config} is no detector: it has no test_dataloader')
-        _skip_dropped_boxes(cfg.model.get('test_cfg'), bbox_thr)
+        # A tracker may ask for boxes of lower score.
+        _skip_dropped_boxes(cfg.model.get('test_cfg'), bbox_thr * LOW_SHARE)
         self.bbox_thr, self.nms_thr = bbox_thr, nms_thr
         checkpoint = None if checkpoint is None else str(checkpoint)
         # The models of detection and pose live in the scopes of their packages.

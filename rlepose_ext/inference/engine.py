@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ class Options:
         save: which are written, of :data:`.exports.SAVED`; ``()`` is none.
         save_predictions: write the files of :mod:`.predictions` too.
         style: of the drawing.
-        tracking: ``None``, ``'iou'`` or ``'oks'``; videos only.
+        tracking: ``None``, or one of :data:`.tracking.METHODS`; videos only.
+        overlap: largest IoU of the boxes that ``'bytetrack'`` sees; ``None`` is the detector's own.
         smooth: One-Euro filter on tracked joints.
         det_interval: the detector sees every so many frames of a video; between them a
             person's box is that around its last joints.
@@ -59,6 +61,7 @@ class Options:
     save_predictions: bool = False
     style: Style = field(default_factory=Style)
     tracking: str | None = None
+    overlap: float | None = 0.7
     smooth: bool = False
     det_interval: int = 1
     vid_stride: int = 1
@@ -192,22 +195,45 @@ class Engine:
 
     def _frames(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
         """The persons of each frame, in order."""
-        from rlepose_ext.inference.tracking import Tracker  # not above: pictures need no SciPy
+        options, latest = self.options, []
+        if options.tracking is None:
+            for number, poses in enumerate(self._found(reader, source, latest)):
+                latest[:] = [poses]
+                yield self._placed(poses, reader, source, number)
+            return
+        # Not above: pictures need no SciPy.
+        from rlepose_ext.inference.bytetrack import all_boxes
+        from rlepose_ext.inference.tracking import build_tracker
 
-        options = self.options
-        tracker = Tracker(options.tracking) if options.tracking else None
+        tracker = build_tracker(options.tracking, self.predictor)
         smoother = OneEuro() if options.smooth else None
-        for number, poses in enumerate(self._found(reader, source)):
-            self.poses += len(poses)
-            if tracker is not None:
+        sees_all = options.tracking == 'bytetrack'
+        with all_boxes(self.predictor, options.overlap) if sees_all else nullcontext():
+            for number, poses in enumerate(self._found(reader, source, latest)):
                 with self.clock('track'):
+                    # drops boxes that are nobody's
                     poses = tracker(poses)
+                    latest[:] = [poses]
                     if smoother is not None:
                         poses = smoother(poses, self._time(reader, number))
-            yield replace(poses, path=source.label, frame=reader.frame_number(number))
+                yield self._placed(poses, reader, source, number)
 
-    def _found(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
-        """The persons of each frame, in order, without identities."""
+    def _placed(
+        self, poses: PoseResult, reader: VideoReader, source: Source, number: int
+    ) -> PoseResult:
+        self.poses += len(poses)
+        return replace(poses, path=source.label, frame=reader.frame_number(number))
+
+    def _found(
+        self, reader: VideoReader, source: Source, latest: Sequence[PoseResult]
+    ) -> Iterator[PoseResult]:
+        """The persons of each frame, in order, without identities.
+
+        Args:
+            reader: of the frames.
+            source: for their names.
+            latest: what the caller has made of the result before.
+        """
         # Some models look for everybody in each frame, whatever is known of the frame before.
         follows = not getattr(self.predictor, 'finds_everybody', False)
         interval = self.options.det_interval if follows else 1
@@ -217,15 +243,13 @@ class Engine:
 
         # Between detections a frame needs the poses of the one before, and a camera is live.
         if reader.is_camera or interval > 1:
-            last: PoseResult | None = None
             for number, frame in enumerate(reader):
-                if last is not None and number % interval:
+                if number % interval:
                     clock = Clock()
-                    results = self.predictor.follow([frame], last, clock=clock)
-                    (last,) = self._timed([frame], results, clock)
+                    results = self.predictor.follow([frame], latest[0], clock=clock)
+                    yield from self._timed([frame], results, clock)
                 else:
-                    (last,) = self._predict([frame], [name(number)])
-                yield last
+                    yield from self._predict([frame], [name(number)])
             return
 
         def named() -> Iterator[tuple[list[np.ndarray], list[str]]]:

@@ -93,8 +93,7 @@ class MultiPose:
             check_counts('MultiPose', close_side=close_side)
         self.device = choose_device(device)
         self.longer_side, self.close_side, self.batch_size = longer_side, close_side, batch_size
-        self.test_cfg = {'score_thr': bbox_thr, 'nms_thr': nms_thr}
-        self._thresholds = {'bbox_thr': bbox_thr, 'nms_thr': nms_thr}
+        self.bbox_thr, self.nms_thr = bbox_thr, nms_thr
         config, checkpoint = config_and_checkpoint(model, checkpoint)
         with building(f'{config.filename} with {checkpoint}'):
             model = init_model(config, checkpoint, self.device)
@@ -153,7 +152,7 @@ class MultiPose:
             return found
         names = ('boxes', 'box_scores', 'keypoints', 'scores')
         both = {n: np.concatenate([getattr(found, n), getattr(close, n)]) for n in names}
-        kept = best_of(both['boxes'], both['box_scores'], **self._thresholds)
+        kept = best_of(both['boxes'], both['box_scores'], self.bbox_thr, self.nms_thr)
         return replace(found, **{name: values[kept] for name, values in both.items()})
 
     def follow(
@@ -163,9 +162,10 @@ class MultiPose:
         return self.predict(frames, clock=clock)
 
     def _network(self, pixels: np.ndarray) -> list:
+        test_cfg = {'score_thr': self.bbox_thr, 'nms_thr': self.nms_thr}
         with torch.inference_mode():
             x = normalise_crops(pixels, self.model.data_preprocessor, self.device)
-            return self.model.head.predict(self.model.extract_feat(x), [], self.test_cfg)
+            return self.model.head.predict(self.model.extract_feat(x), [], test_cfg)
 
     def _result(self, frame: np.ndarray, size: np.ndarray, pose: Any) -> PoseResult:
         def to_image(points: np.ndarray) -> np.ndarray:

@@ -110,7 +110,7 @@ class Pose:
             vid_stride: every so many frames of a video.
             start: where in a video to begin, seconds.
             end: where to end, seconds.
-            track: ``'iou'`` or ``'oks'`` gives the persons of a video identities.
+            track: ``'bytetrack'``, ``'iou'`` or ``'oks'`` gives the persons of a video identities.
             smooth: One-Euro filter on tracked joints.
             det_interval: the detector sees every so many frames of a video.
             **style: fields of :class:`.drawing.Style`, for what is drawn.

@@ -1,16 +1,18 @@
-"""Identities over frames: who is the same person as before.
+"""Identities over frames: who is the same person as before. :mod:`.bytetrack` is the default.
 
-Each frame's persons are paired with the known ones so that the sum of similarities is
-largest (the assignment problem, solved by SciPy). Similarity is the IoU of the boxes or the
-object keypoint similarity of the poses; the known person is first moved on by its last speed,
-so that two who pass each other keep their numbers. Whom the poses do not pair, the boxes may: at
-the edge of the image few joints are left, and a narrow box makes every error large. A person that
-is not found stays known for some frames.
+:class:`Tracker` pairs each frame's persons with the known ones so that the sum of similarities is
+largest (the assignment problem, solved by SciPy). Similarity is the IoU of the boxes or the object
+keypoint similarity of the poses; the known person is first moved on by its last speed, so that two
+who pass each other keep their numbers. Whom the poses do not pair, the boxes may: at the edge of
+the image few joints are left, and a narrow box makes every error large. A person that is not found
+stays known for some frames.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -18,9 +20,10 @@ from scipy.optimize import linear_sum_assignment
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
 from rlepose_ext.inference.boxes import overlaps
+from rlepose_ext.inference.bytetrack import LOW_SHARE, ByteTrack, detector_of
 from rlepose_ext.inference.types import PoseResult
 
-METHODS = ('iou', 'oks')
+METHODS = ('bytetrack', 'iou', 'oks')
 # The speed of a person is averaged over about this many frames.
 _MEMORY = 3.0
 
@@ -43,9 +46,6 @@ class Tracker:
         threshold: pairs that are less similar are different persons.
         max_missed: frames after which a person that is not found is forgotten.
         kpt_thr: joints with a lower score do not count for OKS.
-
-    Raises:
-        UserError: another method.
     """
 
     def __init__(
@@ -55,8 +55,6 @@ class Tracker:
         max_missed: int = 30,
         kpt_thr: float = 0.3,
     ) -> None:
-        if method not in METHODS:
-            raise UserError(f'tracking: expected one of {", ".join(METHODS)}, got {method!r}')
         self.method, self.threshold = method, threshold
         self.max_missed, self.kpt_thr = max_missed, kpt_thr
         self._tracks: list[_Track] = []
@@ -114,6 +112,27 @@ class Tracker:
         )
         # No joint in common says nothing.
         return np.nan_to_num(similarity)
+
+
+def build_tracker(method: str, predictor: Any = None) -> Callable[[PoseResult], PoseResult]:
+    """What gives the persons of a video their identities, called with frame after frame.
+
+    Args:
+        method: one of :data:`METHODS`.
+        predictor: whose thresholds ``'bytetrack'`` takes over.
+
+    Raises:
+        UserError: another method.
+    """
+    if method not in METHODS:
+        raise UserError(f'tracking: expected one of {", ".join(METHODS)}, got {method!r}')
+    if method != 'bytetrack':
+        return Tracker(method)
+    detector = detector_of(predictor)
+    if detector is None:
+        return ByteTrack()
+    high = detector.bbox_thr
+    return ByteTrack(high, high * LOW_SHARE, getattr(detector, 'nms_thr', 0.3))
 
 
 def box_around(poses: PoseResult, kpt_thr: float, margin: float = 0.1) -> np.ndarray:

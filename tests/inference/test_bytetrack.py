@@ -1,0 +1,152 @@
+"""ByteTrack: motion by closed forms, the passes by hand, people who hide one another."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from people import persons
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.appearance import appearance
+from rlepose_ext.inference.bytetrack import ByteTrack, Motion, all_boxes
+from rlepose_ext.inference.tracking import build_tracker
+
+RED, GREEN, GREY = (40, 40, 200), (40, 180, 40), (128, 128, 128)
+
+
+def scene(corners, colours=(), scores=None, size=40):
+    """Persons in one colour each, on grey; the later cover the earlier."""
+    image = np.full((120, 400, 3), GREY, np.uint8)
+    for (x, y), colour in zip(corners, colours, strict=False):
+        image[max(y, 0) : y + size, max(x, 0) : x + size] = colour
+    poses = persons(corners, size, image=image)
+    return poses if scores is None else replace(poses, box_scores=np.array(scores, np.float32))
+
+
+def ids(tracker, *arguments, **more):
+    return tracker(scene(*arguments, **more)).track_id.tolist()
+
+
+def test_one_step_of_the_filter_by_hand():
+    motion = Motion.start(np.array([10.0, 20, 30, 60]))
+    np.testing.assert_array_equal(motion.state, [[20, 40, 20, 40], [0, 0, 0, 0]])
+    # h = 40: position (2 h / 20)^2 = 16, velocity (10 h / 160)^2 = 6.25
+    np.testing.assert_allclose(motion.covariance, [[16, 0], [0, 6.25]])
+    motion.predict(seen=True)
+    # F P F' + diag((h / 20)^2, (h / 160)^2)
+    np.testing.assert_allclose(motion.covariance, [[16 + 6.25 + 4, 6.25], [6.25, 6.25 + 0.0625]])
+    motion.correct(np.array([13.0, 20, 33, 60]))
+    position, velocity = 26.25 / (26.25 + 4), 6.25 / (26.25 + 4)
+    np.testing.assert_allclose(motion.state[:, 0], [20 + 3 * position, 3 * velocity])
+    np.testing.assert_allclose(motion.state[:, 1:], [[40, 20, 40], [0, 0, 0]])
+    np.testing.assert_allclose(motion.covariance[0, 0], 26.25 * (1 - position))
+    np.testing.assert_allclose(motion.covariance[1, 1], 6.3125 - 6.25 * velocity)
+
+
+def test_constant_velocity_is_learnt_and_a_lost_box_keeps_its_size():
+    motion = Motion.start(np.array([0.0, 0, 20, 40]))
+    for step in range(1, 200):
+        motion.predict(seen=True)
+        motion.correct(np.array([3.0 * step, 0, 3 * step + 20 + 0.1 * step, 40]))
+    np.testing.assert_allclose(motion.state[1], [3.05, 0, 0.1, 0], atol=1e-3)
+    width = motion.state[0, 2]
+    for _ in range(5):
+        motion.predict(seen=False)
+    assert motion.state[0, 2] == pytest.approx(width)
+    assert motion.box[0] == pytest.approx(3.05 * 204 + 10 - width / 2, abs=0.05)
+
+
+def test_clothes_are_compared_by_bhattacharyya():
+    image = np.zeros((40, 100, 3), np.uint8)
+    image[:, :40], image[:20, 40:80], image[20:, 40:80] = RED, RED, GREEN
+    both = appearance(image, [[0, 0, 40, 40], [40, 0, 80, 40], [-300, 0, -260, 40]])
+    np.testing.assert_allclose(both @ both.T, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 0]], atol=1e-6)
+
+
+def test_low_scores_continue_a_person_and_begin_none():
+    tracker = ByteTrack(high=0.3, low=0.1)
+    assert ids(tracker, [[0, 0], [200, 0]], scores=[0.9, 0.2]) == [0]
+    assert ids(tracker, [[2, 0], [200, 0]], scores=[0.15, 0.2]) == [0]
+    assert ids(tracker, [[4, 0]], scores=[0.05]) == []
+    # Lost now: a low score does not bring it back, a high one does.
+    assert ids(tracker, [[4, 0]], scores=[0.15]) == []
+    assert ids(tracker, [[6, 0]], scores=[0.5]) == [0]
+
+
+def test_a_high_score_goes_first():
+    """The paper's second pass only sees who is left."""
+    tracker = ByteTrack(high=0.3, low=0.1, colours=0)
+    ids(tracker, [[0, 0]])
+    followed = tracker(scene([[0, 0], [12, 0]], scores=[0.2, 0.9]))
+    assert followed.track_id.tolist() == [0]
+    assert followed.boxes[0, 0] == 12
+
+
+def test_a_second_box_of_a_person_is_nobody():
+    tracker = ByteTrack(nms_thr=0.3)
+    assert ids(tracker, [[0, 0], [8, 0]], scores=[0.9, 0.8]) == [0]
+    # IoU 15 / 65, and five eighths to be seen
+    assert ids(tracker, [[0, 0], [25, 0]], scores=[0.9, 0.8]) == [0, 1]
+
+
+def test_two_who_overlap_are_two_once_they_are_known():
+    tracker = ByteTrack()
+    colours = (RED, GREEN)
+    assert ids(tracker, [[0, 0], [80, 0]], colours) == [0, 1]
+    for step in range(1, 40):
+        at = [[2 * step, 0], [80 - 2 * step, 0]]
+        assert ids(tracker, at, colours) == [0, 1], step
+
+
+@pytest.mark.parametrize('turn', [False, True], ids=['they pass', 'they turn back'])
+def test_clothes_tell_who_is_who_after_one_hid_the_other(turn):
+    """One box for both, then two: motion alone would always say that they have passed."""
+    tracker = ByteTrack()
+    for step in range(20):
+        assert ids(tracker, [[2 * step, 0], [80 - 2 * step, 0]], (RED, GREEN)) == [0, 1]
+    for _ in range(10):
+        # the green one stands in front
+        assert ids(tracker, [[40, 0]], (GREEN,)) == [1]
+    for step in range(20):
+        left, right = 40 - 2 * step, 40 + 2 * step
+        red, green = (left, right) if turn else (right, left)
+        expected = [0, 1] if abs(red - green) > 20 else None
+        found = ids(tracker, [[red, 0], [green, 0]], (RED, GREEN))
+        assert expected is None or found == expected, step
+
+
+def test_who_is_missed_goes_on_and_is_forgotten_in_the_end():
+    tracker = ByteTrack(max_missed=5)
+    for step in range(20):
+        ids(tracker, [[4 * step, 0]], (RED,))
+    for _ in range(4):
+        assert ids(tracker, []) == []
+    assert ids(tracker, [[4 * 24, 0]], (RED,)) == [0]
+    for _ in range(6):
+        ids(tracker, [])
+    assert ids(tracker, [[4 * 24, 0]], (RED,)) == [1]
+
+
+def test_without_a_frame_the_boxes_decide():
+    tracker = ByteTrack()
+    for step in range(5):
+        poses = replace(scene([[8 * step, 0], [200, 0]]), image=None)
+        assert tracker(poses).track_id.tolist() == [0, 1]
+
+
+def test_thresholds_are_the_detectors_and_come_back():
+    detector = SimpleNamespace(bbox_thr=0.6, nms_thr=0.4)
+    predictor = SimpleNamespace(detector=detector)
+    with all_boxes(predictor):
+        assert (detector.bbox_thr, detector.nms_thr) == (pytest.approx(0.2), 0.7)
+    assert (detector.bbox_thr, detector.nms_thr) == (0.6, 0.4)
+    with all_boxes(predictor, None):
+        assert detector.nms_thr == 0.4
+    with all_boxes(object()):
+        pass
+    tracker = build_tracker('bytetrack', predictor)
+    assert (tracker.high, tracker.low, tracker.nms_thr) == (0.6, pytest.approx(0.2), 0.4)
+    assert ids(tracker, [[0, 0], [80, 0]], scores=[0.5, 0.7]) == [0]
+    with pytest.raises(UserError, match='bytetrack, iou, oks'):
+        build_tracker('sort')
