@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from rlepose_ext.inference.appearance import SIZE, appearance, clothes
+from rlepose_ext.inference.appearance import SHAPE, alikeness, appearance, clothes, learn
 from rlepose_ext.inference.types import PoseResult
 
 _POSITION, _VELOCITY = 1 / 20, 1 / 160
@@ -133,7 +133,7 @@ class ByteTrack:
             track.motion.correct(poses.boxes[box])
             track.missed = 0
             if track.colours is not None and scene.is_clear(index, box):
-                track.colours = _unit(track.colours + RATE * (scene.colours[box] - track.colours))
+                track.colours = learn(track.colours, scene.colours[box], RATE)
         ids = np.full(len(poses), -1, np.int64)
         for index, box in scene.box_of.items():
             ids[box] = self._tracks[index].identity
@@ -214,10 +214,10 @@ class _Scene:
         self.weight, self.colours, self.alike = weight, None, None
         if weight and poses.image is not None:
             self.colours = appearance(poses.image, self.boxes)
-            known = np.zeros((len(tracks), SIZE), np.float32)
+            known = np.zeros((len(tracks), *SHAPE), np.float32)
             for row, track in enumerate(tracks):
                 known[row] = 0 if track.colours is None else track.colours
-            self.alike = known @ self.colours.T
+            self.alike = alikeness(known, self.colours, NEUTRAL)
 
     def similarity(self, least: float) -> np.ndarray:
         """(tracks, boxes), 0 for those who are no pair."""
@@ -305,7 +305,3 @@ def _centers(boxes: np.ndarray) -> np.ndarray:
 def _measured(box: np.ndarray) -> np.ndarray:
     box = np.asarray(box, float)
     return np.concatenate([(box[:2] + box[2:]) / 2, box[2:] - box[:2]])
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)

@@ -8,7 +8,7 @@ import pytest
 from people import persons
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.appearance import appearance
+from rlepose_ext.inference.appearance import alikeness, appearance, learn
 from rlepose_ext.inference.bytetrack import ByteTrack, Motion, all_boxes
 from rlepose_ext.inference.tracking import build_tracker
 
@@ -60,8 +60,15 @@ def test_constant_velocity_is_learnt_and_a_lost_box_keeps_its_size():
 def test_clothes_are_compared_by_bhattacharyya():
     image = np.zeros((40, 100, 3), np.uint8)
     image[:, :40], image[:20, 40:80], image[20:, 40:80] = RED, RED, GREEN
-    both = appearance(image, [[0, 0, 40, 40], [40, 0, 80, 40], [-300, 0, -260, 40]])
-    np.testing.assert_allclose(both @ both.T, [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 0]], atol=1e-6)
+    looks = appearance(image, np.array([[0, 0, 40, 40], [40, 0, 80, 40], [-300, 0, -260, 40]]))
+    np.testing.assert_allclose(
+        alikeness(looks, looks, 0.3), [[1, 0.5, 0.3], [0.5, 1, 0.3], [0.3, 0.3, 0.3]], rtol=1e-6
+    )
+    # Half of each: the histograms' roots, again of length 1.
+    mixed = learn(looks[0], looks[1], 0.5)
+    np.testing.assert_allclose(mixed[0], looks[0, 0])
+    np.testing.assert_allclose(mixed[1] @ looks[:2, 1].T, [np.sqrt(0.5)] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(learn(looks[0], looks[2], 0.5), looks[0])
 
 
 def test_low_scores_continue_a_person_and_begin_none():
