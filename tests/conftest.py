@@ -2,6 +2,7 @@
 
 import os
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def _configs_are_read_once():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'fromfile', staticmethod(fromfile))
+        yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _compilers_are_asked_once():
+    """Each Runner of MMEngine asks them for their versions, which takes a second."""
+    from mmengine.runner import runner
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, 'collect_env', cache(runner.collect_env))
         yield
 
 

@@ -20,6 +20,7 @@ def paths(module):
     return module.systems(module.SAME)
 
 
+@pytest.mark.slow
 def test_every_variant_sees_the_same_crops(module, paths, shared, monkeypatch):
     monkeypatch.setenv('RLEPOSE_DATA', str(shared / 'data'))
     init_default_scope('mmpose')

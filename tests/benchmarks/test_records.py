@@ -119,6 +119,7 @@ def test_where_there_is_no_history(checkout, tmp_path, monkeypatch):
     assert 'shallow' in _history.no_history()
 
 
+@pytest.mark.slow
 def test_the_page_counts_up_to_the_commit_that_it_names(history, monkeypatch, tmp_path):
     """So it does not change with every commit, and a commit that was lost is no dead end."""
     page = tmp_path / 'records.md'

@@ -19,6 +19,7 @@ def run(folder, *arguments):
     return status, json.loads(output.read_text()) if output.is_file() else None
 
 
+@pytest.mark.slow
 def test_measures_and_goes_on(tmp_path, capsys):
     status, content = run(tmp_path, '--only', WARM_UP)
     assert status == 0
@@ -49,6 +50,7 @@ def test_measures_and_goes_on(tmp_path, capsys):
     assert zoo[WARM_UP].cost == cost
 
 
+@pytest.mark.slow
 def test_rows_of_another_machine_are_not_mixed_in(tmp_path):
     _, content = run(tmp_path, '--only', WARM_UP)
     content['machine']['cpu'] = 'Some CPU'

@@ -94,6 +94,7 @@ FORGED = {
     ),
     'memory of others': sequence(F8, call('numpy.ndarray', sequence(integer(1 << 16)), kept(1))),
     'more than its bytes': number(code='f8', data=b'A'),
+    'less than its bytes': number(code='f8', data=bytes(16)),
     'a shape without its bytes': build(
         new_array(), array_state([1 << 30, 1 << 30], F8, raw(bytes(8)))
     ),

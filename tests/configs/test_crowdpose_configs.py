@@ -138,6 +138,7 @@ def run_test(config, work_dir):
     return Runner.from_cfg(config).test()
 
 
+@pytest.mark.slow
 def test_evaluation_runs(data, tmp_path, monkeypatch):
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     monkeypatch.setattr(Config, 'pretty_text', 'not formatted')
@@ -148,6 +149,7 @@ def test_evaluation_runs(data, tmp_path, monkeypatch):
         assert 0 <= metrics[f'{prefix}/AP'] <= 1
 
 
+@pytest.mark.slow
 def test_submission_is_written(data, tmp_path, monkeypatch):
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     monkeypatch.setattr(Config, 'pretty_text', 'not formatted')

@@ -2,13 +2,16 @@
 
 import ast
 import inspect
-from copy import deepcopy
+import json
+import math
 from functools import cache
 from pathlib import Path
 
+import matrix
 import mmpose
 import pytest
 import yaml
+from _miniature import ITERATIONS
 from config_case import plain
 from mmengine.config import Config
 from mmengine.registry import Registry
@@ -46,11 +49,6 @@ def each(paths):
     return pytest.mark.parametrize('path', paths, ids=name)
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(monkeypatch):
-    monkeypatch.setenv('RLEPOSE_DATA', '/elsewhere/data')
-
-
 def bases_of(path):
     """What a config's own ``_base_`` says, as a list."""
     for node in ast.parse(path.read_text()).body:
@@ -81,7 +79,7 @@ def values(node, key=None):
 
 @cache
 def read(path):
-    """A config that nobody changes; its data are elsewhere."""
+    """A config that nobody changes."""
     return Config.fromfile(path)
 
 
@@ -168,9 +166,20 @@ def test_everything_in_it_can_be_found(path):
             assert METRICS.get(metric.type) is not None, metric.type
 
 
-@each([path for path in LEAVES if path.parent.name != 'quickstart'])
-def test_one_variable_moves_all_data(path):
-    config = deepcopy(read(path))
+# All configs find their data by it in test_matrix.py.
+FIRST = {path.parent: path for path in reversed(LEAVES) if path.parent.name != 'quickstart'}
+
+
+@each(
+    [
+        path if path in FIRST.values() else pytest.param(path, marks=pytest.mark.slow)
+        for path in LEAVES
+        if path.parent.name != 'quickstart'
+    ]
+)
+def test_one_variable_moves_all_data(path, monkeypatch):
+    monkeypatch.setenv('RLEPOSE_DATA', '/elsewhere/data')
+    config = Config.fromfile(path)
     if stock_base(path):
         # As the Runner does; MMPose's variables beside the loaders stay, nobody reads them.
         config = move_data(config, '/elsewhere/data')
@@ -243,3 +252,26 @@ def test_files_say_their_quoted_figure(family):
                 assert any(
                     figure in text for figure in (f'{100 * value:.1f}', f'{100 * value:.2f}')
                 )
+
+
+# A test at three scales takes half an hour and more at full size on two cores; test_matrix_stock.py
+# runs these at the small one.
+TOO_LONG = {
+    'dekr-rescore-multiscale_hrnet-w32_8xb10-140e_coco-512x512',
+    'dekr-rescore-multiscale_hrnet-w48_8xb10-140e_coco-640x640',
+}
+
+
+def test_every_config_has_been_run():
+    leaves = matrix.leaves()
+    content = json.loads(matrix.RESULT.read_text())
+    assert content['size'] == 'full'
+    rows = {row['name']: row for row in content['rows']}
+    assert sorted(set(leaves) - set(rows) - TOO_LONG) == [], 'run `make matrix`'
+    assert sorted(set(rows) - set(leaves)) == [], 'no such configs any more; run `make matrix`'
+    for name, row in rows.items():
+        assert (name, row['status'], row['problems']) == (name, 'ok', [])
+        assert row['iterations'] == ITERATIONS == len(row['losses'])
+        assert all(map(math.isfinite, row['losses']))
+        assert row['parameters'] == matrix.listed_parameters(leaves[name])
+        assert row['digest'] == matrix.digest(leaves[name]), f'{name} has changed; `make matrix`'

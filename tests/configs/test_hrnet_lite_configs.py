@@ -37,7 +37,13 @@ VARIED = (
 )
 
 
-@pytest.mark.parametrize('variant', VARIED)
+# All run at the small size in test_matrix.py.
+QUICK = ('gau_hrnetlite-supergau', 'gcn_hrnetlite-classifiers', 'heatmap_hrnetlite-gau')
+
+
+@pytest.mark.parametrize(
+    'variant', [pytest.param(v, marks=() if v in QUICK else pytest.mark.slow) for v in VARIED]
+)
 def test_at_64x64_with_14_joints(variant):
     config = load(variant, (64, 64), 14, LSP_EDGES)
     model = MODELS.build(config.model).eval()

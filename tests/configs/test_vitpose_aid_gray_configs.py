@@ -94,6 +94,7 @@ def predict(model, data):
         return model(**model.data_preprocessor(data, False), mode='predict')
 
 
+@pytest.mark.slow
 def test_converted_rgb_model_predicts_as_before_on_grey(miniature, monkeypatch):
     """A whole pose model: the RGB one on grey in three channels, its conversion on one."""
     monkeypatch.setenv('RLEPOSE_DATA', str(miniature))

@@ -134,7 +134,10 @@ def test_too_few_arguments_and_python_without_the_plugin(stub, words):
 
 @pytest.mark.parametrize(('words', 'env', 'message'), [
     (['dist_train.sh', 'nowhere.py', '2'], {}, 'does not exist'),
-    (['dist_train.sh', CONFIG, '2'], {'CUDA_VISIBLE_DEVICES': '7'}, 'torch sees no GPU'),
+    pytest.param(
+        ['dist_train.sh', CONFIG, '2'], {'CUDA_VISIBLE_DEVICES': '7'}, 'torch sees no GPU',
+        marks=pytest.mark.slow,
+    ),
     (['dist_test.sh', CONFIG, 'nowhere.pth', '2'], {}, 'nowhere.pth'),
     (['slurm_train.sh', 'nowhere', 'j', CONFIG, 'w'], {}, 'which has: debug'),
     (['slurm_test.sh', 'debug', 'j', CONFIG, 'nowhere.pth'], {}, 'nowhere.pth'),
@@ -198,6 +201,7 @@ def test_condas_base_comes_after_the_checkouts_environment(tmp_path, environment
     assert done.stdout.split() == [used], done.stderr
 
 
+@pytest.mark.slow
 def test_an_environment_without_the_plugin_is_refused_in_the_checkout(tmp_path):
     """There the package lies in the current folder, where every Python would find it."""
     venv.create(tmp_path / 'empty', with_pip=False)
