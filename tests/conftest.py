@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. ``rlepose_ext`` is imported before anything of OpenMMLab."""
 
+import gc
 import os
 from copy import deepcopy
 from functools import cache
@@ -47,6 +48,13 @@ def _configs_are_read_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Config, 'fromfile', staticmethod(fromfile))
         yield
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _imports_are_no_garbage():
+    """Each data set of MMEngine collects garbage, among all that the tests have imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
