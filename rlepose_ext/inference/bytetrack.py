@@ -31,6 +31,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from rlepose_ext.inference.appearance import SHAPE, alikeness, appearance, clothes, learn
+from rlepose_ext.inference.detectors import LOW_SHARE
 from rlepose_ext.inference.types import PoseResult
 
 _POSITION, _VELOCITY = 1 / 20, 1 / 160
@@ -144,10 +145,6 @@ class ByteTrack:
             self._next += 1
         self._tracks = [track for track in self._tracks if track.missed <= self.max_missed]
         return poses[ids >= 0].with_track_id(ids[ids >= 0])
-
-
-# What the tracker is to see: boxes down to this share of the lowest score that is wanted.
-LOW_SHARE = 1 / 3
 
 
 def detector_of(predictor: Any) -> Any:

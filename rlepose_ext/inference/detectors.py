@@ -13,11 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.bytetrack import LOW_SHARE
 from rlepose_ext.inference.loading import building
 from rlepose_ext.zoo.counting import load_config
 
 Found = tuple[np.ndarray, np.ndarray]
+# A tracker may see boxes down to this share of the lowest score that is wanted.
+LOW_SHARE = 1 / 3
 
 
 class Detector(Protocol):

@@ -145,12 +145,12 @@ def test_without_a_frame_the_boxes_decide():
 def test_thresholds_are_the_detectors_and_come_back():
     detector = SimpleNamespace(bbox_thr=0.6, nms_thr=0.4)
     predictor = SimpleNamespace(detector=detector)
-    with all_boxes(predictor):
+    with all_boxes(predictor, 0.7):
         assert (detector.bbox_thr, detector.nms_thr) == (pytest.approx(0.2), 0.7)
     assert (detector.bbox_thr, detector.nms_thr) == (0.6, 0.4)
     with all_boxes(predictor, None):
         assert detector.nms_thr == 0.4
-    with all_boxes(object()):
+    with all_boxes(object(), 0.7):
         pass
     tracker = build_tracker('bytetrack', predictor)
     assert (tracker.high, tracker.low, tracker.nms_thr) == (0.6, pytest.approx(0.2), 0.4)

@@ -75,6 +75,9 @@ class Reader:
     def __init__(self, count, error=None):
         self.count, self.error, self.times = count, error, [n / 25 for n in range(count)]
 
+    def frame_number(self, index):
+        return index
+
     def __iter__(self):
         for number in range(self.count):
             yield np.full((4, 4, 3), number, np.uint8)
@@ -114,7 +117,7 @@ class Finder:
 
 
 class Named:
-    name, path = 'clip.mp4', 'clip.mp4'
+    name = path = label = 'clip.mp4'
 
 
 @pytest.mark.parametrize('threads', [1, 2])

@@ -23,7 +23,7 @@ def find(pose):
 def test_importing_the_package_stays_cheap():
     code = (
         'import sys, rlepose_ext; assert "torch" not in sys.modules;'
-        'assert "numpy" not in sys.modules; rlepose_ext.Pose; assert "torch" in sys.modules'
+        'assert "numpy" not in sys.modules; assert callable(rlepose_ext.Pose)'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
 

@@ -23,7 +23,8 @@ def imports(package: Path = PACKAGE) -> dict[str, set[str]]:
     """
     arrows: dict[str, set[str]] = {}
     for path in sorted(package.rglob('*.py')):
-        if path == package / '__init__.py':
+        # The two doors into the package.
+        if path.parent == package and path.stem in ('__init__', '__main__'):
             continue
         room = _room(path.relative_to(package).with_suffix('').parts[0])
         for name in _imported(ast.parse(path.read_text()), package.name):
