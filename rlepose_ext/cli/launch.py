@@ -22,6 +22,7 @@ from importlib import util
 from pathlib import Path
 
 from rlepose_ext.cli import slurm, two_boxes
+from rlepose_ext.cli.data_first import check_data_files
 from rlepose_ext.errors import UserError
 from rlepose_ext.gpus import check_gpu, check_visible_gpus
 
@@ -126,19 +127,29 @@ def run(args: argparse.Namespace) -> int:
             raise UserError('--boxes starts its tests itself: leave out srun or torchrun before it')
         return two_boxes.run(args, config, checkpoint)
     last = ['--launcher', args.launcher, *args.forwarded]
-    if is_rank(args.launcher, args.gpus):
+    rank = is_rank(args.launcher, args.gpus)
+    # The machine that a Slurm job is sent from may not see the data.
+    if rank or args.launcher != 'slurm':
+        parts = ['test'] if args.script == 'test' else ['train', 'val']
+        check_data_files(
+            config,
+            args.cfg_options or (),
+            parts[: 1 if getattr(args, 'no_validate', None) is not None else 2],
+        )
+    ranks = ['-m', 'rlepose_ext.cli.main', args.script, config]
+    ranks += [*(['-C', checkpoint] if checkpoint else []), *last]
+    if rank:
         command = [script, config, *([checkpoint] if checkpoint else []), *last]
         start = run_script
     else:
-        ranks = ['-m', 'rlepose_ext.cli.main', args.script, config]
-        ranks += [*(['-C', checkpoint] if checkpoint else []), *last]
         if args.launcher == 'slurm':
             command = slurm.srun_command(args, config, [sys.executable, '-u', *ranks])
         else:
             command = torchrun_command(args, ranks)
         start = become
     if args.dry_run:
-        print(shlex.join(command))
+        # MMPose's script would run in this process, so the line is this command.
+        print(shlex.join([sys.executable, *ranks] if rank else command))
         return 0
     if args.launcher == 'slurm':
         slurm.set_port(args.port)

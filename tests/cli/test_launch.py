@@ -192,8 +192,49 @@ def test_jobs_that_follow_each_other_use_other_ports():
 
 def test_dry_run_prints_a_command_for_the_shell(config, started, capsys):
     assert main.main(['train', config, *OPTIONS, '--dry-run']) == 0
-    assert shlex.split(capsys.readouterr().out)[1:] == [config, '--launcher', 'none', *OPTIONS]
+    python, *words = shlex.split(capsys.readouterr().out)
+    assert python == sys.executable
+    assert words == ['-m', 'rlepose_ext.cli.main', 'train', config, '--launcher', 'none', *OPTIONS]
     assert started == []
+
+
+def test_data_that_is_not_there_is_told_first(tmp_path, started, capsys, monkeypatch):
+    """Before MMPose prints its config, under the overrides and the folder that the run has."""
+    path, one = tmp_path / 'c.py', "dict(data_root='data/a/', ann_file='{}.json', bbox_file={})"
+    path.write_text(
+        'model = dict()\n'
+        f'train_dataloader = dict(dataset=dict(datasets=[{one.format("train", None)}]))\n'
+        f'val_dataloader = dict(dataset={one.format("val", "None")})\n'
+        f'test_dataloader = dict(dataset={one.format("test", repr("data/boxes.json"))})\n'
+    )
+    data = tmp_path / 'elsewhere'
+    (data / 'a').mkdir(parents=True)
+    monkeypatch.setenv('RLEPOSE_DATA', str(data))
+    train, test = ['train', str(path)], ['test', str(path), '-C', 'epoch_1.pth']
+    (tmp_path / 'epoch_1.pth').touch()
+    for command, name in (
+        (train, 'a/train.json'),
+        (train, 'a/val.json'),
+        (test, 'a/test.json'),
+        (test, 'boxes.json'),
+    ):
+        assert main.main(command) == 2
+        said = capsys.readouterr()
+        assert f'{data}/{name} does not exist' in said.err
+        assert said.out == ''
+        (data / name).touch()
+    assert started == []
+    (data / 'a/val.json').unlink()
+    assert main.main([*train, '--no-validate']) == 0
+    assert len(started) == 1
+    assert main.main(train) == 2
+    assert f'{data}/a/val.json does not exist' in capsys.readouterr().err
+    override = '--cfg-options', 'val_dataloader.dataset.ann_file=train.json'
+    assert main.main([*train, *override]) == 0
+    # where the job runs the data may be, even if it is not here
+    for name in ('a/train.json', 'a/test.json'):
+        (data / name).unlink()
+    assert main.main([*train, *SLURM.split()]) == 0
 
 
 # --- GPUs, or the CPU -------------------------------------------------------------------

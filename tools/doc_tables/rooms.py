@@ -11,7 +11,8 @@ PACKAGE = ROOT / 'rlepose_ext'
 # Single files that everything may import, and that import nothing above them.
 GROUND = 'ground'
 GROUND_FILES = (
-    'errors', 'checks', 'registry', 'resources', 'imports', 'gpus', 'data_paths', 'version'
+    'errors', 'checks', 'registry', 'resources', 'imports', 'gpus', 'data_paths', 'programs',
+    'version',
 )  # fmt: skip
 
 
@@ -23,8 +24,7 @@ def imports(package: Path = PACKAGE) -> dict[str, set[str]]:
     """
     arrows: dict[str, set[str]] = {}
     for path in sorted(package.rglob('*.py')):
-        # The two doors into the package.
-        if path.parent == package and path.stem in ('__init__', '__main__'):
+        if path in (package / '__init__.py', package / '__main__.py'):
             continue
         room = _room(path.relative_to(package).with_suffix('').parts[0])
         for name in _imported(ast.parse(path.read_text()), package.name):
