@@ -32,6 +32,7 @@ from rlepose_ext.datasets.synthetic import DatasetPaths, write_dataset
 from rlepose_ext.inference.detectors import MMDetDetector
 from rlepose_ext.inference.engine import Engine, Options
 from rlepose_ext.inference.estimator import PoseEstimator
+from rlepose_ext.inference.predictors import TopDown
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.quickstart import Quickstart, run_quickstart
 from rlepose_ext.quickstart.job import MAIN
@@ -110,7 +111,7 @@ def run_chain(
     """Detect, estimate, track, draw and write a video, and compare with the truth."""
     options = Options(output_root=out, save_predictions=True, tracking=track)
     start = time.perf_counter()
-    frames = Engine(detector, pose, options).run(Source('video', video))
+    frames = Engine(TopDown(detector, pose), options).run(Source('video', video))
     seconds = time.perf_counter() - start
     return {
         'what': 'video',

@@ -49,10 +49,10 @@ def write_clip(path: Path, frames: int, size: tuple[int, int]) -> None:
 
 
 class TwoWalkers:
-    """A detector and a pose model in one, in the places where the engine calls them."""
+    """A detector and a pose model in one, in the places where a predictor calls them."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self.size, self.number = size, 0
+        self.size, self.number, self.has_sigma = size, 0, True
         self.meta = {
             'num_keypoints': 17,
             'skeleton_links': [(joint, joint + 1) for joint in range(16)],
@@ -128,6 +128,7 @@ def measure(
     """
     from rlepose_ext.inference.drawing import Style
     from rlepose_ext.inference.engine import Engine, Options
+    from rlepose_ext.inference.predictors import TopDown
     from rlepose_ext.inference.sources import Source
 
     rows: list[dict[str, float]] = []
@@ -150,7 +151,7 @@ def measure(
         )
         walkers = TwoWalkers(size)
         estimator = mobilenet(Path(folder)) if network else walkers
-        done = Engine(walkers, estimator, options).run(Source('video', clip))
+        done = Engine(TopDown(walkers, estimator), options).run(Source('video', clip))
     if done != frames:
         raise RuntimeError(f'{done} of {frames} frames came out')
     return rows

@@ -2,12 +2,13 @@
 
     RLEPOSE_SHARED=../shared python benchmarks/inference_stages.py
 
-The engine of ``rlepose demo`` reads a video of drawn people, finds them, estimates their poses,
-tracks and draws them, and writes the drawn video. Boxes come from a file, as the pose model's
-share is the question; one row has OpenCV's pedestrian detector. Decoding, and drawing with
-encoding, run in threads of their own beside the network, so the stages may add up to more than
-the run took; on two cores they take from the network what they need. *network* has what makes
-its input from crops and reads its output.
+The engine of ``rlepose demo`` reads a video, finds people, estimates their poses, tracks and draws
+them, and writes the drawn video. In videos of drawn people boxes come from a file, as the pose
+model's share is the question. In a video of a street, that of MMPose's tests played to and fro,
+MoveNet MultiPose finds them, with and without a pose model behind it, and with a detection in
+every third frame only. Decoding, networks, and drawing with encoding run in threads of their
+own, so the stages add up to more than the run took. *network* has what makes its input from
+crops and reads its output.
 
 Models, weights, frame size and seed are those of :file:`inference.py`.
 """
@@ -15,16 +16,20 @@ Models, weights, frame size and seed are those of :file:`inference.py`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from _record import record, result_path
-from inference import CODE, MODELS, SEED, SIZE, frames_and_boxes, make_checkpoint
+from inference import CODE, MODELS, SEED, SHARED, SIZE, frames_and_boxes, make_checkpoint
 
+STREET = SHARED / 'data/mmpose_samples/videos/demo.mp4'
+MOVENET, THUNDER = 'MoveNet MultiPose', 'MoveNet Thunder'
 FPS = 25.0
 DIFFERENT = 8
 
@@ -44,29 +49,35 @@ def write_video(folder: Path, persons: int, frames: int) -> tuple[Path, Path]:
     return clip, table
 
 
-def measure(
-    name: str, persons: int, detector_name: str, frames: int, rounds: int, folder: Path
-) -> dict[str, Any]:
-    """Median milliseconds a frame of a run and of its stages."""
-    from rlepose_ext.inference.box_file import BoxFile
-    from rlepose_ext.inference.detectors import HogDetector
-    from rlepose_ext.inference.engine import Engine, Options
-    from rlepose_ext.inference.estimator import PoseEstimator
-    from rlepose_ext.inference.sources import Source
-    from rlepose_ext.zoo.counting import load_config
+def write_street(folder: Path, frames: int) -> Path:
+    """The street's few frames forwards and backwards, again and again."""
+    import cv2
 
-    checkpoint = folder / f'{list(MODELS).index(name)}.pth'
-    if not checkpoint.exists():
-        make_checkpoint(MODELS[name], checkpoint)
-    clip, table = write_video(folder, persons, frames)
-    estimator = PoseEstimator(load_config(MODELS[name]), checkpoint, device='cpu')
-    detector = HogDetector() if detector_name == 'hog' else BoxFile(table)
+    reader, scenes = cv2.VideoCapture(str(STREET)), []
+    while (found := reader.read())[0]:
+        scenes.append(found[1])
+    scenes += scenes[-2:0:-1]
+    height, width = scenes[0].shape[:2]
+    clip = folder / 'street.mp4'
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter_fourcc(*'mp4v'), FPS, (width, height))
+    for number in range(frames):
+        writer.write(scenes[number % len(scenes)])
+    writer.release()
+    return clip
+
+
+def measure(predictor: Any, clip: Path, rounds: int, interval: int = 1) -> dict[str, Any]:
+    """Median milliseconds a frame of a run and of its stages."""
+    from rlepose_ext.inference.engine import Engine, Options
+    from rlepose_ext.inference.sources import Source
+
     totals: list[float] = []
     stages: dict[str, list[float]] = {}
+    options = Options(output_root=clip.parent / 'out', tracking='iou', det_interval=interval)
     for turn in range(-1, rounds):
-        engine = Engine(detector, estimator, Options(output_root=folder / 'out', tracking='iou'))
+        engine = Engine(predictor, options)
         start = time.perf_counter()
-        engine.run(Source('video', clip))
+        frames = engine.run(Source('video', clip))
         if turn >= 0:
             totals.append(time.perf_counter() - start)
             for stage, seconds in engine.clock.seconds.items():
@@ -76,14 +87,79 @@ def measure(
         return round(1000 * statistics.median(values) / frames, 2)
 
     return {
-        'model': name,
-        'persons': persons,
-        'detector': detector_name,
+        'persons_a_frame': round(engine.poses / frames, 1),
         'frames_per_second': round(frames / statistics.median(totals), 1),
         'frames_per_second_range': [round(frames / f(totals), 1) for f in (max, min)],
         'total_ms': per_frame(totals),
         'stages_ms': {stage: per_frame(values) for stage, values in stages.items()},
     }
+
+
+def drawn_rows(name: str, frames: int, rounds: int, folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a top-down model on videos of drawn people, in boxes that are known."""
+    from rlepose_ext.inference.box_file import BoxFile
+    from rlepose_ext.inference.estimator import PoseEstimator
+    from rlepose_ext.inference.predictors import TopDown
+    from rlepose_ext.zoo.counting import load_config
+
+    checkpoint = folder / 'model.pth'
+    make_checkpoint(MODELS[name], checkpoint)
+    estimator = PoseEstimator(load_config(MODELS[name]), checkpoint, device='cpu')
+    for persons in (1, 8):
+        clip, table = write_video(folder, persons, frames)
+        row = {'model': name, 'persons': persons, 'detector': 'boxes'}
+        yield row | measure(TopDown(BoxFile(table), estimator), clip, rounds)
+
+
+def street_rows(only: str, frames: int, rounds: int, folder: Path) -> Iterator[dict[str, Any]]:
+    """Rows of MoveNet on the street; none where the video or the weights are not here."""
+    from rlepose_ext.inference.choose import choose
+    from rlepose_ext.inference.engine import Engine, Options
+    from rlepose_ext.inference.sources import Source
+    from rlepose_ext.zoo import files, weights
+
+    names = ('movenet-multipose', 'movenet-thunder')
+    if not STREET.is_file() or not all(weights.at_hand(files.file_named(n)) for n in names):
+        print(f'no rows of MoveNet: {STREET} or the weights {", ".join(names)} are not here')
+        return
+    clip = write_street(folder, frames)
+    every_frame: list[Any] = []
+    runs = ((MOVENET, None, 1), (THUNDER, MOVENET, 1), (THUNDER, MOVENET, 3))
+    for model, detector, interval in runs:
+        if only not in model:
+            continue
+        named = None if detector is None else [names[0]]
+        pose = [names[1] if detector else names[0]]
+        predictor = choose(named, pose, device='cpu').predictor
+        row = {'model': model, 'persons': 'street', 'detector': detector or 'the same'}
+        row |= {'det_interval': interval, **measure(predictor, clip, rounds, interval)}
+        found = [*Engine(predictor, Options(det_interval=interval)).stream(Source('video', clip))]
+        if interval == 1:
+            every_frame = found
+        else:
+            row['oks_to_interval_1'] = round(likeness(every_frame, found), 3)
+        yield row
+
+
+def likeness(expected: Sequence[Any], found: Sequence[Any]) -> float:
+    """Mean OKS of the persons of some frames; 0 for those without a box of IoU 0.5."""
+    import numpy as np
+
+    from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+    from rlepose_ext.inference.boxes import overlaps
+
+    values = []
+    for true, given in zip(expected, found, strict=True):
+        for box, joints in zip(true.boxes, true.keypoints, strict=True):
+            overlap = overlaps(box[None], given.boxes)[0]
+            if not len(overlap) or overlap.max() < 0.5:
+                values.append(0.0)
+                continue
+            pair = given.keypoints[[overlap.argmax()]], joints[None]
+            area = AREA_OF_BOX * np.prod(box[2:] - box[:2], keepdims=True)
+            labelled = np.ones(pair[0].shape[:2], bool)
+            values += [*object_keypoint_similarity(*pair, labelled, true.meta['sigmas'], area)]
+    return float(np.mean(values))
 
 
 def main() -> None:
@@ -99,13 +175,15 @@ def main() -> None:
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in [name for name in MODELS if args.only in name]:
-            runs = [(1, 'boxes'), (8, 'boxes')] + [(1, 'hog')] * ('RLE' in name)
-            for persons, detector in runs:
-                rows.append(
-                    measure(name, persons, detector, args.frames, args.rounds, Path(folder))
-                )
-                print(rows[-1], flush=True)
+        kinds = [street_rows(args.only, args.frames, args.rounds, Path(folder))]
+        kinds += [
+            drawn_rows(name, args.frames, args.rounds, Path(folder))
+            for name in MODELS
+            if args.only in name
+        ]
+        for row in itertools.chain(*kinds):
+            rows.append(row)
+            print(row, flush=True)
     record(
         args.out or result_path('inference_stages'),
         rows,
