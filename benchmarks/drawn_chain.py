@@ -7,9 +7,9 @@ Draws a data set, trains RTMDet-tiny on it from scratch with ``mim train mmdet``
 :file:`demo/mmdetection_cfg`, and measures the AP of its boxes on held-out drawings. The pose model
 is that of ``rlepose quickstart``, which is run unless ``--pose-checkpoint`` names one. Then both
 go through the chain of ``rlepose demo`` on videos. Stages that are finished in the work folder are
-not done again. The status is 1 if the detector's AP at IoU 0.5 is below 0.5, or if in a video of
-two a person changes its identity more than once in 100 frames; videos of three are harder and
-have rows of their own.
+not done again. The status is 1 if the detector's AP at IoU 0.5 is below 0.5, or if with the default
+tracking a person changes its identity more than once in 100 frames. The settings of the tracking
+were chosen on videos of other seeds, never on these.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from rlepose_ext.inference.engine import Engine, Options
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.predictors import TopDown
 from rlepose_ext.inference.sources import Source
+from rlepose_ext.inference.tracking import METHODS
 from rlepose_ext.quickstart import Quickstart, run_quickstart
 from rlepose_ext.quickstart.job import MAIN
 from rlepose_ext.quickstart.watch import watch
@@ -152,7 +153,7 @@ def main() -> None:
     pose = PoseEstimator(ROOT / MAIN, pose_checkpoint, device='cpu')
     for persons, number in itertools.product(args.persons, range(args.videos)):
         video, truth = write_video(out / 'videos', args.seed, args.frames, persons, number)
-        for track in ('iou', 'oks'):
+        for track in METHODS:
             row = run_chain(video, truth, detector, pose, track, out / f'drawn-{track}')
             rows.append({**row, 'persons': persons, 'number': number})
             print(rows[-1], flush=True)
@@ -170,7 +171,9 @@ def main() -> None:
         video_size=[VIDEO['width'][0], VIDEO['height'][0]],
     )
     good = rows[0]['box_ap50'] >= LOWEST_AP50
-    good &= all(row['most_per_100'] <= MOST_SWITCHES for row in rows[1:] if row['persons'] == 2)
+    good &= all(
+        row['most_per_100'] <= MOST_SWITCHES for row in rows[1:] if row['track'] == METHODS[0]
+    )
     sys.exit(0 if good else 1)
 
 

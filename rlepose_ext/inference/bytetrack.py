@@ -124,7 +124,7 @@ class ByteTrack:
         fits = scene.similarity(IOU_HIGH)
         lost = np.array([track.missed > 0 for track in self._tracks], bool)
         scene.pair(fits, boxes=high)
-        scene.pair(scene.similarity(IOU_LOW), tracks=~lost, boxes=low & ~high)
+        scene.pair(scene.similarity(IOU_LOW), tracks=~lost, boxes=low)
         scene.pair(scene.reunion(), boxes=high)
         for index, track in enumerate(self._tracks):
             box = scene.box_of.get(index)

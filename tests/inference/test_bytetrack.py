@@ -135,6 +135,17 @@ def test_who_is_missed_goes_on_and_is_forgotten_in_the_end():
     assert ids(tracker, [[4 * 24, 0]], (RED,)) == [1]
 
 
+def test_who_turned_back_unseen_is_found_by_its_clothes():
+    """Ten frames unseen, expected 42 px further on: no overlap with where it is expected."""
+    for colour, expected in ((RED, [0]), (GREEN, [1])):
+        tracker = ByteTrack()
+        for step in range(20):
+            ids(tracker, [[4 * step, 0]], (RED,))
+        for _ in range(10):
+            ids(tracker, [])
+        assert ids(tracker, [[78, 0]], (colour,)) == expected
+
+
 def test_without_a_frame_the_boxes_decide():
     tracker = ByteTrack()
     for step in range(5):
