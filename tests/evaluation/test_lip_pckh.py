@@ -9,8 +9,6 @@ from rlepose_ext.annotations.lip import HEAD, NECK
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.lip_pckh import LIPPCKh, normalised_distances, pckh_columns
 
-COLUMNS = ['Head', 'Shoulder', 'Elbow', 'Wrist', 'Hip', 'Knee', 'Ankle', 'U.Body', 'Total']
-
 
 def person(seed=0, head=20.0):
     """16 joints; head and neck ``head`` px apart."""
