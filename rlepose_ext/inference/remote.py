@@ -85,13 +85,6 @@ def download_image(url: str) -> bytes:
                     )
         except requests.RequestException as error:
             raise UserError(f'{shown(url)}: {reason(error)}') from error
-        length = response.headers.get('Content-Length', '')
-        encoded = 'Content-Encoding' in response.headers
-        if length.isdigit() and not encoded and len(content) < int(length):
-            raise UserError(
-                f'{shown(url)}: the connection ended after {len(content):,} of {int(length):,} '
-                'bytes: try again'
-            )
     if not content:
         raise UserError(f'{shown(url)} is empty')
     return bytes(content)
