@@ -86,6 +86,20 @@ def test_other_detectors_of_mmdet(name, see_persons, frames, tmp_path):
         np.testing.assert_allclose(scores, expected[:, 4], atol=1e-5)
 
 
+def test_several_classes(rtmdet):
+    """Their boxes are those of each class together."""
+    frame = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+
+    def found(*classes):
+        detect = MMDetDetector(*rtmdet, category=list(classes), bbox_thr=0.0, nms_thr=1.0)
+        ((boxes, _),) = detect([frame], ['a'])
+        return sorted(map(tuple, boxes.round(3).tolist()))
+
+    both = found(0, 16)
+    assert both == sorted(found(0) + found(16))
+    assert len(both) > len(found(0))
+
+
 def test_a_detector_without_persons(rtmdet, tmp_path):
     config, checkpoint = rtmdet
     content = torch.load(checkpoint)
