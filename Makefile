@@ -45,6 +45,7 @@ bench: setup
 	$(BIN)/python benchmarks/synthetic.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/skps_codec.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py
+	$(BIN)/python benchmarks/first_picture.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/inference_stages.py
 	$(BIN)/python benchmarks/inference_memory.py
