@@ -8,6 +8,7 @@ not written into metafiles: it is joined from ``benchmarks/results/*.json``.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -89,7 +90,7 @@ class Entry:
 
 
 def read_zoo(index: str | Path | None = None, results: Path | None = None) -> tuple[Entry, ...]:
-    """Every entry, families in the order of the index.
+    """Every entry, families in the order of the index; the project's own are read once.
 
     Args:
         index: a ``model-index.yml``; the project's own if absent.
@@ -98,7 +99,17 @@ def read_zoo(index: str | Path | None = None, results: Path | None = None) -> tu
     Raises:
         UserError: a file is missing, is no YAML, or lacks a field; it is named.
     """
-    index = Path(index) if index else resource(INDEX)
+    if index is None and results is None:
+        return _own_zoo()
+    return _read_zoo(Path(index) if index else resource(INDEX), results)
+
+
+@functools.cache
+def _own_zoo() -> tuple[Entry, ...]:
+    return _read_zoo(resource(INDEX), None)
+
+
+def _read_zoo(index: Path, results: Path | None) -> tuple[Entry, ...]:
     costs, figures = measured_costs(results), measured_results(results)
     found: dict[str, Entry] = {}
     for name in _get(_read(index), 'Import', list, index):
