@@ -90,7 +90,7 @@ def add_parser(subparsers) -> None:
         nodes.add_argument('--node-rank', type=int, metavar='I', help='number of this one, from 0')
         nodes.add_argument('--master-addr', metavar='HOST', help='address of machine 0')
         slurm.add_options(parser)
-        dry_run = 'check everything, print the command that would run, and stop'
+        dry_run = 'check everything but the data, print the command that would run, and stop'
         parser.add_argument('--dry-run', action='store_true', help=dry_run)
         parser.set_defaults(run=run, script=name, forwarded=[])
     train.add_argument('--seed', type=int, action=_Seed, help='the same as randomness.seed=N')
@@ -128,8 +128,8 @@ def run(args: argparse.Namespace) -> int:
         return two_boxes.run(args, config, checkpoint)
     last = ['--launcher', args.launcher, *args.forwarded]
     rank = is_rank(args.launcher, args.gpus)
-    # The machine that a Slurm job is sent from may not see the data.
-    if rank or args.launcher != 'slurm':
+    # The machine that a job is sent from may not see the data.
+    if not args.dry_run and (rank or args.launcher != 'slurm'):
         parts = ['test'] if args.script == 'test' else ['train', 'val']
         check_data_files(
             config,

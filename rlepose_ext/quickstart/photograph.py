@@ -21,7 +21,7 @@ def draw_photograph(out: Path) -> Path:
     """
     from matplotlib import cbook
 
-    from rlepose_ext import Pose
+    from rlepose_ext.inference.pose import Pose
 
     print('\n[photograph] what `rlepose demo` takes without options', flush=True)
     pose = Pose()

@@ -93,7 +93,7 @@ def test_shards_divide_the_whole_list_whatever_its_order(demo):
     ]
     for number, part in enumerate(parts, 1):
         assert Shard(number, 3).of(sources[::-1]) == part
-    with pytest.raises(UserError, match='webcam'):
+    with pytest.raises(UserError, match='camera'):
         Shard(1, 2).of(find_sources('webcam'))
 
 
