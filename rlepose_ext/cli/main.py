@@ -12,6 +12,7 @@ from rlepose_ext.cli import (
     demo,
     doctor,
     eval,
+    export,
     launch,
     lip,
     merge,
@@ -36,6 +37,7 @@ COMMANDS = (
     zoo,
     params,
     convert,
+    export,
     data,
     doctor,
 )

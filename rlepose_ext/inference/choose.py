@@ -89,7 +89,8 @@ def choose(
     Args:
         detector: a name of :data:`DETECTORS`, a JSON file of boxes, or config and checkpoint of
             mmdet.
-        pose: a name, or config and checkpoint. A model that finds everybody needs no detector.
+        pose: a name, a file of ``rlepose export``, or config and checkpoint. A model that finds
+            everybody needs no detector.
         preset: a name of :data:`PRESETS`, for what is not named.
         device: of both.
         bbox_thr: lowest score of a person's box; by default the detector's own.
@@ -170,7 +171,7 @@ def build_pose(
     nms_thr: float | None = None,
     **options: Any,
 ) -> Any:
-    """A :class:`PoseEstimator`, or the predictor of a model that finds everybody.
+    """A :class:`PoseEstimator` or :class:`OnnxPose`, or the predictor of a model that finds all.
 
     Raises:
         UserError: an unknown name, or files that do not fit.
@@ -178,6 +179,8 @@ def build_pose(
     from rlepose_ext.inference.loading import config_and_checkpoint
 
     first, *rest = values
+    if first.endswith('.onnx'):
+        return _exported(values, device, **options)
     if first == 'quickstart':
         first, *rest = _quickstart()
     config, checkpoint = config_and_checkpoint(MOVENET.get(first, first), rest[0] if rest else None)
@@ -195,6 +198,19 @@ def build_pose(
     from rlepose_ext.inference.predictors import OneStage
 
     return OneStage(config, checkpoint, device, **given)
+
+
+def _exported(values: Sequence[str], device: str, **options: Any) -> Any:
+    """A file of ``rlepose export``: see :class:`.onnx_pose.OnnxPose`."""
+    from rlepose_ext.inference.onnx_pose import OnnxPose
+
+    if len(values) > 1:
+        raise UserError(f'{values[0]} has its weights in it: leave {values[1]} out')
+    if options.pop('flip_test', None):
+        raise UserError(f'{values[0]}: an exported model has no flip test: leave flip_test out')
+    if options.pop('dtype', 'float32') != 'float32':
+        raise UserError(f'{values[0]} has its own type: `rlepose export --half` makes float16')
+    return OnnxPose(values[0], device, **options)
 
 
 def _first_detector(notes: list[str]) -> str:

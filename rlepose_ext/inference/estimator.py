@@ -106,10 +106,10 @@ class PoseEstimator:
         self.device = choose_device(device)
         self.batch_size = batch_size
         self.dtype = DTYPES[dtype]
-        config, checkpoint = config_and_checkpoint(model, checkpoint)
+        config, self.checkpoint = config_and_checkpoint(model, checkpoint)
         if cfg_options:
             config.merge_from_dict(cfg_options)
-        self.model = build_model(config, checkpoint, self.device)
+        self.model = build_model(config, self.checkpoint, self.device)
         self.meta = JointsMeta(self.model.dataset_meta, sigma_spread=spread_of(self.model))
         self.flip_test = (
             bool(self.model.test_cfg.get('flip_test', False)) if flip_test is None else flip_test

@@ -2,7 +2,8 @@
 
 OpenCV alone would do for photographs, but it silently drops what else there is: it turns
 CMYK wrong, reads 16 bit as 8 bit by cutting, and lets transparent pixels show what happens
-to lie under them. Pillow decodes, this module says what becomes of the rest.
+to lie under them. Pillow decodes, this module says what becomes of the rest. Where there is no
+Pillow, OpenCV must do.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.remote import download_image, is_url, shown
+
+try:
+    from PIL import Image, ImageOps, UnidentifiedImageError, features
+except ImportError:  # rlepose_ext.runtime does without
+    Image = None
 
 # Photographs of phones. Pillow reads AVIF from 11.3 on, the others with pillow-heif.
 HEIF_SUFFIXES = ('.avif', '.heic', '.heif')
@@ -53,7 +58,7 @@ def read_image(source: Any, channel_order: str = 'bgr') -> np.ndarray:
         return decode_image(download_image(source), f'image {shown(source)}')
     if isinstance(source, np.ndarray):
         return _from_array(source, channel_order)
-    if isinstance(source, Image.Image):
+    if Image is not None and isinstance(source, Image.Image):
         return _from_pillow(source, 'image')
     if not isinstance(source, (str, Path)):
         raise UserError(
@@ -79,6 +84,11 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         content: the file's bytes.
         name: what to call it in an error.
     """
+    if Image is None:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise UserError(f'{name} is damaged, or no image that OpenCV can decode')
+        return _from_array(image, 'bgr')
     # In ISO media files the brand stands at the ninth byte (ISO/IEC 14496-12, section 4.3).
     if content[4:8] == b'ftyp':
         _register_heif()

@@ -17,24 +17,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.geometry.crops import stretched_crop, stretched_region
 from rlepose_ext.geometry.spaces import image_to_input
 from rlepose_ext.registry import TRANSFORMS
 
 
 def stretched_box(box: np.ndarray | None, image_size: Sequence[int]) -> np.ndarray:
-    """Centre and size of the region that is stretched.
-
-    MMPose cuts boxes at the last pixel's centre, w - 1 and h - 1. A side that reaches it is put
-    back to the image's border, so that the box of a whole image is the whole image.
-
-    Args:
-        box: x1, y1, x2, y2 in image px, or None for the whole image.
-        image_size: width and height, px.
+    """:func:`rlepose_ext.geometry.crops.stretched_region`, checked.
 
     Returns:
         Shape (2, 2), float32: centre and size, image px.
@@ -42,23 +35,13 @@ def stretched_box(box: np.ndarray | None, image_size: Sequence[int]) -> np.ndarr
     Raises:
         UserError: the box has no area within the image.
     """
-    size = np.asarray(image_size, dtype=np.float64)
-    low, high = (0 * size, size) if box is None else np.float64(box).reshape(2, 2)
-    low = np.maximum(low, 0)
-    high = np.where(high >= size - 1, size, high)
-    if not (low < high).all():
+    center, size = stretched_region(box, image_size)
+    if not (size > 0).all():
         raise UserError(
             f'StretchResize: box {np.ravel(box).tolist()} (x1, y1, x2, y2) has no area inside of '
             f'the image, {image_size[0]}x{image_size[1]} px. Correct the box of this annotation.'
         )
-    return np.stack([(low + high) / 2, high - low]).astype(np.float32)
-
-
-def warp_matrix(center: np.ndarray, scale: np.ndarray, input_size: Sequence[int]) -> np.ndarray:
-    """The map of :func:`rlepose_ext.geometry.spaces.image_to_input` as a matrix (2, 3)."""
-    corners = np.array([[0.0, 0.0], [1.0, 1.0]])
-    origin, one = image_to_input(corners, center, scale, input_size)
-    return np.column_stack([np.diag(one - origin), origin])
+    return np.stack([center, size])
 
 
 @TRANSFORMS.register_module()
@@ -103,11 +86,7 @@ class StretchResize(BaseTransform):
                 "a top-down data set (data_mode='topdown')."
             )
         center, scale = stretched_box(box, image.shape[1::-1])
-        matrix = warp_matrix(center, scale, self.input_size)
-        # Within a pixel of the border the edge's colour goes on; black would darken it.
-        results['img'] = cv2.warpAffine(
-            image, matrix, self.input_size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        results['img'] = stretched_crop(image, center, scale, self.input_size)
         if results.get('keypoints') is not None:
             results['transformed_keypoints'] = image_to_input(
                 results['keypoints'], center, scale, self.input_size

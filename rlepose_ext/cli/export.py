@@ -1,0 +1,60 @@
+"""``rlepose export``: a trained model as one ONNX file, decoding included."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+EPILOG = """\
+examples:
+  rlepose export movenet-thunder
+  rlepose export configs/rle/rle_res50_8xb64-210e_coco-256x192.py epoch_210.pth --out rle.onnx
+  rlepose demo --pose rle.onnx photo.jpg
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        'export',
+        help='a trained model as one ONNX file',
+        description='Write a top-down model as one ONNX file: crops in, keypoints, scores and, for '
+        'RLE, sigma out. Both models run on drawn people, and their differences are printed.',
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('model', metavar='NAME|CONFIG', help='a name of the zoo, or a config file')
+    parser.add_argument(
+        'checkpoint', nargs='?', metavar='CHECKPOINT', help='by default the public one of the name'
+    )
+    parser.add_argument('--out', type=Path, help='the file; default: the name of the config, .onnx')
+    parser.add_argument('--half', action='store_true', help='the network in float16: half the size')
+    parser.add_argument(
+        '--layout',
+        default='rlepose',
+        help="rlepose, or rtmlib: a SimCC model for rtmlib's RTMPose",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, compare, print.
+
+    Raises:
+        UserError: see :func:`rlepose_ext.export.onnx.export_onnx`.
+    """
+    from rlepose_ext.export.onnx import export_onnx
+    from rlepose_ext.inference.choose import MOVENET
+
+    model = MOVENET.get(args.model, args.model)
+    out = args.out or Path(f'{Path(args.model).stem}.onnx')
+    done = export_onnx(model, args.checkpoint, out, half=args.half, layout=args.layout)
+    width, height = done.content['input_size']
+    megabytes = done.path.stat().st_size / 1e6
+    print(f'{done.path}: {megabytes:.1f} MB, {width}x{height}, opset {done.content["opset"]}')
+    print(f'{done.path.with_suffix(".json")}: what its inputs and joints are')
+    print('differences from the checkpoint, on drawn people:')
+    for each in done.differences:
+        unit = ' px' if each.what in ('keypoints', 'sigma') else ''
+        print(f'  {each.what:<10} largest {each.largest:.2g}{unit}, mean {each.mean:.2g}{unit}')
+    return 0

@@ -1,0 +1,355 @@
+"""A top-down model as an ONNX file: write, describe, compare with the model it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmpose.datasets.transforms import GetBBoxCenterScale, TopdownAffine
+from torch import nn
+
+from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
+from rlepose_ext.datasets.transforms import StretchResize, ToGray
+from rlepose_ext.errors import UserError
+from rlepose_ext.export.graph import PoseGraph, SimCCGraph
+from rlepose_ext.inference.estimator import PoseEstimator
+from rlepose_ext.inference.network import normalise_crops, predict
+from rlepose_ext.inference.onnx_file import ARRAYS, FORMAT, as_properties
+from rlepose_ext.inference.onnx_pose import OnnxPose
+from rlepose_ext.zoo.weights import sha256_of
+
+LAYOUTS = ('rlepose', 'rtmlib')
+# Largest difference between the points of both models, input px. Half precision has no limit.
+LIMIT = 0.05
+# Of how many drawn people the points are compared.
+PEOPLE = 8
+# Of MMPose's dataset_meta, what a result needs, under MMPose's names.
+JOINTS = ('dataset_name', 'skeleton_links', 'flip_indices', 'flip_pairs', *ARRAYS)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the exported model is from the one it came from.
+
+    Attributes:
+        what: ``'keypoints'``, ``'scores'``, ``'sigma'``, ``'simcc_x'`` or ``'simcc_y'``.
+        largest: of all crops and joints; of keypoints and sigma a coordinate's, input px.
+        mean: likewise.
+    """
+
+    what: str
+    largest: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What :func:`export_onnx` wrote.
+
+    Attributes:
+        path: the ONNX file; its metadata are beside it with the suffix ``.json``.
+        content: the metadata.
+        differences: from the model it came from.
+    """
+
+    path: Path
+    content: dict[str, Any]
+    differences: list[Difference]
+
+
+def export_onnx(
+    model: Any,
+    checkpoint: str | Path | None = None,
+    out: str | Path = 'model.onnx',
+    half: bool = False,
+    layout: str = 'rlepose',
+) -> Exported:
+    """Write a top-down model as one ONNX file, and run both on drawn people.
+
+    Args:
+        model: config file, ``Config``, or the name of a config of the zoo.
+        checkpoint: file or URL; by default the public one.
+        out: the file to write.
+        half: the network in float16, half the size. Points may then be off by a bin or a pixel.
+        layout: ``'rlepose'``: uint8 crops in, points out. ``'rtmlib'``: what rtmlib's ``RTMPose``
+            feeds in, SimCC's bins out.
+
+    Raises:
+        UserError: a model that is not top-down, a test pipeline or codec that is not known here, an
+            operator that ONNX does not have, points that differ by more than :data:`LIMIT`, or
+            onnx, onnxscript or onnxruntime is not installed. Then nothing is written.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f'layout: expected one of {", ".join(LAYOUTS)}, got {layout!r}')
+    out = Path(out)
+    if out.suffix != '.onnx':
+        raise UserError(f'{out}: expected a file name that ends in .onnx')
+    _check_packages()
+    estimator = PoseEstimator(model, checkpoint, device='cpu', flip_test=False)
+    content = describe(estimator, checkpoint=_file_of(estimator), half=half, layout=layout)
+    crops = drawn_crops(estimator)
+    expected = _torch_outputs(estimator, crops, layout)  # before half precision changes the model
+    graph = (PoseGraph if layout == 'rlepose' else SimCCGraph)(estimator.model, half).eval()
+    example = torch.from_numpy(crops[:2])
+    if layout == 'rtmlib':
+        example = _as_rtmlib(crops[:2])
+    with _written(out) as part:
+        _export(graph, example, content, part)
+        if layout == 'rlepose':
+            found = OnnxPose(part, 'cpu').predict_crops(crops)
+        else:
+            found = _run(part, _as_rtmlib(crops).numpy())
+        differences = _compare(content['outputs'], found, expected)
+        _check(differences, content, half)
+        text = json.dumps(content, indent=1)
+        out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+    return Exported(out, content, differences)
+
+
+def describe(
+    estimator: PoseEstimator, checkpoint: Path | None, half: bool, layout: str
+) -> dict[str, Any]:
+    """The metadata of a file, values that JSON has.
+
+    Raises:
+        UserError: the test pipeline makes crops in a way that is not known here.
+    """
+    meta, model = estimator.meta, estimator.model
+    crop, channels = _crop_of(estimator)
+    joints = {name: _plain(meta[name]) for name in JOINTS if name in meta}
+    names = meta.get('keypoint_id2name', {})
+    joints['names'] = [str(names.get(i, i)) for i in range(estimator.num_keypoints)]
+    outputs = ['keypoints', 'scores'] if layout == 'rlepose' else ['simcc_x', 'simcc_y']
+    if layout == 'rlepose' and estimator.has_sigma:
+        outputs.append('sigma')
+    head = model.cfg.model.head
+    return {
+        'rlepose_format': FORMAT,
+        'name': Path(model.cfg.filename or 'model').stem,
+        'layout': layout,
+        'input_size': list(estimator.input_size),
+        'channels': channels,
+        'channel_order': 'bgr' if channels == 3 else 'grey',
+        'outputs': outputs,
+        'units': 'input px: keypoints and sigma',
+        'crop': crop,
+        'joints': joints,
+        'codec': _plain(dict(head.get('decoder') or {})),
+        'sigma_spread': _plain(meta.get('sigma_spread')),
+        'network': 'float16' if half else 'float32',
+        'checkpoint': None if checkpoint is None else checkpoint.name,
+        'checkpoint_sha256': None if checkpoint is None else sha256_of(checkpoint),
+        'versions': {
+            name: version(name) for name in ('rlepose_ext', 'mmpose', 'torch', 'onnx', 'onnxscript')
+        },
+    }
+
+
+def drawn_crops(estimator: PoseEstimator, number: int = PEOPLE) -> np.ndarray:
+    """Crops of drawn people, (N, h, w, C) uint8, the same for every call."""
+    pixels, index = [], 0
+    while len(pixels) < number:
+        image, people = draw_one(0, 'val', index, SyntheticPeopleConfig())
+        boxes = np.array([person['bbox'] for person in people], np.float32).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        pixels += list(estimator.crop(image, boxes[(boxes[:, 2:] > boxes[:, :2]).all(1)]).pixels)
+        index += 1
+    return np.stack(pixels[:number])
+
+
+def _crop_of(estimator: PoseEstimator) -> tuple[dict[str, Any], int]:
+    """How the test pipeline makes crops, and their channels."""
+    crop: dict[str, Any] = {'grey': False}
+    channels = 3
+    for step in estimator._transform.transforms:
+        kind = type(step)
+        if kind is GetBBoxCenterScale:
+            crop |= {'type': 'padded', 'padding': step.padding}
+        elif kind is TopdownAffine:
+            crop['use_udp'] = step.use_udp
+        elif kind is StretchResize:
+            crop['type'] = 'stretch'
+        elif kind is ToGray:
+            crop['grey'], channels = True, step.num_output_channels
+        else:
+            raise UserError(
+                f'the test pipeline has {kind.__name__}, which rlepose_ext.runtime does not know; '
+                'it knows GetBBoxCenterScale, TopdownAffine, StretchResize and ToGray'
+            )
+    if 'type' not in crop or (crop['type'] == 'padded') != ('use_udp' in crop):
+        raise UserError(
+            'the test pipeline makes no crops: expected GetBBoxCenterScale and TopdownAffine, or '
+            'StretchResize'
+        )
+    return crop, channels
+
+
+def _torch_outputs(
+    estimator: PoseEstimator, crops: np.ndarray, layout: str
+) -> list[np.ndarray | None]:
+    """What the model gives for crops, by the codec: keypoints, scores and sigma; or the bins."""
+    model = estimator.model
+    x = normalise_crops(crops, model.data_preprocessor, torch.device('cpu'))
+    with torch.inference_mode():
+        if layout == 'rtmlib':
+            bins = model.head.forward(model.extract_feat(x))
+            return [np.asarray(each) for each in bins[:2]]
+        meta = {
+            'flip_indices': estimator.meta['flip_indices'],
+            'input_size': estimator.input_size,
+        }
+        poses = predict(model, x, meta, flip_test=False)
+    keypoints = np.concatenate([pose.keypoints for pose in poses])[..., :2]
+    scores = np.concatenate([pose.keypoint_scores for pose in poses])
+    sigma = None
+    if all('sigma' in pose for pose in poses):
+        sigma = np.concatenate([pose.sigma for pose in poses])
+    return [keypoints, scores, sigma]
+
+
+def _export(graph: nn.Module, example: torch.Tensor, content: dict[str, Any], path: Path) -> None:
+    name = 'crops' if content['layout'] == 'rlepose' else 'input'
+    with _quietly():
+        try:
+            with torch.no_grad():
+                program = torch.onnx.export(
+                    graph,
+                    (example,),
+                    dynamo=True,
+                    verbose=False,
+                    input_names=[name],
+                    output_names=content['outputs'],
+                    dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
+                )
+        except Exception as error:  # export and translation raise errors of many kinds
+            raise UserError(f'{content["name"]} cannot be exported: {_reason(error)}') from error
+        content['opset'] = program.model.opset_imports['']
+        program.model.metadata_props.update(as_properties(content))
+        try:
+            program.save(path, external_data=False)
+        except OSError as error:
+            raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
+
+
+def _reason(error: BaseException) -> str:
+    """The operator or the line that stopped an export, in one line."""
+    texts = []
+    cause: BaseException | None = error
+    while cause is not None:
+        texts.append(str(cause))
+        cause = cause.__cause__
+    missing = re.search(
+        r"No (?:ONNX function|decompositions)[^\n]*?'?(aten[\w.:]+)", '\n'.join(texts)
+    )
+    if missing:
+        return f'ONNX has no counterpart of the operator {missing[1]}'
+    lines = [line.strip() for line in texts[-1].splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _compare(
+    names: list[str], found: list[np.ndarray], expected: list[np.ndarray | None]
+) -> list[Difference]:
+    differences = []
+    for name, ours, theirs in zip(names, found, expected, strict=False):
+        if theirs is not None:
+            apart = np.abs(ours.astype(np.float64) - theirs)
+            differences.append(Difference(name, float(apart.max()), float(apart.mean())))
+    return differences
+
+
+def _check(differences: list[Difference], content: Mapping[str, Any], half: bool) -> None:
+    for each in differences:
+        limited = each.what in ('keypoints', 'sigma') and not half
+        if not np.isfinite(each.largest) or (limited and each.largest > LIMIT):
+            raise UserError(
+                f'{content["name"]}: {each.what} of the exported model differ from those of the '
+                f'checkpoint by up to {each.largest:.3g} px, allowed are {LIMIT}. Nothing is '
+                'written. Please report it.'
+            )
+
+
+def _file_of(estimator: PoseEstimator) -> Path | None:
+    """The checkpoint as a file, None for a URL."""
+    path = Path(estimator.checkpoint)
+    return path if path.is_file() else None
+
+
+def _as_rtmlib(crops: np.ndarray) -> torch.Tensor:
+    from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD
+
+    pixels = (crops - np.array(RTMLIB_MEAN)) / np.array(RTMLIB_STD)
+    return torch.from_numpy(pixels.astype(np.float32).transpose(0, 3, 1, 2).copy())
+
+
+def _run(path: Path, x: np.ndarray) -> list[np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    return session.run(None, {session.get_inputs()[0].name: x})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _check_packages() -> None:
+    missing = []
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+        try:
+            __import__(name)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        raise UserError(f'export needs {", ".join(missing)}: pip install "rlepose_ext[export]"')
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """A file of another name that takes this name if all goes well, and else is removed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{path.parent} cannot be made: {error.strerror}') from error
+    part = path.with_name(f'.{path.name}.part')
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what the exporter prints and logs."""
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript', 'onnx_ir')]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,141 @@
+"""Files of ``rlepose export``: what they say of themselves, and a session that runs them.
+
+Needs numpy and onnxruntime; neither torch nor MMPose.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlepose_ext.errors import UserError
+
+# Of the metadata; a file with another one is of another version of this project.
+FORMAT = 1
+# Device, onnxruntime's name of it, and the package that brings it.
+PROVIDERS = {
+    'cpu': ('CPUExecutionProvider', 'onnxruntime'),
+    'cuda': ('CUDAExecutionProvider', 'onnxruntime-gpu'),
+    'openvino': ('OpenVINOExecutionProvider', 'onnxruntime-openvino'),
+    'coreml': ('CoreMLExecutionProvider', 'onnxruntime on macOS'),
+}
+# What is of numpy in MMPose's dataset_meta.
+ARRAYS = ('keypoint_colors', 'skeleton_link_colors', 'sigmas')
+
+
+def as_properties(content: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata as texts, which is all that ONNX has: JSON of each value."""
+    return {name: json.dumps(value) for name, value in content.items()}
+
+
+def open_model(path: str | Path, device: str = 'auto') -> tuple[Any, dict[str, Any]]:
+    """Open an exported model.
+
+    Args:
+        path: the ONNX file.
+        device: ``'cpu'``, ``'cuda'`` or ``'cuda:1'``, ``'openvino'``, ``'coreml'``; ``'auto'`` is
+            CUDA where onnxruntime has it, else the CPU.
+
+    Returns:
+        The ``InferenceSession``, and the metadata.
+
+    Raises:
+        UserError: no such file, a damaged one, or one that ``rlepose export`` has not written;
+            onnxruntime is not installed, or has no such device.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'{path} does not exist or is no file')
+    ort = _onnxruntime()
+    # Errors of the file are told below, as one message.
+    ort.set_default_logger_severity(4)
+    session = _session(ort, path, device)
+    properties = session.get_modelmeta().custom_metadata_map
+    if 'rlepose_format' not in properties:
+        raise UserError(
+            f'{path} is an ONNX model, but not one that `rlepose export` wrote: it does not say '
+            'what its inputs and joints are. Export the model again from its checkpoint.'
+        )
+    meta = {name: json.loads(text) for name, text in properties.items() if _is_json(text)}
+    if meta['rlepose_format'] != FORMAT:
+        raise UserError(
+            f'{path} has format {meta["rlepose_format"]}, and this version reads {FORMAT}: export '
+            'the model again with this version'
+        )
+    if meta['layout'] != 'rlepose':
+        raise UserError(
+            f'{path} has the layout {meta["layout"]}, for that library. Export the model without '
+            '--layout to use it here.'
+        )
+    return session, meta
+
+
+def joints_meta(content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a :class:`.types.PoseResult` says of its joints, from the metadata of a file."""
+    meta = dict(content['joints'])
+    names = meta.pop('names')
+    meta |= {'num_keypoints': len(names), 'keypoint_id2name': dict(enumerate(names))}
+    meta['keypoint_name2id'] = {name: index for index, name in enumerate(names)}
+    meta['skeleton_links'] = [tuple(link) for link in meta['skeleton_links']]
+    meta |= {name: np.array(meta[name]) for name in ARRAYS if name in meta}
+    spread = content['sigma_spread']
+    meta['sigma_spread'] = None if spread is None else np.array(spread)
+    return meta
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(
+            'ONNX models need the package onnxruntime: pip install "rlepose_ext[runtime]"'
+        ) from error
+    return onnxruntime
+
+
+def _session(ort: Any, path: Path, device: str) -> Any:
+    kind, _, number = device.partition(':')
+    there = ort.get_available_providers()
+    if kind == 'auto':
+        kind = 'cuda' if PROVIDERS['cuda'][0] in there else 'cpu'
+    if kind not in PROVIDERS or (number and not (kind == 'cuda' and number.isdecimal())):
+        raise UserError(
+            f'device {device!r}: expected auto, {", ".join(PROVIDERS)} or cuda:1 for an ONNX model'
+        )
+    name, package = PROVIDERS[kind]
+    if name not in there:
+        installed = [each for each, (provider, _) in PROVIDERS.items() if provider in there]
+        raise UserError(
+            f'device {device!r}: this onnxruntime runs on {", ".join(installed)} only. '
+            f"{kind} comes with the package {package}. Take 'auto' or one of these."
+        )
+    options = ort.SessionOptions()
+    threads = os.environ.get('OMP_NUM_THREADS', '')
+    if threads.isdecimal():  # as torch does
+        options.intra_op_num_threads = int(threads)
+    provider = (name, {'device_id': number}) if number else name
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # onnxruntime's are of many kinds, with no common one
+        said = str(error).strip().partition('\n')[0]
+        raise UserError(f'{path} is damaged or no ONNX model: {said}') from error
+    # Where a provider's own libraries are missing, onnxruntime takes the CPU and says so nowhere.
+    if session.get_providers()[0] != name and device != 'auto':
+        raise UserError(
+            f'device {device!r}: onnxruntime has it, but it cannot be used on this machine '
+            "(libraries or a driver are missing). Take 'cpu' or 'auto'."
+        )
+    return session
