@@ -102,7 +102,7 @@ class QuarterShift(nn.Module):
         x, y = pixels.unbind(-1)
         height, width = maps.shape[2:]
         read = _reader(maps)
-        # Which pixels have neighbours enough is MMPose's choice: column 1 has not, column W - 2 has.
+        # Which pixels have neighbours is MMPose's choice: column 1 has not, column W - 2 has.
         near_x = (x > 1) & (x < width - 1) & (y > 0) & (y < height)
         near_y = (y > 1) & (y < height - 1) & (x > 0) & (x < width)
         dx = torch.where(near_x, read(x + 1, y) - read(x - 1, y), 0).sign()

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +22,7 @@ from torch import nn
 from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
 from rlepose_ext.datasets.transforms import StretchResize, ToGray
 from rlepose_ext.errors import UserError
-from rlepose_ext.export.graph import PoseGraph, SimCCGraph
+from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD, PoseGraph, SimCCGraph
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.network import normalise_crops, predict
 from rlepose_ext.inference.onnx_file import ARRAYS, FORMAT, as_properties
@@ -113,7 +113,10 @@ def export_onnx(
         differences = _compare(content['outputs'], found, expected)
         _check(differences, content, half)
         text = json.dumps(content, indent=1)
-        out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+        try:
+            out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+        except OSError as error:
+            raise UserError(f'{out} cannot be written: {error.strerror}') from error
     return Exported(out, content, differences)
 
 
@@ -126,7 +129,7 @@ def describe(
         UserError: the test pipeline makes crops in a way that is not known here.
     """
     meta, model = estimator.meta, estimator.model
-    crop, channels = _crop_of(estimator)
+    crop, channels = crop_of(estimator._transform.transforms)
     joints = {name: _plain(meta[name]) for name in JOINTS if name in meta}
     names = meta.get('keypoint_id2name', {})
     joints['names'] = [str(names.get(i, i)) for i in range(estimator.num_keypoints)]
@@ -168,11 +171,18 @@ def drawn_crops(estimator: PoseEstimator, number: int = PEOPLE) -> np.ndarray:
     return np.stack(pixels[:number])
 
 
-def _crop_of(estimator: PoseEstimator) -> tuple[dict[str, Any], int]:
-    """How the test pipeline makes crops, and their channels."""
+def crop_of(steps: Sequence[Any]) -> tuple[dict[str, Any], int]:
+    """How transforms make crops, as :class:`.onnx_pose.OnnxPose` reads it, and their channels.
+
+    Args:
+        steps: of the test pipeline, without those that load and pack.
+
+    Raises:
+        UserError: they make crops in a way that is not known there.
+    """
     crop: dict[str, Any] = {'grey': False}
     channels = 3
-    for step in estimator._transform.transforms:
+    for step in steps:
         kind = type(step)
         if kind is GetBBoxCenterScale:
             crop |= {'type': 'padded', 'padding': step.padding}
@@ -287,8 +297,7 @@ def _file_of(estimator: PoseEstimator) -> Path | None:
 
 
 def _as_rtmlib(crops: np.ndarray) -> torch.Tensor:
-    from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD
-
+    """Crops as rtmlib feeds them in, (N, 3, h, w) float32."""
     pixels = (crops - np.array(RTMLIB_MEAN)) / np.array(RTMLIB_STD)
     return torch.from_numpy(pixels.astype(np.float32).transpose(0, 3, 1, 2).copy())
 
