@@ -57,6 +57,8 @@ setup(
     install_requires=requirements('runtime.txt'),
     extras_require={
         'mim': requirements('mim.txt'),
+        'export': requirements('export.txt'),
+        'runtime': requirements('onnx_runtime.txt'),
         'dev': requirements('dev.txt'),
         'heic': ['pillow-heif>=0.16'],
     },

@@ -71,6 +71,8 @@ def test_what_a_wheel_requires(wheel):
     assert not core & {'setuptools', 'click', 'pandas'}
     assert {'setuptools', 'click', 'pandas'} <= required(requirements, 'mim')
     assert 'ruff' in required(requirements, 'dev')
+    assert {'onnx', 'onnxscript', 'onnxruntime'} <= required(requirements, 'export') - core
+    assert required(requirements, 'runtime') - core == {'onnxruntime'}
 
 
 def test_a_wheel_requires_what_it_imports(wheel, root):
@@ -84,7 +86,7 @@ def test_a_wheel_requires_what_it_imports(wheel, root):
                 imported.add(node.module.split('.')[0])
     imported -= {*sys.stdlib_module_names, 'rlepose_ext'}
     beside = {'mmengine', 'mmpose', 'mmcv', 'cv2', 'xtcocotools', 'supervision'}
-    beside |= {'pandas', 'IPython', 'pillow_heif'}
+    beside |= {'pandas', 'IPython', 'pillow_heif', 'onnxruntime'}
     required_names = required(metadata_of(wheel).get_all('Requires-Dist'))
     providers = importlib.metadata.packages_distributions()
     for module in imported - beside:

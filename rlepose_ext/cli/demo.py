@@ -70,8 +70,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         '--pose',
         nargs='+',
         metavar=('NAME', 'CHECKPOINT'),
-        help='pose model: a name of the zoo or of MMPose, or CONFIG CHECKPOINT; by default the '
-        'first that is on this machine',
+        help='pose model: a name of the zoo or of MMPose, CONFIG CHECKPOINT, or a file of '
+        '`rlepose export`; by default the first that is on this machine',
     )
     output.add_argument(
         '--output-root',

@@ -48,16 +48,19 @@ def small(path):
 def kind(config):
     """What makes a difference to the operators of the graph."""
     model, codec = config.model, dict(config.model.head.get('decoder') or {})
-    blocks = [model.head.get(name) for name in ('blocks', 'logit_blocks', 'classifier', 'split')]
-    options = {'depth', 'arch', 'share_gau', 'taps', 'act', 'concat', 'in_channels'}
+    backbone, neck = model.backbone, model.get('neck') or {}
+    options = ('depth', 'share_gau', 'taps', 'act')
+    steps = crop_pipeline(config).transforms
     return json.dumps(
         [
-            model.type,
-            {name: model.backbone[name] for name in options & set(model.backbone)},
-            [model.backbone.type, model.get('neck'), model.head.type, _types(blocks)],
+            [model.type, backbone.type, neck.get('type'), model.head.type],
+            [backbone.get(name) for name in options],
+            backbone.get('in_channels', 3),
+            _types([model.head.get(name) for name in ('blocks', 'logit_blocks', 'classifier')]),
+            [model.head.get(name) for name in ('split', 'deconv_type')],
             [codec.get(name) for name in ('type', 'heatmap_type', 'unbiased')],
             model.get('test_cfg', {}).get('branch'),
-            [step.type for step in config.test_dataloader.dataset.pipeline],
+            [type(step).__name__ for step in steps],
         ],
         default=str,
         sort_keys=True,

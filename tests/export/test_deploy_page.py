@@ -1,0 +1,60 @@
+"""What docs/deploy.md says is so."""
+
+import re
+import shlex
+
+import cv2
+import numpy as np
+import pytest
+
+from rlepose_ext.cli.main import build_parser, main
+from rlepose_ext.convert import files, mmpose_clean
+
+FENCE = re.compile(r'^```(\w+)\n(.*?)^```', re.S | re.M)
+CLEAN = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
+
+
+@pytest.fixture(scope='module')
+def page(root):
+    return (root / 'docs/deploy.md').read_text()
+
+
+def commands(page):
+    lines = [
+        line for kind, body in FENCE.findall(page) if kind == 'bash' for line in body.split('\n')
+    ]
+    return [shlex.split(line)[1:] for line in lines if line.startswith('rlepose ')]
+
+
+def test_every_option_is_there(page):
+    export = build_parser()._subparsers._group_actions[0].choices['export']
+    for action in export._actions:
+        for name in set(action.option_strings) - {'-h', '--help'}:
+            assert f'| `{name}' in page, name
+
+
+@pytest.mark.slow
+def test_the_commands_and_the_program(page, root, shared, trained, tmp_path, monkeypatch, capsys):
+    pytest.importorskip('onnxscript', reason='needs the extra [export]')
+    source = shared / CLEAN
+    if not source.is_file():
+        pytest.skip('no weights of MMPose_Clean')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs').symlink_to(root / 'configs')
+    state = mmpose_clean.convert_model(files.read_state_dict(source))
+    files.write_checkpoint(tmp_path / 'model.pth', state, {})
+    (tmp_path / 'simcc.pth').symlink_to(trained['simcc'][1])
+    noise = np.random.default_rng(0).integers(0, 255, (400, 300, 3), dtype=np.uint8)
+    cv2.imwrite('street.jpg', noise)
+    export, *others = commands(page)
+    assert [command[0] for command in (export, *others)] == ['export', 'demo', 'export']
+    assert main(export) == 0
+    said = next(body for kind, body in FENCE.findall(page) if kind == 'text')
+    # the differences depend on the machine
+    names = [re.split(r'\d', line)[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [re.split(r'\d', line)[0] for line in said.splitlines()]
+    for command in others:
+        assert main(command) == 0
+    (program,) = [body for kind, body in FENCE.findall(page) if kind == 'python']
+    exec(compile(program, 'deploy.md', 'exec'), {})
+    assert (tmp_path / 'drawn.jpg').is_file()
