@@ -29,10 +29,17 @@ ONE_STAGE = ('dekr', 'yoloxpose', 'movenet_multipose')
 TOP_DOWN = [path for path in CONFIGS if not path.stem.startswith(ONE_STAGE)]
 
 
+def loaded(path):
+    """The config, and the registries as MMPose has them."""
+    DefaultScope._instance_dict.clear()
+    config = Config.fromfile(path)
+    init_default_scope('mmpose')
+    return config
+
+
 def small(path):
     """The config at the size of the tests, with no more layers than it needs."""
-    DefaultScope._instance_dict.clear()
-    config, _ = reduced(Config.fromfile(path))
+    config, _ = reduced(loaded(path))
     without_downloads(config)
     extra = config.model.backbone.get('extra') or {}
     for name in ('stage1', 'stage2', 'stage3', 'stage4'):
@@ -113,7 +120,6 @@ def test_every_kind_as_onnx(tmp_path, shallow):
     failures = {}
     for path in kinds():
         config = small(path)
-        init_default_scope('mmpose')
         model = lively(MODELS.build(config.model))
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'random.pth')
         try:
@@ -129,9 +135,7 @@ def test_every_kind_as_onnx(tmp_path, shallow):
 
 @pytest.mark.parametrize('path', TOP_DOWN, ids=lambda path: path.stem)
 def test_codec_and_crops_of_every_config(path):
-    DefaultScope._instance_dict.clear()
-    config = Config.fromfile(path)
-    init_default_scope('mmpose')
+    config = loaded(path)
     decoder_of(KEYPOINT_CODECS.build(config.model.head.decoder), config.model.get('test_cfg'))
     crop, channels = crop_of(crop_pipeline(config).transforms)
     assert channels == np.size(config.model.data_preprocessor.mean)
