@@ -24,8 +24,8 @@ STAMP = '.rlepose-setup'
 SUPPORTED = ((3, 13), (3, 12), (3, 11), (3, 14))
 # What changes the environment when it changes.
 INPUTS = [
-    os.path.join(REQUIREMENTS, name)
-    for name in ('runtime.txt', 'mim.txt', 'nodeps.txt', 'dev.txt', 'constraints.txt')
+    os.path.join(REQUIREMENTS, name + '.txt')
+    for name in ('runtime', 'mim', 'export', 'nodeps', 'dev', 'constraints')
 ] + [os.path.join(ROOT, 'setup.py'), os.path.abspath(__file__)]
 
 
@@ -188,7 +188,7 @@ def install(venv, wanted):
         run(pinned + ['--no-deps', '--index-url', index, 'torch', 'torchvision'])
     print('setup: the stack (torch, mmengine, mmdet, ...), one to three minutes', flush=True)
     requirements = []
-    for name in ('runtime.txt', 'mim.txt', 'dev.txt'):
+    for name in ('runtime.txt', 'mim.txt', 'export.txt', 'dev.txt'):
         requirements += ['-r', os.path.join(REQUIREMENTS, name)]
     run(pinned + requirements)
     install_opencv(venv, pinned)

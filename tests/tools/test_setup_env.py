@@ -70,7 +70,7 @@ def test_every_runtime_requirement_is_pinned(setup_env):
         line.split('==')[0].lower().replace('_', '-')
         for line in Path(setup_env.CONSTRAINTS).read_text().splitlines()
     }
-    for name in ('runtime.txt', 'mim.txt', 'dev.txt'):
+    for name in ('runtime.txt', 'mim.txt', 'export.txt', 'dev.txt'):
         for line in (Path(setup_env.REQUIREMENTS) / name).read_text().splitlines():
             if line and not line.startswith('#'):
                 package = line.split('>')[0].split('<')[0].split('=')[0]
