@@ -34,6 +34,10 @@ LAYOUTS = ('rlepose', 'rtmlib')
 LIMIT = 0.05
 # Of how many drawn people the points are compared.
 PEOPLE = 8
+# Noise that no decoding should notice, a hundredth of a grey level, in normalised units. Where a
+# point moves with it (bins that tie, the refinement of a map without a peak), rounding decides, and
+# the two models need not agree.
+NOISE = 2e-4
 # Of MMPose's dataset_meta, what a result needs, under MMPose's names.
 JOINTS = ('dataset_name', 'skeleton_links', 'flip_indices', 'flip_pairs', *ARRAYS)
 
@@ -46,11 +50,13 @@ class Difference:
         what: ``'keypoints'``, ``'scores'``, ``'sigma'``, ``'simcc_x'`` or ``'simcc_y'``.
         largest: of all crops and joints; of keypoints and sigma a coordinate's, input px.
         mean: likewise.
+        left_out: share of the joints that do not count, because rounding decides where they are.
     """
 
     what: str
     largest: float
     mean: float
+    left_out: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,9 @@ def export_onnx(
     estimator = PoseEstimator(model, checkpoint, device='cpu', flip_test=False)
     content = describe(estimator, checkpoint=_file_of(estimator), half=half, layout=layout)
     crops = drawn_crops(estimator)
-    expected = _torch_outputs(estimator, crops, layout)  # before half precision changes the model
+    # before half precision changes the model
+    expected = _torch_outputs(estimator, crops, layout)
+    steady = _steady(estimator, crops, expected) if layout == 'rlepose' else None
     graph = (PoseGraph if layout == 'rlepose' else SimCCGraph)(estimator.model, half).eval()
     example = torch.from_numpy(crops[:2])
     if layout == 'rtmlib':
@@ -110,7 +118,7 @@ def export_onnx(
             found = OnnxPose(part, 'cpu').predict_crops(crops)
         else:
             found = _run(part, _as_rtmlib(crops).numpy())
-        differences = _compare(content['outputs'], found, expected)
+        differences = _compare(content['outputs'], found, expected, steady)
         _check(differences, content, half)
         text = json.dumps(content, indent=1)
         try:
@@ -206,11 +214,20 @@ def crop_of(steps: Sequence[Any]) -> tuple[dict[str, Any], int]:
 
 
 def _torch_outputs(
-    estimator: PoseEstimator, crops: np.ndarray, layout: str
+    estimator: PoseEstimator, crops: np.ndarray, layout: str, noise: float = 0.0
 ) -> list[np.ndarray | None]:
-    """What the model gives for crops, by the codec: keypoints, scores and sigma; or the bins."""
+    """What the model gives for crops, by the codec: keypoints, scores and sigma; or the bins.
+
+    Args:
+        estimator: the model.
+        crops: (N, h, w, C) uint8.
+        layout: of the export.
+        noise: standard deviation of what is added to the normalised crops.
+    """
     model = estimator.model
     x = normalise_crops(crops, model.data_preprocessor, torch.device('cpu'))
+    if noise:
+        x = x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         if layout == 'rtmlib':
             bins = model.head.forward(model.extract_feat(x))
@@ -226,6 +243,14 @@ def _torch_outputs(
     if all('sigma' in pose for pose in poses):
         sigma = np.concatenate([pose.sigma for pose in poses])
     return [keypoints, scores, sigma]
+
+
+def _steady(
+    estimator: PoseEstimator, crops: np.ndarray, expected: list[np.ndarray | None]
+) -> np.ndarray:
+    """(N, K), whether a joint stays where it is under :data:`NOISE`."""
+    moved = _torch_outputs(estimator, crops, 'rlepose', NOISE)[0] - expected[0]
+    return (np.abs(moved) <= LIMIT).all(-1)
 
 
 def _export(graph: nn.Module, example: torch.Tensor, content: dict[str, Any], path: Path) -> None:
@@ -269,13 +294,20 @@ def _reason(error: BaseException) -> str:
 
 
 def _compare(
-    names: list[str], found: list[np.ndarray], expected: list[np.ndarray | None]
+    names: list[str],
+    found: list[np.ndarray],
+    expected: list[np.ndarray | None],
+    steady: np.ndarray | None,
 ) -> list[Difference]:
     differences = []
     for name, ours, theirs in zip(names, found, expected, strict=False):
-        if theirs is not None:
-            apart = np.abs(ours.astype(np.float64) - theirs)
-            differences.append(Difference(name, float(apart.max()), float(apart.mean())))
+        if theirs is None:
+            continue
+        apart, left_out = np.abs(ours.astype(np.float64) - theirs), 0.0
+        if name == 'keypoints' and steady is not None:
+            apart, left_out = apart[steady], 1 - float(steady.mean())
+        largest, mean = (apart.max(), apart.mean()) if apart.size else (np.nan, np.nan)
+        differences.append(Difference(name, float(largest), float(mean), left_out))
     return differences
 
 

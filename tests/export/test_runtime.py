@@ -58,7 +58,7 @@ def test_the_front_doors_take_it(exported, picture, tmp_path):
     out = tmp_path / 'out'
     command = ['demo', str(image), '--det', 'full', '--pose', str(exported.path), '--quiet']
     assert main([*command, '--output-root', str(out), '--save-predictions']) == 0
-    assert 'keypoints' in (out / 'picture.json').read_text()
+    assert 'keypoints' in (out / 'results_picture.json').read_text()
 
 
 def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_path):
