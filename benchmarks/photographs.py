@@ -35,7 +35,7 @@ from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.types import PoseResult
 
 RESULT = RESULTS / 'photographs.json'
-CODE = ('rlepose_ext/inference', 'rlepose_ext/models/heads', 'benchmarks/photographs.py')
+CODE = ('rlepose_ext/inference', 'rlepose_ext/models/heads')
 SAMPLES = Path(os.environ.get('RLEPOSE_SHARED', ROOT.parent / 'shared')) / 'data/mmpose_samples'
 # Detector and pose model; None where the model needs no detector.
 CHAINS = {
