@@ -128,14 +128,6 @@ def run(args: argparse.Namespace) -> int:
         return two_boxes.run(args, config, checkpoint)
     last = ['--launcher', args.launcher, *args.forwarded]
     rank = is_rank(args.launcher, args.gpus)
-    # The machine that a job is sent from may not see the data.
-    if not args.dry_run and (rank or args.launcher != 'slurm'):
-        parts = ['test'] if args.script == 'test' else ['train', 'val']
-        check_data_files(
-            config,
-            args.cfg_options or (),
-            parts[: 1 if getattr(args, 'no_validate', None) is not None else 2],
-        )
     ranks = ['-m', 'rlepose_ext.cli.main', args.script, config]
     ranks += [*(['-C', checkpoint] if checkpoint else []), *last]
     if rank:
@@ -151,6 +143,14 @@ def run(args: argparse.Namespace) -> int:
         # MMPose's script would run in this process, so the line is this command.
         print(shlex.join([sys.executable, *ranks] if rank else command))
         return 0
+    # The machine that a job is sent from may not see the data.
+    if rank or args.launcher != 'slurm':
+        parts = ['test'] if args.script == 'test' else ['train', 'val']
+        check_data_files(
+            config,
+            args.cfg_options or (),
+            parts[: 1 if getattr(args, 'no_validate', None) is not None else 2],
+        )
     if args.launcher == 'slurm':
         slurm.set_port(args.port)
     return start(command)

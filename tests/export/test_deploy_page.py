@@ -52,6 +52,8 @@ def test_the_commands_and_the_program(page, root, shared, trained, tmp_path, mon
     said = next(body for kind, body in FENCE.findall(page) if kind == 'text')
     # the differences depend on the machine
     names = [re.split(r'\d', line)[0] for line in capsys.readouterr().out.splitlines()]
+    # and so does whether rounding decides a joint, which is a line of its own
+    names = [name for name in names if name.strip()]
     assert names == [re.split(r'\d', line)[0] for line in said.splitlines()]
     for command in others:
         assert main(command) == 0

@@ -1,11 +1,13 @@
-"""The zoo is exported: every part of every top-down config in ONNX, of each config codec and crops.
+"""The zoo is exported: most parts of the top-down configs in ONNX, of each config codec and crops.
 
 A part is a backbone, a neck, a head, a block of a head, a codec or a pipeline, with the options
 that change its operators. Widths, sizes and data do not, nor how often a layer is repeated. The
-exporter takes ten seconds a model, so that as few configs are taken as have all parts.
+exporter takes ten seconds a model, so the :data:`COUNT` configs that have most parts together are
+exported.
 """
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from rlepose_ext.resources import resource
 pytestmark = pytest.mark.slow
 
 CONFIGS = sorted(resource('configs').glob('[a-z]*/*.py'))
+COUNT = 12
 ONE_STAGE = ('dekr', 'yoloxpose', 'movenet_multipose')
 TOP_DOWN = [path for path in CONFIGS if not path.stem.startswith(ONE_STAGE)]
 
@@ -91,7 +94,7 @@ def lively(model):
 
 
 def chosen():
-    """Configs that have all parts, those with most new ones first."""
+    """Configs that have all parts between them, those with most new ones first."""
     waiting = {path: parts(small(path)) for path in TOP_DOWN}
     while any(waiting.values()):
         path = max(waiting, key=lambda each: len(waiting[each]))
@@ -116,7 +119,7 @@ def test_every_part_as_onnx(tmp_path, shallow):
     """All that fail are named at the end."""
     pytest.importorskip('onnxscript', reason='needs the extra [export]')
     failures = {}
-    for path in chosen():
+    for path in islice(chosen(), COUNT):
         config = small(path)
         model = lively(MODELS.build(config.model))
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'random.pth')
