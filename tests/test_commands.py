@@ -89,8 +89,11 @@ def test_broken_annotations_end_in_one_clear_error(root, tmp_path, front_door):
     annotations = tmp_path / 'coco/annotations'
     annotations.mkdir(parents=True)
     file = annotations / 'person_keypoints_train2017.json'
-    for path in (file, annotations / 'person_keypoints_val2017.json'):
-        path.write_text('{"images": []}')
+    (annotations / 'person_keypoints_val2017.json').touch()
+    boxes = tmp_path / 'coco/person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
+    boxes.parent.mkdir()
+    boxes.touch()
+    file.write_text('{"images": []}')
     command = {'mim': ['mim', 'train', 'mmpose'], 'rlepose': ['rlepose_ext.cli.main', 'train']}
     arguments = [CONFIG, '--work-dir', tmp_path / 'work', '--cfg-options', *SMALL]
     done = run(root, tmp_path, *command[front_door], *arguments)
