@@ -8,6 +8,7 @@ from doc_tables.configs import BY_HAND, FAMILIES, family_configs
 from doc_tables.history import records
 from doc_tables.inference import (
     drawn_chain,
+    first_picture,
     inference,
     inference_memory,
     inference_stages,
@@ -70,6 +71,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'inference_memory': measured(
         'inference_memory', 'python benchmarks/inference_memory.py', inference_memory
     ),
+    'first_picture': measured('first_picture', 'python benchmarks/first_picture.py', first_picture),
     'photographs': measured('photographs', 'python benchmarks/photographs.py', photographs),
     'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),

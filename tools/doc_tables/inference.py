@@ -45,6 +45,20 @@ def photographs(content: dict[str, Any]) -> str:
     return table(head, rows)
 
 
+def first_picture(content: dict[str, Any]) -> str:
+    """Seconds from the shell to a written picture, beside Ultralytics' command."""
+    rows = [
+        (
+            row['name'],
+            f'{row["seconds"]["median"]:.2f}',
+            f'{row["seconds"]["q25"]:.2f} to {row["seconds"]["q75"]:.2f}',
+            _times(row['times_yolo']) if 'times_yolo' in row else NONE,
+        )
+        for row in content['rows']
+    ]
+    return table(('command', 's, median:', 'quartiles:', 'times as fast:'), rows)
+
+
 def inference_stages(content: dict[str, Any]) -> str:
     """Milliseconds a frame of each stage of a whole run over a video."""
     names = list(dict.fromkeys(name for row in content['rows'] for name in row['stages_ms']))
