@@ -6,25 +6,20 @@ each is expected to be. Who has no box then may have one of low score: somebody 
 low, and without a person who is expected there such boxes are mostly wrong, so the others are
 dropped.
 
-Three things are added for people who hide one another. Boxes that overlap reach the tracker, which
-knows that two persons are there; a box that it follows nobody with is a new person only if it
-overlaps those who are followed so little that non-maximum suppression would have kept it. The
-colours of the clothes count in so far as the box is not covered by others. And a lost person is
-found again by them a little away from where it was expected.
-
-Motion is a Kalman filter over centre, width and height with constant velocity. All four have the
-same noise, in shares of the height h as in SORT's successors, so they share a 2x2 covariance P of
-position and velocity:
-
-    predict:  x <- F x,  P <- F P F' + diag((h / 20)^2, (h / 160)^2),  F = [[1, 1], [0, 1]]
-    correct:  K = P[:, 0] / (P[0, 0] + (h / 20)^2),  x <- x + K (z - x[0]),  P <- P - K P[0]
+Persons who hide one another need more. Boxes that overlap reach the tracker, which knows that two
+persons are there. What their clothes look like counts beside motion, in so far as no other known
+person is expected in front of them, and is learnt while nobody is. By their clothes, a lost person
+is found again a little away from where it was expected or last seen; a box is not given to somebody
+if it looks more like another who is expected there; and a second box of a person is not another
+person. A box that nobody has begins a new person only if non-maximum suppression would have kept it
+beside those who are followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,61 +27,31 @@ from scipy.optimize import linear_sum_assignment
 
 from rlepose_ext.inference.appearance import SHAPE, alikeness, appearance, clothes, learn
 from rlepose_ext.inference.detectors import LOW_SHARE
+from rlepose_ext.inference.motion import Motion
 from rlepose_ext.inference.types import PoseResult
-
-_POSITION, _VELOCITY = 1 / 20, 1 / 160
-_STEP = np.array([[1.0, 1.0], [0.0, 1.0]])
-
-
-@dataclass
-class Motion:
-    """Where a box is and goes.
-
-    Attributes:
-        state: (2, 4) centre x, y, width, height in image px, and their change in a frame.
-        covariance: (2, 2), of each of the four.
-    """
-
-    state: np.ndarray
-    covariance: np.ndarray
-
-    @classmethod
-    def start(cls, box: np.ndarray) -> Motion:
-        """A box x1, y1, x2, y2 that may move anywhere."""
-        state = np.stack([_measured(box), np.zeros(4)])
-        height = state[0, 3]
-        return cls(state, np.diag([(2 * _POSITION * height) ** 2, (10 * _VELOCITY * height) ** 2]))
-
-    def predict(self, seen: bool) -> None:
-        """Go on by a frame; who is not ``seen`` keeps its size."""
-        if not seen:
-            self.state[1, 2:] = 0
-        height = self.state[0, 3]
-        noise = np.diag([(_POSITION * height) ** 2, (_VELOCITY * height) ** 2])
-        self.state = _STEP @ self.state
-        self.covariance = _STEP @ self.covariance @ _STEP.T + noise
-
-    def correct(self, box: np.ndarray) -> None:
-        """Take a box x1, y1, x2, y2 that was found."""
-        noise = (_POSITION * self.state[0, 3]) ** 2
-        gain = self.covariance[:, :1] / (self.covariance[0, 0] + noise)
-        self.state = self.state + gain * (_measured(box) - self.state[0])
-        self.covariance = self.covariance - gain * self.covariance[:1]
-
-    @property
-    def box(self) -> np.ndarray:
-        """(4,) x1, y1, x2, y2."""
-        center, half = self.state[0, :2], np.maximum(self.state[0, 2:], 1e-3) / 2
-        return np.concatenate([center - half, center + half])
 
 
 @dataclass
 class _Track:
+    """A person who is known.
+
+    Attributes:
+        identity: its number.
+        motion: of its box.
+        look: of its clothes, see :func:`appearance`.
+        clear: number of frames from which the look was learnt; 0 if it was partly hidden.
+        box: where it is expected, (4,).
+        seen: where it was last found, (4,).
+        missed: frames since then.
+    """
+
     identity: int
     motion: Motion
-    colours: np.ndarray | None
+    look: np.ndarray
+    clear: int
+    box: np.ndarray
+    seen: np.ndarray
     missed: int = 0
-    box: np.ndarray = field(default_factory=lambda: np.zeros(4))
 
 
 class ByteTrack:
@@ -98,7 +63,7 @@ class ByteTrack:
         low: lowest score of a box that may be a known person.
         nms_thr: a new person overlaps those who are followed by at most this IoU.
         max_missed: frames after which a person that is not found is forgotten.
-        colours: weight of the clothes beside the IoU; 0 leaves them out.
+        clothes: weight of the clothes beside the IoU; 0 leaves them out.
     """
 
     def __init__(
@@ -107,10 +72,10 @@ class ByteTrack:
         low: float = 0.1,
         nms_thr: float = 0.3,
         max_missed: int = 30,
-        colours: float = 1.0,
+        clothes: float = 1.0,
     ) -> None:
         self.high, self.low, self.nms_thr = high, low, nms_thr
-        self.max_missed, self.colours = max_missed, colours
+        self.max_missed, self.clothes = max_missed, clothes
         self._tracks: list[_Track] = []
         self._next = 0
 
@@ -119,31 +84,37 @@ class ByteTrack:
         for track in self._tracks:
             track.motion.predict(track.missed == 0)
             track.box = track.motion.box
-        scene = _Scene(self._tracks, poses, self.colours)
+        scene = _Scene(self._tracks, poses, self.clothes)
         high, low = poses.box_scores >= self.high, poses.box_scores >= self.low
-        fits = scene.similarity(IOU_HIGH)
-        lost = np.array([track.missed > 0 for track in self._tracks], bool)
-        scene.pair(fits, boxes=high)
-        scene.pair(scene.similarity(IOU_LOW), tracks=~lost, boxes=low)
+        seen = np.array([track.missed == 0 for track in self._tracks], bool)
+        scene.pair(scene.similarity(IOU_HIGH), boxes=high)
+        scene.pair(scene.similarity(IOU_LOW), tracks=seen, boxes=low)
         scene.pair(scene.reunion(), boxes=high)
+        scene.drop_doubles()
         for index, track in enumerate(self._tracks):
             box = scene.box_of.get(index)
             if box is None:
                 track.missed += 1
                 continue
-            track.motion.correct(poses.boxes[box])
-            track.missed = 0
-            if track.colours is not None and scene.is_clear(index, box):
-                track.colours = learn(track.colours, scene.colours[box], RATE)
+            track.motion.correct(scene.boxes[box])
+            track.missed, track.seen = 0, scene.boxes[box]
+            if high[box] and scene.is_clear(box, index):
+                track.clear += 1
+                track.look = learn(track.look, scene.looks[box], max(RATE, 1 / track.clear))
         ids = np.full(len(poses), -1, np.int64)
         for index, box in scene.box_of.items():
             ids[box] = self._tracks[index].identity
         for box in scene.newcomers(high, self.nms_thr):
-            colours = None if scene.colours is None else scene.colours[box]
-            self._tracks.append(_Track(self._next, Motion.start(poses.boxes[box]), colours))
+            corners = scene.boxes[box]
+            person = (Motion.start(corners), scene.looks[box], int(scene.is_clear(box)))
+            self._tracks.append(_Track(self._next, *person, corners, corners))
             ids[box] = self._next
             self._next += 1
-        self._tracks = [track for track in self._tracks if track.missed <= self.max_missed]
+        self._tracks = [
+            track
+            for index, track in enumerate(self._tracks)
+            if track.missed <= self.max_missed and index not in scene.doubles
+        ]
         return poses[ids >= 0].with_track_id(ids[ids >= 0])
 
 
@@ -181,66 +152,93 @@ def all_boxes(predictor: Any, overlap: float | None) -> Iterator[None]:
 
 # Lowest IoU of a pair in each pass.
 IOU_HIGH, IOU_LOW = 0.1, 0.3
-# Clothes that are as similar as these speak neither for nor against a pair; below OTHERS, and with
-# most of the person to be seen, it is somebody else; above SAME it is the same.
-NEUTRAL, OTHERS, SAME = 0.5, 0.4, 0.6
-# A lost person's box grows by this share in 10 frames, and then no more.
-GROWTH = 0.3
-# How far a lost person may be from where it is expected, in heights: for each frame, and at most.
+# Alikeness of clothes. NEUTRAL speaks neither for nor against a pair. Below OTHER, it is somebody
+# else if most of the clothes can be seen; above SAME it is the same person.
+OTHER, NEUTRAL, SAME = 0.45, 0.6, 0.6
+# How much of the clothes may be hidden for that; to learn them; and what hidden ones still count.
+MOST, CLEAR, HIDDEN = 0.4, 0.3, 0.2
+# Whose clothes are more alike by this, and whose IoU is at least this share, has a better claim.
+BETTER, CLOSER = 0.1, 0.8
+# Two tracks of one person: IoU of their boxes, alikeness of their clothes, and how long one of
+# them must have been known to be a person of its own.
+DOUBLE, TWIN, YOUNG = 0.3, 0.75, 10
+# A lost person's box grows by this share in 10 frames, and then no more; for so long it may also
+# hide others.
+GROWTH, RECENT = 0.3, 10
+# How far a lost person may be from where it is expected or was last seen, in heights: for each
+# frame, and at most.
 REACH, FARTHEST = 0.1, 1.5
-# Share of a box that others may cover: to learn its clothes, and to begin a new person.
-CLEAR, COVERED = 0.3, 0.5
-# Share of the new clothes in those that are remembered.
+# Share of a new person's box that those who are followed may cover.
+COVERED = 0.5
+# Share of the new clothes in those that are remembered, at least.
 RATE = 0.1
 
 
 class _Scene:
-    """Known persons and boxes of one frame, and who is paired with which."""
+    """Known persons and boxes of one frame, and who is paired with which.
+
+    Attributes:
+        boxes: (N, 4) image px.
+        looks: (N, ...) of the clothes; 0 without an image.
+        iou: (tracks, N) with where each person is expected.
+        alike: (tracks, N) of the clothes; neutral where they are unknown.
+        hidden: (tracks, N) share of the clothes in a box that other known persons may hide.
+        box_of: index of a track to that of its box.
+        doubles: indices of tracks that follow somebody whom an older one follows.
+    """
 
     def __init__(self, tracks: list[_Track], poses: PoseResult, weight: float) -> None:
-        self.tracks, self.boxes, self.scores = tracks, poses.boxes, poses.box_scores
+        self.tracks, self.scores, self.weight = tracks, poses.box_scores, weight
+        self.boxes = np.asarray(poses.boxes, float)
         self.box_of: dict[int, int] = {}
+        self.doubles: set[int] = set()
+        count = len(tracks)
         self.expected = np.array([track.box for track in tracks]).reshape(-1, 4)
-        growth = np.array([min(track.missed, 10) / 10 * GROWTH for track in tracks])
-        larger = _grown(self.expected, growth)
+        missed = np.array([track.missed for track in tracks], int)
+        larger = _grown(self.expected, np.minimum(missed / 10, 1) * GROWTH)
         self.iou = np.maximum(_overlap(self.expected, self.boxes), _overlap(larger, self.boxes))
-        # How much of the clothes others cover.
-        covered = _overlap(clothes(self.boxes), self.boxes, of_first=True)
-        np.fill_diagonal(covered, 0)
-        self.covered = covered.max(1, initial=0)
-        self.weight, self.colours, self.alike = weight, None, None
+        self.recent = missed < RECENT
+        hide = _overlap(clothes(self.boxes), self.expected, of_first=True).T
+        hide[~self.recent] = 0
+        self.hidden = np.zeros_like(self.iou)
+        for index in range(count):
+            self.hidden[index] = np.delete(hide, index, axis=0).max(0, initial=0)
+        self.looks = np.zeros((len(self.boxes), *SHAPE), np.float32)
         if weight and poses.image is not None:
-            self.colours = appearance(poses.image, self.boxes)
-            known = np.zeros((len(tracks), *SHAPE), np.float32)
-            for row, track in enumerate(tracks):
-                known[row] = 0 if track.colours is None else track.colours
-            self.alike = alikeness(known, self.colours, NEUTRAL)
+            self.looks = appearance(poses.image, self.boxes)
+        known = np.array([track.look for track in tracks], np.float32).reshape(-1, *SHAPE)
+        self.clear = np.array([track.clear > 0 for track in tracks], bool)
+        self.alike = alikeness(known, self.looks, NEUTRAL)
+        self.alike[~self.clear] = NEUTRAL
 
     def similarity(self, least: float) -> np.ndarray:
-        """(tracks, boxes), 0 for those who are no pair."""
-        fits = self.iou.copy()
-        if self.alike is not None:
-            seen = 1 - self.covered
-            fits += self.weight * seen * (self.alike - NEUTRAL)
-            fits[(self.alike < OTHERS) & (seen > 0.6)] = 0
+        """(tracks, boxes) by motion and clothes; 0 for those who are no pair.
+
+        Args:
+            least: IoU of a pair.
+        """
+        counts = 1 - (1 - HIDDEN) * self.hidden
+        fits = self.iou + self.weight * counts * (self.alike - NEUTRAL)
+        fits[(self.alike < OTHER) & (self.hidden < MOST)] = 0
+        rivals = self.clear & self.recent
+        for index in np.flatnonzero(self.clear):
+            rival = rivals & (np.arange(len(self.tracks)) != index)
+            claim = self.alike[rival] * (self.iou[rival] >= CLOSER * self.iou[index])
+            best = claim.max(0, initial=0)
+            fits[index, (best > SAME) & (best > self.alike[index] + BETTER)] = 0
         return np.where(self.iou >= least, np.maximum(fits, 0), 0)
 
     def reunion(self) -> np.ndarray:
         """(tracks, boxes) by clothes alone, of boxes not too far away."""
-        if self.alike is None or not len(self.tracks) or not len(self.boxes):
-            return np.zeros(self.iou.shape)
-        heights = self.expected[:, 3] - self.expected[:, 1]
-        steps = _centers(self.expected)[:, None] - _centers(self.boxes)[None]
-        distance = np.linalg.norm(steps, axis=-1) / heights[:, None]
-        reach = np.array([REACH * (track.missed + 1) for track in self.tracks])
-        near = distance < np.minimum(reach, FARTHEST)[:, None]
-        return np.where(near & (self.alike > SAME), self.alike, 0)
+        heights = (self.expected[:, 3] - self.expected[:, 1])[:, None]
+        seen = np.array([track.seen for track in self.tracks]).reshape(-1, 4)
+        way = np.minimum(_distance(self.expected, self.boxes), _distance(seen, self.boxes))
+        frames = np.array([track.missed + 1 for track in self.tracks])[:, None]
+        near = way < np.minimum(REACH * frames, FARTHEST) * heights
+        return np.where(near & (self.alike > SAME) & self.clear[:, None], self.alike, 0)
 
     def pair(
-        self,
-        similarity: np.ndarray,
-        boxes: np.ndarray,
-        tracks: np.ndarray | None = None,
+        self, similarity: np.ndarray, boxes: np.ndarray, tracks: np.ndarray | None = None
     ) -> None:
         """Pair those who are free so that the sum of similarities is largest.
 
@@ -260,11 +258,38 @@ class _Scene:
             if free[row, column] > 0:
                 self.box_of[row] = column
 
-    def is_clear(self, track: int, box: int) -> bool:
-        """Whether nobody else, found or expected, covers much of a box."""
-        others = [i for i, each in enumerate(self.tracks) if i != track and each.missed < 10]
-        hidden = _overlap(clothes(self.boxes[box][None]), self.expected[others], of_first=True)
-        return max(hidden.max(initial=0), self.covered[box]) < CLEAR
+    def drop_doubles(self) -> None:
+        """Forget young tracks of persons whom an older one follows."""
+        for index, box in list(self.box_of.items()):
+            track = self.tracks[index]
+            for other, its in list(self.box_of.items()):
+                known = self.tracks[other]
+                if other == index or track.clear >= min(YOUNG, known.clear):
+                    continue
+                overlap = _overlap(self.boxes[box][None], self.boxes[its][None]).item()
+                # One that never was to be seen alone has no look of its own.
+                look = track.look if track.clear else self.looks[box]
+                if (
+                    overlap > DOUBLE
+                    and alikeness(look[None], known.look[None], NEUTRAL).item() > TWIN
+                ):
+                    self.doubles.add(index)
+                    del self.box_of[index]
+                    break
+
+    def is_clear(self, box: int, track: int | None = None) -> bool:
+        """Whether nobody else, found or expected, hides much of the clothes in a box."""
+        others = [
+            self.boxes[self.box_of[index]] if index in self.box_of else self.expected[index]
+            for index in range(len(self.expected))
+            if index != track
+            and index not in self.doubles
+            and (index in self.box_of or self.recent[index])
+        ]
+        hide = _overlap(
+            clothes(self.boxes[box][None]), np.array(others).reshape(-1, 4), of_first=True
+        )
+        return hide.max(initial=0) < CLEAR
 
     def newcomers(self, boxes: np.ndarray, nms_thr: float) -> list[int]:
         """Boxes of new persons, the best first."""
@@ -273,10 +298,12 @@ class _Scene:
             if not boxes[box] or box in kept:
                 continue
             this, others = self.boxes[box][None], self.boxes[kept]
-            covered = _overlap(this, others, of_first=True).max(initial=0)
-            if _overlap(this, others).max(initial=0) <= nms_thr and covered <= COVERED:
-                kept.append(box)
-                new.append(box)
+            if _overlap(this, others).max(initial=0) > nms_thr:
+                continue
+            if _overlap(this, others, of_first=True).max(initial=0) > COVERED:
+                continue
+            kept.append(box)
+            new.append(box)
         return new
 
 
@@ -299,6 +326,5 @@ def _centers(boxes: np.ndarray) -> np.ndarray:
     return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def _measured(box: np.ndarray) -> np.ndarray:
-    box = np.asarray(box, float)
-    return np.concatenate([(box[:2] + box[2:]) / 2, box[2:] - box[:2]])
+def _distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(_centers(first)[:, None] - _centers(second)[None], axis=-1)

@@ -9,7 +9,8 @@ from people import persons
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.appearance import alikeness, appearance, learn
-from rlepose_ext.inference.bytetrack import ByteTrack, Motion, all_boxes
+from rlepose_ext.inference.bytetrack import ByteTrack, all_boxes
+from rlepose_ext.inference.motion import Motion
 from rlepose_ext.inference.tracking import build_tracker
 
 RED, GREEN, GREY = (40, 40, 200), (40, 180, 40), (128, 128, 128)
@@ -83,7 +84,7 @@ def test_low_scores_continue_a_person_and_begin_none():
 
 def test_a_high_score_goes_first():
     """The paper's second pass only sees who is left."""
-    tracker = ByteTrack(high=0.3, low=0.1, colours=0)
+    tracker = ByteTrack(high=0.3, low=0.1, clothes=0)
     ids(tracker, [[0, 0]])
     followed = tracker(scene([[0, 0], [12, 0]], scores=[0.2, 0.9]))
     assert followed.track_id.tolist() == [0]
@@ -98,29 +99,28 @@ def test_a_second_box_of_a_person_is_nobody():
 
 
 def test_two_who_overlap_are_two_once_they_are_known():
+    """Of the hidden one nothing can be seen within 8 px: that box may be a second of the other."""
     tracker = ByteTrack()
-    colours = (RED, GREEN)
-    assert ids(tracker, [[0, 0], [80, 0]], colours) == [0, 1]
-    for step in range(1, 40):
+    for step in range(60):
         at = [[2 * step, 0], [80 - 2 * step, 0]]
-        assert ids(tracker, at, colours) == [0, 1], step
+        apart = abs(80 - 4 * step)
+        found = ids(tracker, at, (RED, GREEN))
+        assert found == [1] if apart == 0 else found == [0, 1] or (found == [1] and apart < 12)
 
 
 @pytest.mark.parametrize('turn', [False, True], ids=['they pass', 'they turn back'])
 def test_clothes_tell_who_is_who_after_one_hid_the_other(turn):
     """One box for both, then two: motion alone would always say that they have passed."""
     tracker = ByteTrack()
-    for step in range(20):
+    for step in range(18):
         assert ids(tracker, [[2 * step, 0], [80 - 2 * step, 0]], (RED, GREEN)) == [0, 1]
     for _ in range(10):
         # the green one stands in front
         assert ids(tracker, [[40, 0]], (GREEN,)) == [1]
-    for step in range(20):
-        left, right = 40 - 2 * step, 40 + 2 * step
+    for step in range(14, 40):
+        left, right = 40 - step, 40 + step
         red, green = (left, right) if turn else (right, left)
-        expected = [0, 1] if abs(red - green) > 20 else None
-        found = ids(tracker, [[red, 0], [green, 0]], (RED, GREEN))
-        assert expected is None or found == expected, step
+        assert ids(tracker, [[red, 0], [green, 0]], (RED, GREEN)) == [0, 1], step
 
 
 def test_who_is_missed_goes_on_and_is_forgotten_in_the_end():
