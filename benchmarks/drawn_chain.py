@@ -7,8 +7,8 @@ Draws a data set, trains RTMDet-tiny on it from scratch with ``mim train mmdet``
 :file:`demo/mmdetection_cfg`, and measures the AP of its boxes on held-out drawings. The pose model
 is that of ``rlepose quickstart``, which is run unless ``--pose-checkpoint`` names one. Then both
 go through the chain of ``rlepose demo`` on videos. Stages that are finished in the work folder are
-not done again. The status is 1 if the detector's AP at IoU 0.5 is below 0.5, or if with the default
-tracking a person changes its identity more than once in 100 frames. The settings of the tracking
+not done again. The status is 1 if the detector's AP at IoU 0.5 is below 0.5, or if with ByteTrack
+a person changes its identity more than once in 100 frames. The settings of the tracking
 were chosen on videos of other seeds, never on these.
 """
 

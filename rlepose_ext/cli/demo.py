@@ -102,7 +102,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     video.add_argument(
         '--track',
         choices=('none', 'bytetrack', 'iou', 'oks'),
-        default='bytetrack',
+        default='iou',
         help='identities',
     )
     video.add_argument('--smooth', action='store_true', help='One-Euro filter on tracked joints')

@@ -1,4 +1,4 @@
-"""Identities over frames: who is the same person as before. :mod:`.bytetrack` is the default.
+"""Identities over frames: who is the same person as before. :mod:`.bytetrack` is another way.
 
 :class:`Tracker` pairs each frame's persons with the known ones so that the sum of similarities is
 largest (the assignment problem, solved by SciPy). Similarity is the IoU of the boxes or the object
