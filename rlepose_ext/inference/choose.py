@@ -1,7 +1,7 @@
 """From what a user names to a predictor: models, detectors, presets, and what is taken by default.
 
 Without a name the best is taken of what is on this machine already; only where nothing is, of what
-can be downloaded now. A network that does not answer costs at most three seconds, once.
+can be downloaded now. Servers that do not answer cost three seconds together, once.
 """
 
 from __future__ import annotations
@@ -245,9 +245,9 @@ def _first(names: Sequence[str], notes: list[str]) -> tuple[str | None, str]:
             if name != names[0]:
                 notes.append('the best on this machine; preset balanced would be downloaded')
             return name, ''
-    failures = []
+    failures, reached = [], weights.within_reach(known.values())
     for name, file in known.items():
-        if not weights.within_reach(file):
+        if file not in reached:
             failures.append(f'{name}: no answer from {weights.host_of(file)}')
             continue
         try:

@@ -13,7 +13,8 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -31,7 +32,7 @@ MIRROR = 'RLEPOSE_MIRROR'
 _BLOCK = 1 << 20
 # Seconds that a server has to answer before the network counts as down.
 PATIENCE = 3.0
-_is_down: list[str] = []
+_answers: dict[str, bool] = {}
 
 
 def fetch(what: str | Entry | WeightsFile, folder: Path | None = None) -> Path:
@@ -109,36 +110,39 @@ def host_of(file: WeightsFile) -> str:
     return file.url or mirror
 
 
-def within_reach(file: WeightsFile) -> bool:
-    """Whether :meth:`host_of` a file answers within :data:`PATIENCE` seconds.
+def within_reach(files: Iterable[WeightsFile]) -> list[WeightsFile]:
+    """Those of the files whose :func:`host_of` answers.
 
-    Where one did not answer, others are not asked: the network is down for this process.
+    All servers are asked at once, each once in a process, and have :data:`PATIENCE` seconds.
     """
-    host = host_of(file)
-    if not host:
-        return False
-    if not _is_down and not _answers(host):
-        _is_down.append(host)
-    return not _is_down
+    asked = [(file, _server(host_of(file))) for file in files]
+    new = {server for _, server in asked if server} - _answers.keys()
+    threads = [threading.Thread(target=_ask, args=[server], daemon=True) for server in new]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    # In threads, because name servers have their own patience.
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    for server in new:
+        _answers.setdefault(server, False)
+    return [file for file, server in asked if _answers.get(server)]
 
 
-def _answers(url: str) -> bool:
-    """Whether a server says anything; the thread, because name servers have their own patience."""
-    found: list[bool] = []
+def _server(url: str) -> str:
+    parts = urlsplit(url)
+    return f'{parts.scheme}://{parts.netloc}' if parts.netloc else ''
 
+
+def _ask(server: str) -> None:
     import requests
 
-    def ask() -> None:
-        try:
-            requests.head(url, timeout=PATIENCE, allow_redirects=False)
-            found.append(True)
-        except requests.RequestException:
-            found.append(False)
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return bool(found and found[0])
+    try:
+        requests.head(server, timeout=PATIENCE, allow_redirects=False)
+    except requests.RequestException:
+        _answers.setdefault(server, False)
+    else:
+        _answers.setdefault(server, True)
 
 
 def sha256_of(path: Path) -> str:

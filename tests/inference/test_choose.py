@@ -2,6 +2,8 @@
 
 import socket
 import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -14,7 +16,7 @@ from rlepose_ext.zoo import files, upstream, weights
 def empty_cache(tmp_path, monkeypatch):
     monkeypatch.setenv('RLEPOSE_CACHE', str(tmp_path / 'cache'))
     monkeypatch.delenv('RLEPOSE_MIRROR', raising=False)
-    monkeypatch.setattr(weights, '_is_down', [])
+    monkeypatch.setattr(weights, '_answers', {})
     (tmp_path / 'cache').mkdir()
     return tmp_path / 'cache'
 
@@ -145,3 +147,26 @@ def test_thresholds_mean_the_same_for_all(tmp_path):
         detector = choose.build_detector([str(tmp_path / 'boxes.json')], bbox_thr=threshold)
         ((boxes, _),) = detector([None], ['a.jpg'])
         assert len(boxes) == count
+
+
+def test_a_server_that_answers_is_asked_beside_one_that_does_not(silent_server, monkeypatch):
+    class Page(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, *args):
+            pass
+
+    known = files.file_named('movenet-thunder')
+    near, far = (replace(known, package=None, filename=name) for name in ('near.pth', 'far.pth'))
+    monkeypatch.setattr(weights, 'PATIENCE', 1.0)
+    with HTTPServer(('127.0.0.1', 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        near = replace(near, url=f'http://127.0.0.1:{server.server_port}/near.pth')
+        far = replace(far, url=f'{silent_server[0]}/far.pth')
+        assert weights.within_reach([far, near]) == [near]
+        server.shutdown()
+    # and not again
+    assert weights.within_reach([far, near]) == [near]
+    assert len(silent_server[1]) == 1

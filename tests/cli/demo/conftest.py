@@ -61,7 +61,7 @@ def here(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr('socket.getaddrinfo', no_network)
     monkeypatch.setattr('rlepose_ext.zoo.download.PAUSE', 0)
-    monkeypatch.setattr('rlepose_ext.zoo.weights._is_down', [])
+    monkeypatch.setattr('rlepose_ext.zoo.weights._answers', {})
 
 
 @pytest.fixture
