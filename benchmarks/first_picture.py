@@ -33,20 +33,12 @@ CODE = ('rlepose_ext',)
 
 def presets() -> dict[str, list[str]]:
     """Options of ``rlepose demo`` whose weights are here."""
-    from rlepose_ext.inference.choose import MOVENET, PRESETS
-    from rlepose_ext.zoo import files, upstream, weights
+    from rlepose_ext.inference.choose import PRESETS, weights_of
+    from rlepose_ext.zoo import weights
 
     def is_here(name: str | None) -> bool:
-        if name is None:
-            return True
-        if name in MOVENET:
-            return weights.at_hand(files.file_named(name))
-        known = (
-            upstream.upstream_detector(name)
-            if name in upstream.DETECTORS
-            else upstream.upstream_model(name)
-        )
-        return bool(known and known.weights and weights.at_hand(known.weights))
+        file = None if name is None else weights_of(name)
+        return name is None or (file is not None and weights.at_hand(file))
 
     found = {
         f'rlepose demo --preset {name}': ['--preset', name]

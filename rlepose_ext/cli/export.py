@@ -44,11 +44,9 @@ def run(args: argparse.Namespace) -> int:
         UserError: see :func:`rlepose_ext.export.onnx.export_onnx`.
     """
     from rlepose_ext.export.onnx import export_onnx
-    from rlepose_ext.inference.choose import MOVENET
 
-    model = MOVENET.get(args.model, args.model)
     out = args.out or Path(f'{Path(args.model).stem}.onnx')
-    done = export_onnx(model, args.checkpoint, out, half=args.half, layout=args.layout)
+    done = export_onnx(args.model, args.checkpoint, out, half=args.half, layout=args.layout)
     width, height = done.content['input_size']
     megabytes = done.path.stat().st_size / 1e6
     print(f'{done.path}: {megabytes:.1f} MB, {width}x{height}, opset {done.content["opset"]}')

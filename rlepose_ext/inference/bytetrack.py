@@ -26,6 +26,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from rlepose_ext.inference.appearance import SHAPE, alikeness, appearance, clothes, learn
+from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.detectors import LOW_SHARE
 from rlepose_ext.inference.motion import Motion
 from rlepose_ext.inference.types import PoseResult
@@ -196,9 +197,9 @@ class _Scene:
         self.expected = np.array([track.box for track in tracks]).reshape(-1, 4)
         missed = np.array([track.missed for track in tracks], int)
         larger = _grown(self.expected, np.minimum(missed / 10, 1) * GROWTH)
-        self.iou = np.maximum(_overlap(self.expected, self.boxes), _overlap(larger, self.boxes))
+        self.iou = np.maximum(overlaps(self.expected, self.boxes), overlaps(larger, self.boxes))
         self.recent = missed < RECENT
-        hide = _overlap(clothes(self.boxes), self.expected, of_first=True).T
+        hide = overlaps(clothes(self.boxes), self.expected, mode='iof').T
         hide[~self.recent] = 0
         self.hidden = np.zeros_like(self.iou)
         for index in range(count):
@@ -266,7 +267,7 @@ class _Scene:
                 known = self.tracks[other]
                 if other == index or track.clear >= min(YOUNG, known.clear):
                     continue
-                overlap = _overlap(self.boxes[box][None], self.boxes[its][None]).item()
+                overlap = overlaps(self.boxes[box][None], self.boxes[its][None]).item()
                 # One that never was to be seen alone has no look of its own.
                 look = track.look if track.clear else self.looks[box]
                 if (
@@ -286,9 +287,7 @@ class _Scene:
             and index not in self.doubles
             and (index in self.box_of or self.recent[index])
         ]
-        hide = _overlap(
-            clothes(self.boxes[box][None]), np.array(others).reshape(-1, 4), of_first=True
-        )
+        hide = overlaps(clothes(self.boxes[box][None]), np.array(others).reshape(-1, 4), mode='iof')
         return hide.max(initial=0) < CLEAR
 
     def newcomers(self, boxes: np.ndarray, nms_thr: float) -> list[int]:
@@ -298,23 +297,13 @@ class _Scene:
             if not boxes[box] or box in kept:
                 continue
             this, others = self.boxes[box][None], self.boxes[kept]
-            if _overlap(this, others).max(initial=0) > nms_thr:
+            if overlaps(this, others).max(initial=0) > nms_thr:
                 continue
-            if _overlap(this, others, of_first=True).max(initial=0) > COVERED:
+            if overlaps(this, others, mode='iof').max(initial=0) > COVERED:
                 continue
             kept.append(box)
             new.append(box)
         return new
-
-
-def _overlap(first: np.ndarray, second: np.ndarray, of_first: bool = False) -> np.ndarray:
-    """(N, M) IoU, or the share of each first box that lies in a second; without torch."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(-1)
-    areas = [(each[:, 2:] - each[:, :2]).prod(-1) for each in (first, second)]
-    whole = areas[0][:, None] + (0 if of_first else areas[1][None] - common)
-    return common / np.maximum(whole, 1e-9)
 
 
 def _grown(boxes: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -23,30 +23,21 @@ class Preset:
     Attributes:
         detector: a name of :data:`DETECTORS`; None where the model needs none.
         pose: a name that :func:`build_pose` knows.
-        what: one line for people.
     """
 
     detector: str | None
     pose: str
-    what: str
 
 
 PRESETS = {
-    'fast': Preset(None, 'movenet-multipose', 'one small model for all, from an npm package'),
-    'balanced': Preset('rtmdet-m', 'rtmpose-m', "MMPose's own choice"),
-    'best': Preset('rtmdet-m', 'hrnet-w48', 'large and slow on a CPU'),
+    'fast': Preset(None, 'movenet-multipose'),
+    'balanced': Preset('rtmdet-m', 'rtmpose-m'),
+    'best': Preset('rtmdet-m', 'hrnet-w48'),
 }
 # Best first; the first of what is at hand is taken, else the first that can be had.
 DEFAULT_DETECTORS = ('rtmdet-m', 'movenet-multipose', 'rtmdet-nano', 'rtmdet-tiny')
 DEFAULT_POSES = ('rtmpose-m', 'movenet-thunder')
 DETECTORS = ('movenet-multipose', *upstream.DETECTORS, 'full')
-MULTIPOSE = 'movenet_multipose_8xb16-140e_coco-384x384'
-# Names of weights, and the configs that they are for.
-MOVENET = {
-    'movenet-lightning': 'movenet_lightning_8xb64-120e_coco-192x192',
-    'movenet-thunder': 'movenet_thunder_8xb64-120e_coco-256x256',
-    'movenet-multipose': MULTIPOSE,
-}
 # The model that `make demo` trains on drawings of people.
 QUICKSTART = Path('work_dirs/quickstart/summary.json')
 QUICKSTART_CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
@@ -183,7 +174,7 @@ def build_pose(
         return _exported(values, device, **options)
     if first == 'quickstart':
         first, *rest = _quickstart()
-    config, checkpoint = config_and_checkpoint(MOVENET.get(first, first), rest[0] if rest else None)
+    config, checkpoint = config_and_checkpoint(first, rest[0] if rest else None)
     model = config.get('model', {})
     if not str(model.get('type')).endswith('BottomupPoseEstimator'):
         from rlepose_ext.inference.estimator import PoseEstimator
@@ -239,7 +230,7 @@ def _first(names: Sequence[str], notes: list[str]) -> tuple[str | None, str]:
         names: best first.
         notes: gets a remark for the user.
     """
-    known = {name: file for name in names if (file := _file(name)) is not None}
+    known = {name: file for name in names if (file := weights_of(name)) is not None}
     for name, file in known.items():
         if weights.at_hand(file):
             if name != names[0]:
@@ -259,13 +250,16 @@ def _first(names: Sequence[str], notes: list[str]) -> tuple[str | None, str]:
     return None, '; '.join(failures)
 
 
-def _file(name: str) -> files.WeightsFile | None:
+def weights_of(name: str) -> files.WeightsFile | None:
+    """The file that a detector or a pose model of this name needs, None if none is published.
+
+    Raises:
+        UserError: an unknown name.
+    """
     if name in upstream.DETECTORS:
         return upstream.upstream_detector(name).weights
-    if name in MOVENET:
-        return files.file_named(name)
     model = upstream.upstream_model(name)
-    return model.weights if model else None
+    return model.weights if model else files.file_named(name)
 
 
 def _quickstart() -> tuple[str, str]:

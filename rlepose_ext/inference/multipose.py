@@ -49,7 +49,7 @@ from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.models.backbones.movenet import STRIDE
 from rlepose_ext.models.heads import MoveNetMultiPoseHead
 
-MODEL = 'movenet_multipose_8xb16-140e_coco-384x384'
+MODEL = 'movenet-multipose'
 # Share of a picture's longer side from which on a person is looked for in the small copy.
 CLOSE = 0.6
 

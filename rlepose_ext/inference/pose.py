@@ -1,11 +1,13 @@
-"""Poses in one line of Python.
+"""Poses in one line of Python, from any source to results.
 
-from rlepose_ext import Pose
+    from rlepose_ext import Pose
 
-pose = Pose()
-pose('street.jpg')[0].save('drawn.jpg')
-for result in pose('street.mp4', stream=True):
-    print(result.frame, result.keypoints.shape)
+    pose = Pose()
+    pose('street.jpg')[0].save('drawn.jpg')
+    for result in pose('street.mp4', stream=True):
+        print(result.frame, result.keypoints.shape)
+
+What runs is chosen by :mod:`.choose`, and runs in :mod:`.engine`.
 """
 
 from __future__ import annotations

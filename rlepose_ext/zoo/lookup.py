@@ -19,8 +19,8 @@ def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
 
     Args:
         name: its name, the path of its file (as in the checkout, or any that leads there), or
-            its short name (what stands before the schedule, ``simcc_hrnetlite-sk``) if only one
-            config has that.
+            its short name (what stands before the schedule, ``simcc_hrnetlite-sk``) or the foreign
+            weights that it is for (``movenet-thunder``), if only one config has that.
         entries: where to look; the whole zoo if absent.
 
     Raises:
@@ -36,7 +36,7 @@ def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
         raise UserError(f'{name} {problem}{there}. {_LISTED}')
     if stem in by_name:
         return by_name[stem]
-    same = [entry for entry in entries if short_name(entry.name) == stem]
+    same = [entry for entry in entries if stem in (short_name(entry.name), entry.converted_from)]
     if len(same) == 1:
         return same[0]
     if same:

@@ -73,13 +73,13 @@ def test_detectors_of_the_installed_packages(name):
 def test_presets_name_what_there_is():
     for preset in choose.PRESETS.values():
         assert preset.detector is None or preset.detector in choose.DETECTORS
-        assert choose._file(preset.pose) is not None
+        assert choose.weights_of(preset.pose) is not None
     for name in (*choose.DEFAULT_DETECTORS, *choose.DEFAULT_POSES):
-        assert choose._file(name) is not None
+        assert choose.weights_of(name) is not None
 
 
 def put(cache, name):
-    file = choose._file(name)
+    file = choose.weights_of(name)
     for part in file.parts or (file,):
         (cache / part.filename).touch()
 
