@@ -115,7 +115,7 @@ def export_onnx(
     with _written(out) as part:
         _export(graph, example, content, part)
         if layout == 'rlepose':
-            found = OnnxPose(part, 'cpu').predict_crops(crops)
+            found = OnnxPose(part, 'cpu').points(crops)
         else:
             found = _run(part, _as_rtmlib(crops).numpy())
         differences = _compare(content['outputs'], found, expected, steady)
