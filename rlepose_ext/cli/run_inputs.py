@@ -70,8 +70,7 @@ def run_all(
                     options.show = partial(show_frame, seconds=wait, stop=stop)
                 for frames, _ in enumerate(engine.stream(source), 1):
                     if frames == 1:
-                        left_out = 0 if source.kind == 'image' else options.first_frames(source)
-                        bar.warm(left_out)
+                        bar.warm(engine.first_frames)
                         speed.warm(engine.clock.seconds)
             except UserError as error:
                 bar.clear()

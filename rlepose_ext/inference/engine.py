@@ -89,11 +89,6 @@ class Options:
         if self.smooth and self.tracking is None:
             raise UserError('smoothing needs identities: switch tracking on')
 
-    def first_frames(self, source: Source) -> int:
-        """Frames that go through the network first, in whose time it warms up."""
-        single = source.kind != 'video' or self.det_interval > 1
-        return 1 if single else self.frames_at_once
-
 
 class Engine:
     """The whole chain around one predictor.
@@ -107,13 +102,15 @@ class Engine:
         clock: seconds by stage, of all that was run.
         poses: number of poses found, of all that was run.
         notes: remarks for the user on files that were written in spite of a problem.
+        first_frames: of the video that runs, those in whose time the networks warm up; 0 for an
+            image.
     """
 
     def __init__(self, predictor: Predictor, options: Options, draw: Draw | None = None) -> None:
         self.predictor, self.options = predictor, options
         self.draw = draw or (lambda frame, poses: draw_poses(frame, poses, options.style))
         self.clock = Clock()
-        self.poses = 0
+        self.poses = self.first_frames = 0
         self.notes: list[str] = []
 
     def run(self, source: Source) -> int:
@@ -196,33 +193,27 @@ class Engine:
     def _frames(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
         """The persons of each frame, in order."""
         options, latest = self.options, []
-        if options.tracking is None:
+        tracker, smoother, boxes = None, None, nullcontext()
+        if options.tracking is not None:
+            # Not above: pictures need no SciPy.
+            from rlepose_ext.inference.bytetrack import all_boxes
+            from rlepose_ext.inference.tracking import build_tracker
+
+            tracker = build_tracker(options.tracking, self.predictor)
+            smoother = OneEuro() if options.smooth else None
+            if options.tracking == 'bytetrack':
+                boxes = all_boxes(self.predictor, options.overlap)
+        with boxes:
             for number, poses in enumerate(self._found(reader, source, latest)):
+                if tracker is not None:
+                    with self.clock('track'):
+                        poses = tracker(poses)  # drops boxes that are nobody's
                 latest[:] = [poses]
-                yield self._placed(poses, reader, source, number)
-            return
-        # Not above: pictures need no SciPy.
-        from rlepose_ext.inference.bytetrack import all_boxes
-        from rlepose_ext.inference.tracking import build_tracker
-
-        tracker = build_tracker(options.tracking, self.predictor)
-        smoother = OneEuro() if options.smooth else None
-        sees_all = options.tracking == 'bytetrack'
-        with all_boxes(self.predictor, options.overlap) if sees_all else nullcontext():
-            for number, poses in enumerate(self._found(reader, source, latest)):
-                with self.clock('track'):
-                    # drops boxes that are nobody's
-                    poses = tracker(poses)
-                    latest[:] = [poses]
-                    if smoother is not None:
-                        poses = smoother(poses, self._time(reader, number))
-                yield self._placed(poses, reader, source, number)
-
-    def _placed(
-        self, poses: PoseResult, reader: VideoReader, source: Source, number: int
-    ) -> PoseResult:
-        self.poses += len(poses)
-        return replace(poses, path=source.label, frame=reader.frame_number(number))
+                if smoother is not None:
+                    with self.clock('track'):
+                        poses = smoother(poses, reader.seconds(number))
+                self.poses += len(poses)
+                yield replace(poses, path=source.label, frame=reader.frame_number(number))
 
     def _found(
         self, reader: VideoReader, source: Source, latest: Sequence[PoseResult]
@@ -243,6 +234,7 @@ class Engine:
 
         # Between detections a frame needs the poses of the one before, and a camera is live.
         if reader.is_camera or interval > 1:
+            self.first_frames = 1
             for number, frame in enumerate(reader):
                 if number % interval:
                     clock = Clock()
@@ -259,13 +251,14 @@ class Engine:
                 number += len(frames)
 
         workers, threads = workers_and_threads()
+        self.first_frames = self.options.frames_at_once
         with torch_threads(threads) as begin:
             for results in in_order(lambda each: self._predict(*each), named(), workers, begin):
                 yield from results
 
     def _predict(self, frames: Sequence[np.ndarray], names: Sequence[str]) -> list[PoseResult]:
         clock = Clock()
-        return self._timed(frames, self.predictor.predict(list(frames), names, clock), clock)
+        return self._timed(frames, self.predictor.predict(frames, names, clock), clock)
 
     def _timed(
         self, frames: Sequence[np.ndarray], results: Sequence[PoseResult], clock: Clock
@@ -283,11 +276,6 @@ class Engine:
         return Exports(
             options.output_root, source, self.predictor.meta, options.save, options.save_predictions
         )
-
-    @staticmethod
-    def _time(reader: VideoReader, number: int) -> float:
-        """Seconds of a frame."""
-        return reader.seconds(number)
 
 
 def _check_output(folder: Path, source: Source) -> None:
