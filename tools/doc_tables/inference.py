@@ -66,7 +66,7 @@ def inference_stages(content: dict[str, Any]) -> str:
         (
             row['model'],
             row['persons'],
-            row['detector'],
+            row['detector'] + _every(row.get('det_interval', 1)),
             _rate(row),
             f'{row["total_ms"]:.1f}',
             *(f'{row["stages_ms"].get(name, 0):.1f}' for name in names),
@@ -75,6 +75,10 @@ def inference_stages(content: dict[str, Any]) -> str:
     ]
     head = ('model', 'persons:', 'boxes of', 'frames a second:', 'ms a frame:')
     return table((*head, *(f'{name}:' for name in names)), rows)
+
+
+def _every(interval: int) -> str:
+    return '' if interval == 1 else f', every {interval} frames'
 
 
 def inference_memory(content: dict[str, Any]) -> str:
