@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 EPILOG = """\
 examples:
   rlepose export movenet-thunder
+  rlepose export movenet-multipose --out people.onnx
   rlepose export configs/rle/rle_res50_8xb64-210e_coco-256x192.py epoch_210.pth --out rle.onnx
   rlepose demo --pose rle.onnx photo.jpg
 """
@@ -18,8 +20,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         'export',
         help='a trained model as one ONNX file',
-        description='Write a top-down model as one ONNX file: crops in, keypoints, scores and, for '
-        'RLE, sigma out. Both models run on drawn people, and their differences are printed.',
+        description='Write a model as one ONNX file: crops in, keypoints, scores and, for RLE, '
+        'sigma out; of models that find everybody pictures in, and boxes out too. Both models run '
+        'on drawn people, and their differences are printed.',
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -47,13 +50,12 @@ def run(args: argparse.Namespace) -> int:
 
     out = args.out or Path(f'{Path(args.model).stem}.onnx')
     done = export_onnx(args.model, args.checkpoint, out, half=args.half, layout=args.layout)
-    width, height = done.content['input_size']
     megabytes = done.path.stat().st_size / 1e6
-    print(f'{done.path}: {megabytes:.1f} MB, {width}x{height}, opset {done.content["opset"]}')
+    print(f'{done.path}: {megabytes:.1f} MB, {_takes(done.content)}, opset {done.content["opset"]}')
     print(f'{done.path.with_suffix(".json")}: what its inputs and joints are')
     print('differences from the checkpoint, on drawn people:')
     for each in done.differences:
-        unit = ' px' if each.what in ('keypoints', 'sigma') else ''
+        unit = ' px' if each.what in ('keypoints', 'sigma', 'boxes') else ''
         print(f'  {each.what:<10} largest {each.largest:.2g}{unit}, mean {each.mean:.2g}{unit}')
         if each.left_out:
             print(
@@ -61,3 +63,14 @@ def run(args: argparse.Namespace) -> int:
                 'moves them'
             )
     return 0
+
+
+def _takes(content: dict[str, Any]) -> str:
+    if 'input_size' in content:
+        width, height = content['input_size']
+        return f'crops of {width}x{height}'
+    how = content['picture']
+    if how['type'] == 'fit':
+        width, height = how['size']
+        return f'pictures of {width}x{height}'
+    return f'pictures with sides of multiples of {how["multiple"]}'

@@ -1,4 +1,4 @@
-"""A top-down model as an ONNX file: write, describe, compare with the model it came from."""
+"""A model as an ONNX file: write, describe, compare with the model it came from."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from rlepose_ext.datasets.transforms import StretchResize, ToGray
 from rlepose_ext.errors import UserError
 from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD, PoseGraph, SimCCGraph
 from rlepose_ext.inference.estimator import PoseEstimator
+from rlepose_ext.inference.loading import config_and_checkpoint
 from rlepose_ext.inference.network import normalise_crops, predict
 from rlepose_ext.inference.onnx_file import ARRAYS, FORMAT, as_properties
-from rlepose_ext.inference.onnx_pose import OnnxPose
 from rlepose_ext.zoo.weights import sha256_of
 
 LAYOUTS = ('rlepose', 'rtmlib')
@@ -81,7 +81,9 @@ def export_onnx(
     half: bool = False,
     layout: str = 'rlepose',
 ) -> Exported:
-    """Write a top-down model as one ONNX file, and run both on drawn people.
+    """Write a model as one ONNX file, and run both on drawn people.
+
+    A top-down model takes crops; one that finds everybody takes pictures, see :mod:`.people`.
 
     Args:
         model: config file, ``Config``, or the name of a config of the zoo.
@@ -92,9 +94,9 @@ def export_onnx(
             feeds in, SimCC's bins out.
 
     Raises:
-        UserError: a model that is not top-down, a test pipeline or codec that is not known here, an
-            operator that ONNX does not have, points that differ by more than :data:`LIMIT`, or
-            onnx, onnxscript or onnxruntime is not installed. Then nothing is written.
+        UserError: a test pipeline, codec or head that is not known here, an operator that ONNX does
+            not have, points that differ by more than :data:`LIMIT`, or onnx, onnxscript or
+            onnxruntime is not installed. Then nothing is written.
     """
     if layout not in LAYOUTS:
         raise UserError(f'layout: expected one of {", ".join(LAYOUTS)}, got {layout!r}')
@@ -102,23 +104,19 @@ def export_onnx(
     if out.suffix != '.onnx':
         raise UserError(f'{out}: expected a file name that ends in .onnx')
     _check_packages()
-    estimator = PoseEstimator(model, checkpoint, device='cpu', flip_test=False)
-    content = describe(estimator, checkpoint=_file_of(estimator), half=half, layout=layout)
-    crops = drawn_crops(estimator)
-    # before half precision changes the model
-    expected = _torch_outputs(estimator, crops, layout)
-    steady = _steady(estimator, crops, expected) if layout == 'rlepose' else None
-    graph = (PoseGraph if layout == 'rlepose' else SimCCGraph)(estimator.model, half).eval()
-    example = torch.from_numpy(crops[:2])
-    if layout == 'rtmlib':
-        example = _as_rtmlib(crops[:2])
+    config, checkpoint = config_and_checkpoint(model, checkpoint)
+    if str(config.get('model', {}).get('type')).endswith('BottomupPoseEstimator'):
+        from rlepose_ext.export.people import people_of
+
+        if layout != 'rlepose':
+            raise UserError(f'layout {layout}: for top-down models only. Leave --layout out.')
+        subject = people_of(config, checkpoint, half)
+    else:
+        subject = _crops_of(config, checkpoint, half, layout)
+    content = subject.content
     with _written(out) as part:
-        _export(graph, example, content, part)
-        if layout == 'rlepose':
-            found = OnnxPose(part, 'cpu').points(crops)
-        else:
-            found = _run(part, _as_rtmlib(crops).numpy())
-        differences = _compare(content['outputs'], found, expected, steady)
+        _export(subject, part)
+        differences = _compare(subject, part)
         _check(differences, content, half)
         text = json.dumps(content, indent=1)
         try:
@@ -128,26 +126,56 @@ def export_onnx(
     return Exported(out, content, differences)
 
 
-def describe(
-    estimator: PoseEstimator, checkpoint: Path | None, half: bool, layout: str
-) -> dict[str, Any]:
-    """The metadata of a file, values that JSON has.
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model to export, and what it answers to drawn people.
+
+    Attributes:
+        graph: the module to export.
+        content: the metadata; ``outputs`` names what ``graph`` gives.
+        input_name: of its one input.
+        inputs: (N, ...), what both are compared on.
+        dynamic_shapes: as ``torch.export`` takes them.
+        expected: the outputs of the model for ``inputs`` by its own decoding.
+        steady: which points are compared, the shape of ``expected[0]`` less the last; None is all.
+    """
+
+    graph: nn.Module
+    content: dict[str, Any]
+    input_name: str
+    inputs: np.ndarray
+    dynamic_shapes: tuple[Any, ...]
+    expected: list[np.ndarray | None]
+    steady: np.ndarray | None = None
+
+
+def _crops_of(config: Any, checkpoint: str, half: bool, layout: str) -> Subject:
+    estimator = PoseEstimator(config, checkpoint, device='cpu', flip_test=False)
+    crops = drawn_crops(estimator)
+    content = describe(estimator, half, layout)
+    # before half precision changes the model
+    expected = _torch_outputs(estimator, crops, layout)
+    steady = _steady(estimator, crops, expected) if layout == 'rlepose' else None
+    batch = ({0: torch.export.Dim('batch', min=1)},)
+    if layout == 'rtmlib':
+        graph = SimCCGraph(estimator.model, half).eval()
+        return Subject(graph, content, 'input', _as_rtmlib(crops), batch, expected)
+    graph = PoseGraph(estimator.model, half).eval()
+    return Subject(graph, content, 'crops', crops, batch, expected, steady)
+
+
+def describe(estimator: PoseEstimator, half: bool, layout: str) -> dict[str, Any]:
+    """The metadata of a top-down model's file, values that JSON has.
 
     Raises:
         UserError: the test pipeline makes crops in a way that is not known here.
     """
-    meta, model = estimator.meta, estimator.model
     crop, channels = crop_of(estimator._transform.transforms)
-    joints = {name: _plain(meta[name]) for name in JOINTS if name in meta}
-    names = meta.get('keypoint_id2name', {})
-    joints['names'] = [str(names.get(i, i)) for i in range(estimator.num_keypoints)]
     outputs = ['keypoints', 'scores'] if layout == 'rlepose' else ['simcc_x', 'simcc_y']
     if layout == 'rlepose' and estimator.has_sigma:
         outputs.append('sigma')
-    head = model.cfg.model.head
     return {
-        'rlepose_format': FORMAT,
-        'name': Path(model.cfg.filename or 'model').stem,
+        **about(estimator.model, estimator.meta, estimator.checkpoint, half),
         'layout': layout,
         'input_size': list(estimator.input_size),
         'channels': channels,
@@ -155,12 +183,34 @@ def describe(
         'outputs': outputs,
         'units': 'input px: keypoints and sigma',
         'crop': crop,
+        'sigma_spread': _plain(estimator.meta.get('sigma_spread')),
+    }
+
+
+def about(
+    model: nn.Module, meta: Mapping[str, Any], checkpoint: str | Path, half: bool
+) -> dict[str, Any]:
+    """What the metadata of every file have in common.
+
+    Args:
+        model: with ``cfg``.
+        meta: ``dataset_meta``.
+        checkpoint: its file or URL.
+        half: whether the network is in float16.
+    """
+    joints = {name: _plain(meta[name]) for name in JOINTS if name in meta}
+    names = meta.get('keypoint_id2name', {})
+    joints['names'] = [str(names.get(i, i)) for i in range(int(meta['num_keypoints']))]
+    file = Path(checkpoint)
+    known = file.is_file()
+    return {
+        'rlepose_format': FORMAT,
+        'name': Path(model.cfg.filename or 'model').stem,
         'joints': joints,
-        'codec': _plain(dict(head.get('decoder') or {})),
-        'sigma_spread': _plain(meta.get('sigma_spread')),
+        'codec': _plain(dict(model.cfg.model.head.get('decoder') or {})),
         'network': 'float16' if half else 'float32',
-        'checkpoint': None if checkpoint is None else checkpoint.name,
-        'checkpoint_sha256': None if checkpoint is None else sha256_of(checkpoint),
+        'checkpoint': file.name if known else None,
+        'checkpoint_sha256': sha256_of(file) if known else None,
         'versions': {
             name: version(name) for name in ('rlepose_ext', 'mmpose', 'torch', 'onnx', 'onnxscript')
         },
@@ -253,22 +303,22 @@ def _steady(
     return (np.abs(moved) <= LIMIT).all(-1)
 
 
-def _export(graph: nn.Module, example: torch.Tensor, content: dict[str, Any], path: Path) -> None:
-    name = 'crops' if content['layout'] == 'rlepose' else 'input'
+def _export(subject: Subject, path: Path) -> None:
+    content = subject.content
     with _quietly():
         try:
             with torch.no_grad():
                 program = torch.onnx.export(
-                    graph,
-                    (example,),
+                    subject.graph,
+                    (torch.from_numpy(subject.inputs[:2]),),
                     dynamo=True,
                     # With True, onnxscript 0.7.2 makes NaN of gau_hrnetlite-supergau; why is not
                     # known. onnxruntime optimises when it loads the file.
                     optimize=False,
                     verbose=False,
-                    input_names=[name],
+                    input_names=[subject.input_name],
                     output_names=content['outputs'],
-                    dynamic_shapes=({0: torch.export.Dim('batch', min=1)},),
+                    dynamic_shapes=subject.dynamic_shapes,
                 )
         except Exception as error:  # export and translation raise errors of many kinds
             raise UserError(f'{content["name"]} cannot be exported: {_reason(error)}') from error
@@ -296,19 +346,17 @@ def _reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _compare(
-    names: list[str],
-    found: list[np.ndarray],
-    expected: list[np.ndarray | None],
-    steady: np.ndarray | None,
-) -> list[Difference]:
+def _compare(subject: Subject, path: Path) -> list[Difference]:
     differences = []
-    for name, ours, theirs in zip(names, found, expected, strict=False):
+    found = _run(path, subject.inputs)
+    for name, ours, theirs in zip(
+        subject.content['outputs'], found, subject.expected, strict=False
+    ):
         if theirs is None:
             continue
         apart, left_out = np.abs(ours.astype(np.float64) - theirs), 0.0
-        if name == 'keypoints' and steady is not None:
-            apart, left_out = apart[steady], 1 - float(steady.mean())
+        if name == 'keypoints' and subject.steady is not None:
+            apart, left_out = apart[subject.steady], 1 - float(subject.steady.mean())
         largest, mean = (apart.max(), apart.mean()) if apart.size else (np.nan, np.nan)
         differences.append(Difference(name, float(largest), float(mean), left_out))
     return differences
@@ -325,16 +373,10 @@ def _check(differences: list[Difference], content: Mapping[str, Any], half: bool
             )
 
 
-def _file_of(estimator: PoseEstimator) -> Path | None:
-    """The checkpoint as a file, None for a URL."""
-    path = Path(estimator.checkpoint)
-    return path if path.is_file() else None
-
-
-def _as_rtmlib(crops: np.ndarray) -> torch.Tensor:
+def _as_rtmlib(crops: np.ndarray) -> np.ndarray:
     """Crops as rtmlib feeds them in, (N, 3, h, w) float32."""
     pixels = (crops - np.array(RTMLIB_MEAN)) / np.array(RTMLIB_STD)
-    return torch.from_numpy(pixels.astype(np.float32).transpose(0, 3, 1, 2).copy())
+    return pixels.astype(np.float32).transpose(0, 3, 1, 2).copy()
 
 
 def _run(path: Path, x: np.ndarray) -> list[np.ndarray]:

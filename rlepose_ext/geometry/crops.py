@@ -1,4 +1,4 @@
-"""Boxes to crops, in numpy and OpenCV alone: what the test pipelines of top-down models do.
+"""Boxes and pictures to what a network sees, in numpy and OpenCV alone, as test pipelines do it.
 
 A crop shows a *region* of the image, given by centre c and size s (image px), in S input px. Both
 kinds of region end in the map :func:`.spaces.image_to_input`,
@@ -45,14 +45,34 @@ def padded_region(
     return center, size
 
 
+def fitted_region(
+    image_size: Sequence[int], input_size: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The region that has the whole picture in its middle and the proportions of the input.
+
+    MMPose's ``BottomupResize`` of mode ``'fit'``.
+
+    Args:
+        image_size: width and height, px.
+        input_size: width and height, input px.
+
+    Returns:
+        Centre and size of the region, (2,) each, image px, float32.
+    """
+    size = np.float64(image_size)
+    factor = min(side / part for side, part in zip(input_size, size, strict=True))
+    return (size / 2).astype(np.float32), (np.float64(input_size) / factor).astype(np.float32)
+
+
 def padded_crop(
     image: np.ndarray,
     center: np.ndarray,
     size: np.ndarray,
     input_size: Sequence[int],
     use_udp: bool = False,
+    fill: Sequence[int] = (0, 0, 0),
 ) -> np.ndarray:
-    """Cut out a region, as the second half of MMPose's ``TopdownAffine``; black outside.
+    """Cut out a region, as the second half of MMPose's ``TopdownAffine``.
 
     Args:
         image: (H, W, 3) uint8.
@@ -60,6 +80,7 @@ def padded_crop(
         size: of the region, (2,) image px.
         input_size: width w and height h of the crop, input px.
         use_udp: see the module.
+        fill: colour outside of the picture, BGR.
 
     Returns:
         (h, w, 3) uint8.
@@ -76,7 +97,9 @@ def padded_crop(
         middle, half = np.float64(center), 0.5 * np.float64(size[0])
         target, reach = np.array([width * 0.5, height * 0.5]), width * 0.5
         matrix = cv2.getAffineTransform(_corner(middle, half), _corner(target, reach))
-    return cv2.warpAffine(image, matrix, (int(width), int(height)), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(
+        image, matrix, (int(width), int(height)), flags=cv2.INTER_LINEAR, borderValue=tuple(fill)
+    )
 
 
 def _corner(middle: np.ndarray, reach: float) -> np.ndarray:

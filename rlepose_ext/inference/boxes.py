@@ -1,4 +1,4 @@
-"""Boxes of persons: what a user may give, and how much they overlap."""
+"""Boxes of persons: what a user may give, how much they overlap, and which of several are kept."""
 
 from __future__ import annotations
 
@@ -64,6 +64,30 @@ def as_scores(scores: Any, count: int) -> np.ndarray:
     if len(array) != count:
         raise UserError(f'expected a score for each of {count} boxes, got {len(array)}')
     return array
+
+
+def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> np.ndarray:
+    """Indices of the boxes that are kept, best first: of low score, without area and repeated go.
+
+    Args:
+        boxes: (N, 4) x1, y1, x2, y2.
+        scores: (N,).
+        bbox_thr: lowest score, not included.
+        nms_thr: largest IoU of two boxes that are kept.
+    """
+    good = (scores > bbox_thr) & (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(boxes).all(1)
+    left = np.flatnonzero(good)
+    left = left[np.argsort(-scores[left], kind='stable')]
+    area = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(1)
+    kept = []
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(best)
+        low = np.maximum(boxes[best, :2], boxes[left, :2])
+        high = np.minimum(boxes[best, 2:], boxes[left, 2:])
+        shared = np.maximum(high.astype(np.float64) - low, 0).prod(1)
+        left = left[shared <= nms_thr * (area[best] + area[left] - shared)]
+    return np.array(kept, dtype=int)
 
 
 def overlaps(first: np.ndarray, second: np.ndarray, mode: str = 'iou') -> np.ndarray:

@@ -78,8 +78,8 @@ def choose(
     """Build what was named, and choose the rest.
 
     Args:
-        detector: a name of :data:`DETECTORS`, a JSON file of boxes, or config and checkpoint of
-            mmdet.
+        detector: a name of :data:`DETECTORS`, a JSON file of boxes, a file of ``rlepose export``
+            that finds everybody, or config and checkpoint of mmdet.
         pose: a name, a file of ``rlepose export``, or config and checkpoint. A model that finds
             everybody needs no detector.
         preset: a name of :data:`PRESETS`, for what is not named.
@@ -136,6 +136,10 @@ def build_detector(
         from rlepose_ext.inference.multipose import MultiPose
 
         return MultiPose(device=device, **given)
+    if first.endswith('.onnx'):
+        from rlepose_ext.inference.onnx_people import OnnxPeople
+
+        return OnnxPeople(first, device, **given)
     if first.endswith('.json'):
         from rlepose_ext.inference.box_file import BoxFile
 
@@ -146,8 +150,8 @@ def build_detector(
         values = [str(known.config), str(weights.fetch(known.weights))]
     if len(values) != 2:
         raise UserError(
-            f'detector {first}: expected {", ".join(DETECTORS)}, a .json file of boxes, or CONFIG '
-            'CHECKPOINT of mmdet'
+            f'detector {first}: expected {", ".join(DETECTORS)}, a .json file of boxes, an .onnx '
+            'file that finds everybody, or CONFIG CHECKPOINT of mmdet'
         )
     from rlepose_ext.inference.detectors import MMDetDetector
     from rlepose_ext.inference.loading import choose_device
@@ -171,7 +175,7 @@ def build_pose(
 
     first, *rest = values
     if first.endswith('.onnx'):
-        return _exported(values, device, **options)
+        return _exported(values, device, bbox_thr, nms_thr, **options)
     if first == 'quickstart':
         first, *rest = _quickstart()
     config, checkpoint = config_and_checkpoint(first, rest[0] if rest else None)
@@ -191,8 +195,16 @@ def build_pose(
     return OneStage(config, checkpoint, device, **given)
 
 
-def _exported(values: Sequence[str], device: str, **options: Any) -> Any:
-    """A file of ``rlepose export``: see :class:`.onnx_pose.OnnxPose`."""
+def _exported(
+    values: Sequence[str],
+    device: str,
+    bbox_thr: float | None,
+    nms_thr: float | None,
+    **options: Any,
+) -> Any:
+    """A file of ``rlepose export``: an :class:`OnnxPose` or :class:`OnnxPeople`."""
+    from rlepose_ext.inference.onnx_file import open_model
+    from rlepose_ext.inference.onnx_people import OnnxPeople
     from rlepose_ext.inference.onnx_pose import OnnxPose
 
     if len(values) > 1:
@@ -201,7 +213,10 @@ def _exported(values: Sequence[str], device: str, **options: Any) -> Any:
         raise UserError(f'{values[0]}: an exported model has no flip test: leave flip_test out')
     if options.pop('dtype', 'float32') != 'float32':
         raise UserError(f'{values[0]} has its own type: `rlepose export --half` makes float16')
-    return OnnxPose(values[0], device, **options)
+    file = open_model(values[0], device)
+    if file.finds_everybody:
+        return OnnxPeople(file, device, bbox_thr, nms_thr)
+    return OnnxPose(file, device, **options)
 
 
 def _first_detector(notes: list[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.boxes import best_of
 from rlepose_ext.inference.loading import building
 from rlepose_ext.zoo.counting import load_config
 
@@ -104,40 +105,11 @@ class MMDetDetector:
         for result in results:
             instances = result.pred_instances.cpu().numpy()
             chosen = np.isin(instances.labels, self.categories)
-            found.append(
-                keep_best(
-                    instances.bboxes[chosen].astype(np.float32),
-                    instances.scores[chosen].astype(np.float32),
-                    self.bbox_thr,
-                    self.nms_thr,
-                )
-            )
+            boxes = instances.bboxes[chosen].astype(np.float32)
+            scores = instances.scores[chosen].astype(np.float32)
+            kept = best_of(boxes, scores, self.bbox_thr, self.nms_thr)
+            found.append((boxes[kept], scores[kept]))
         return found
-
-
-def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> np.ndarray:
-    """Indices of the boxes that are kept, best first: of low score, without area and repeated go.
-
-    Args:
-        boxes: (N, 4) x1, y1, x2, y2.
-        scores: (N,).
-        bbox_thr: lowest score, not included.
-        nms_thr: largest IoU of two boxes that are kept.
-    """
-    from mmpose.evaluation.functional import nms
-
-    good = (scores > bbox_thr) & (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(boxes).all(1)
-    (indices,) = np.nonzero(good)
-    if len(indices):
-        rows = np.concatenate([boxes[indices], scores[indices, None]], axis=1)
-        indices = indices[nms(rows, nms_thr)]
-    return indices
-
-
-def keep_best(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> Found:
-    """The boxes and scores of :func:`best_of`."""
-    kept = best_of(boxes, scores, bbox_thr, nms_thr)
-    return boxes[kept], scores[kept]
 
 
 def _skip_dropped_boxes(test_cfg: Any, bbox_thr: float) -> None:

@@ -117,7 +117,10 @@ def normalise_crops(crops: np.ndarray, preprocessor: nn.Module, device: torch.de
     # Whole rows against a row of means: over three channels at a time it takes four times as long.
     rows = torch.from_numpy(crops).to(device).view(-1, height, width * channels)
     if preprocessor._enable_normalize:
-        mean, std = (v.flatten().repeat(width) for v in (preprocessor.mean, preprocessor.std))
+        # those of YOLOX-Pose are integers
+        mean, std = (
+            v.flatten().float().repeat(width) for v in (preprocessor.mean, preprocessor.std)
+        )
         rows = torch.sub(rows, mean).div_(std)
     return rows.float().view(-1, height, width, channels).permute(0, 3, 1, 2)
 

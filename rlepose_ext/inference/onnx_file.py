@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,46 @@ def as_properties(content: Mapping[str, Any]) -> dict[str, str]:
     return {name: json.dumps(value) for name, value in content.items()}
 
 
-def open_model(path: str | Path, device: str = 'auto') -> tuple[Any, dict[str, Any]]:
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """An exported model that is open.
+
+    Attributes:
+        path: of the file.
+        session: the ``InferenceSession``.
+        content: the metadata.
+    """
+
+    path: Path
+    session: Any
+    content: dict[str, Any]
+
+    @property
+    def finds_everybody(self) -> bool:
+        """Whether it takes whole pictures, not crops."""
+        return self.content.get('persons') == 'many'
+
+
+def opened(model: str | Path | OnnxFile, device: str, finds_everybody: bool) -> OnnxFile:
+    """The model, opened if it is not yet, see :func:`open_model`.
+
+    Raises:
+        UserError: it takes crops and should take pictures, or the other way round.
+    """
+    file = model if isinstance(model, OnnxFile) else open_model(model, device)
+    if file.finds_everybody != finds_everybody:
+        takes, right = ('crops', 'OnnxPose') if finds_everybody else ('pictures', 'OnnxPeople')
+        raise UserError(f'{file.path} takes {takes}: open it with rlepose_ext.runtime.{right}')
+    return file
+
+
+def open_model(path: str | Path, device: str = 'auto') -> OnnxFile:
     """Open an exported model.
 
     Args:
         path: the ONNX file.
         device: ``'cpu'``, ``'cuda'`` or ``'cuda:1'``, ``'openvino'``, ``'coreml'``; ``'auto'`` is
             CUDA where onnxruntime has it, else the CPU.
-
-    Returns:
-        The ``InferenceSession``, and the metadata.
 
     Raises:
         UserError: no such file, a damaged one, or one that ``rlepose export`` has not written;
@@ -72,7 +103,7 @@ def open_model(path: str | Path, device: str = 'auto') -> tuple[Any, dict[str, A
             f'{path} has the layout {meta["layout"]}, for that library. Export the model without '
             '--layout to use it here.'
         )
-    return session, meta
+    return OnnxFile(path, session, meta)
 
 
 def joints_meta(content: Mapping[str, Any]) -> dict[str, Any]:

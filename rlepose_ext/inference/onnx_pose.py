@@ -18,7 +18,7 @@ from rlepose_ext.geometry.crops import (
 )
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.in_boxes import Crops, InBoxes, Points, stacked
-from rlepose_ext.inference.onnx_file import joints_meta, open_model
+from rlepose_ext.inference.onnx_file import OnnxFile, joints_meta, opened
 
 
 class OnnxPose(InBoxes):
@@ -27,7 +27,7 @@ class OnnxPose(InBoxes):
     There is no flip test: one pass for each person.
 
     Args:
-        model: the ONNX file.
+        model: the ONNX file, or what :func:`.onnx_file.open_model` gives.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ``'openvino'`` or ``'coreml'``, as far as
             onnxruntime has it; ``'auto'`` is CUDA if it is there, else the CPU.
         batch_size: most crops that go through the network at once.
@@ -41,11 +41,14 @@ class OnnxPose(InBoxes):
             such device.
     """
 
-    def __init__(self, model: str | Path, device: str = 'auto', batch_size: int = 32) -> None:
+    def __init__(
+        self, model: str | Path | OnnxFile, device: str = 'auto', batch_size: int = 32
+    ) -> None:
         if batch_size < 1:
             raise UserError(f'batch_size: expected 1 or more, got {batch_size}')
         self.batch_size = batch_size
-        self._session, self.content = open_model(model, device)
+        file = opened(model, device, finds_everybody=False)
+        self._session, self.content = file.session, file.content
         self.meta: Mapping[str, Any] = joints_meta(self.content)
         self.input_size = tuple(self.content['input_size'])
         self.has_sigma = 'sigma' in self.content['outputs']

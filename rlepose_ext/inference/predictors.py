@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from rlepose_ext.inference.boxes import best_of
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.types import PoseResult
 
@@ -183,8 +184,6 @@ class OneStage:
         return self.predict(frames, clock=clock)
 
     def _result(self, frame: np.ndarray, found: Any) -> PoseResult:
-        from rlepose_ext.inference.detectors import best_of
-
         keypoints = np.asarray(found.keypoints, np.float32)
         scores = np.asarray(found.keypoint_scores, np.float32)
         if 'bboxes' in found:

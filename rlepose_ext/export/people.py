@@ -1,0 +1,319 @@
+"""Models that find everybody as an ONNX file: pictures in, P persons each out.
+
+A graph gives keypoints (N, P, K, 2), their scores (N, P, K), boxes (N, P, 4) x1, y1, x2, y2 and
+their scores (N, P), in px of its input. Most of the P are nobody, with a score near 0. What depends
+on their number, dropping those and of two at one person the worse, is left to whoever runs the
+file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmpose.datasets.transforms import BottomupResize, LoadImage, PackPoseInputs
+from mmpose.models.heads.hybrid_heads import YOLOXPoseHead
+from mmpose.registry import TRANSFORMS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rlepose_ext.codecs.movenet_label import COUNTED_SCORE, EQUAL, VARIANCE
+from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
+from rlepose_ext.errors import UserError
+from rlepose_ext.export.graph import Normalise
+from rlepose_ext.export.onnx import LIMIT, NOISE, Subject, about
+from rlepose_ext.inference.in_pictures import fitted_view, view_of
+from rlepose_ext.inference.loading import building, init_model
+from rlepose_ext.inference.multipose import SIDES
+from rlepose_ext.inference.network import normalise_crops
+from rlepose_ext.models.backbones.movenet import STRIDE
+from rlepose_ext.models.heads import MoveNetMultiPoseHead
+
+OUTPUTS = ['keypoints', 'scores', 'boxes', 'box_scores']
+# P of heads whose priors are thousands, the best of them.
+MOST = 300
+# Of how many drawn pictures the persons are compared.
+PICTURES = 4
+SIZE = (320, 240)
+
+
+def people_of(config: Config, checkpoint: str, half: bool) -> Subject:
+    """The model as :func:`.onnx.export_onnx` takes it.
+
+    Raises:
+        UserError: a head or a test pipeline without a counterpart here, or a checkpoint of another
+            model.
+    """
+    with building(f'{config.filename} with {checkpoint}'):
+        model = init_model(config, checkpoint, torch.device('cpu'))
+    kind = _kind(model)
+    how = _picture_of(model, config)
+    pictures = _drawn(how)
+    expected = _expected(model, pictures)
+    moved = _expected(model, pictures, NOISE)[0] - expected[0]
+    nms_thr = kind.nms_thr
+    if nms_thr is None:
+        nms_thr = float(config.model.get('test_cfg', {}).get('nms_thr', 1.0))
+    content = {
+        **about(model, model.dataset_meta, checkpoint, half),
+        'layout': 'rlepose',
+        'persons': 'many',
+        'channel_order': 'bgr',
+        'outputs': OUTPUTS,
+        'units': 'input px: keypoints and boxes',
+        'picture': how,
+        'bbox_thr': kind.bbox_thr,
+        'nms_thr': nms_thr,
+        'sigma_spread': None,
+    }
+    shapes = {0: torch.export.Dim('batch', min=1)}
+    if how['type'] == 'longer side':
+        for axis, name in ((1, 'rows'), (2, 'columns')):
+            shapes[axis] = how['multiple'] * torch.export.Dim(name, min=2)
+    graph = PeopleGraph(model, half).eval()
+    steady = (np.abs(moved) <= LIMIT).all(-1)
+    return Subject(graph, content, 'pictures', pictures, (shapes,), expected, steady)
+
+
+def _picture_of(model: nn.Module, config: Config) -> dict[str, Any]:
+    """How a picture becomes the network's input, as :class:`.onnx_people.OnnxPeople` reads it."""
+    if isinstance(model.head, MoveNetMultiPoseHead):
+        return {'type': 'longer side', 'sides': list(SIDES), 'multiple': STRIDE, 'fill': [0, 0, 0]}
+    steps = [TRANSFORMS.build(step) for step in config.test_dataloader.dataset.pipeline]
+    resizes = [step for step in steps if isinstance(step, BottomupResize)]
+    others = [
+        type(step).__name__
+        for step in steps
+        if not isinstance(step, (BottomupResize, LoadImage, PackPoseInputs))
+    ]
+    if len(resizes) != 1 or others:
+        raise UserError(
+            f'the test pipeline of {config.filename}: expected LoadImage, BottomupResize and '
+            f'PackPoseInputs, got {", ".join(others) or "no BottomupResize"}'
+        )
+    (step,) = resizes
+    if step.resize_mode != 'fit' or step.use_udp or step.aug_scales:
+        raise UserError(
+            "BottomupResize: rlepose_ext.runtime knows resize_mode='fit' without use_udp and "
+            f'aug_scales, got {step.resize_mode!r}, {step.use_udp} and {step.aug_scales}'
+        )
+    return {'type': 'fit', 'size': list(step.input_size), 'fill': list(step.pad_val)}
+
+
+def _drawn(how: dict[str, Any]) -> np.ndarray:
+    """Views of drawn pictures, the same for every call, (N, H, W, 3) uint8."""
+    views = []
+    for index in range(PICTURES):
+        image, _ = draw_one(0, 'val', index, SyntheticPeopleConfig())
+        image = cv2.resize(image, SIZE)  # one batch
+        if how['type'] == 'fit':
+            view = fitted_view(image, how['size'], how['fill'])
+        else:
+            view = view_of(image, how['sides'][0], how['multiple'], how['fill'])
+        views.append(view.pixels)
+    return np.stack(views)
+
+
+def _expected(model: nn.Module, pictures: np.ndarray, noise: float = 0.0) -> list[np.ndarray]:
+    """The outputs by the head's own code, with noise on the normalised pictures if wanted."""
+    x = normalise_crops(pictures, model.data_preprocessor, torch.device('cpu'))
+    if noise:
+        x = x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return _kind(model).expected(model, x)
+
+
+class PeopleGraph(nn.Module):
+    """uint8 pictures to persons: normalisation, network and decoding.
+
+    Args:
+        model: a bottom-up pose estimator in eval mode; with ``half`` it is converted in place.
+        half: run the network in float16.
+
+    Raises:
+        UserError: a head without a counterpart here.
+    """
+
+    def __init__(self, model: nn.Module, half: bool = False) -> None:
+        super().__init__()
+        self.normalise = Normalise(model.data_preprocessor)
+        self.decode = _kind(model).decode(model.head)
+        self.model = model.half() if half else model
+        self.dtype = torch.float16 if half else torch.float32
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+        """See the module.
+
+        Args:
+            pictures: (N, H, W, 3) uint8 BGR.
+        """
+        x = self.normalise(pictures.permute(0, 3, 1, 2).float()).to(self.dtype)
+        outputs = self.model.head.forward(self.model.extract_feat(x))
+        return self.decode(outputs)
+
+
+class MultiPoseDecoder(nn.Module):
+    """:func:`~rlepose_ext.codecs.movenet_label.decode_many` as torch operators, in input px."""
+
+    def __init__(self, head: MoveNetMultiPoseHead) -> None:
+        super().__init__()
+        codec = head.decoder
+        self.activate, self.persons = head.activate, codec.max_persons
+        self.stride = codec.input_size[0] / codec.heatmap_size[0]
+
+    def forward(self, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Persons of the head's raw maps."""
+        maps = self.activate(tuple(each.float() for each in outputs))
+        heatmap, centre, regression, offset, box_size, box_offset = maps
+        height, width = heatmap.shape[2:]
+        score = centre[:, 0]
+        peak = score >= F.max_pool2d(centre, 5, 1, 2)[:, 0] - EQUAL
+        # cells without a peak come last and in their order, as numpy sorts them
+        last = -torch.arange(height * width).to(score)
+        score, best = torch.where(peak.flatten(1), score.flatten(1), last).topk(self.persons)
+        score = score.clamp_min(0)  # (N, P)
+        grid = _grid(height, width, score)
+        size = grid[-1] + 1
+        cells = grid[best]  # (N, P, 2)
+
+        middle = cells + _pairs(box_offset, best)[:, :, 0]
+        half = _pairs(box_size, best)[:, :, 0].clamp_min(0) / 2
+        low, high = (
+            torch.minimum(corner.clamp_min(0), size) for corner in (middle - half, middle + half)
+        )
+        guess = cells[:, :, None] + _pairs(regression, best)  # (N, P, K, 2)
+        variance = VARIANCE * size.amin(0)
+        along = [
+            _gate(guess[..., i], low[..., i], high[..., i], side, variance)
+            for i, side in enumerate((width, height))
+        ]
+        weights = heatmap[:, None] * along[1][..., None] * along[0][..., None, :]
+        weights = weights.flatten(3)  # (N, P, K, HW)
+        joint_cell = weights.argmax(-1)  # (N, P, K)
+        # what each of the P persons gives to each of these cells
+        index = joint_cell.transpose(1, 2)[:, :, None].expand(-1, -1, self.persons, -1)
+        joint_scores = weights.transpose(1, 2).gather(3, index).amax(2).transpose(1, 2)
+        x, y = (
+            half.flatten(2).gather(2, joint_cell.transpose(1, 2)).transpose(1, 2)
+            for half in offset.chunk(2, 1)
+        )
+        points = grid[joint_cell] + torch.stack([x, y], -1)
+        counted = (joint_scores > COUNTED_SCORE).float()
+        mean = (joint_scores * counted).sum(-1) / counted.sum(-1).clamp_min(1)
+        boxes = torch.cat([low, high], -1)
+        return points * self.stride, joint_scores, boxes * self.stride, score * mean
+
+
+class YOLOXPoseDecoder(nn.Module):
+    """MMPose's ``YOLOXPoseHead.predict`` up to its thresholds: the best priors of all levels."""
+
+    def __init__(self, head: YOLOXPoseHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, outputs: tuple[list[Tensor], ...]) -> tuple[Tensor, ...]:
+        """Persons of the head's outputs, one of each kind for each level."""
+        head, (classes, objects, boxes, offsets, visible) = self.head, outputs
+        sizes = [each.shape[2:] for each in classes]
+        priors = torch.cat(head.prior_generator.grid_priors(sizes, device=classes[0].device))
+        strides = torch.cat(
+            [
+                priors.new_full((height * width,), float(stride))
+                for (height, width), stride in zip(sizes, head.featmap_strides, strict=True)
+            ]
+        )
+        flat = [head._flatten_predictions(each).float() for each in outputs]
+        classes, objects, boxes, offsets, visible = flat
+        score = (classes.sigmoid() * objects.sigmoid()).amax(-1)
+        score, best = score.topk(min(MOST, score.shape[1]))
+        boxes = head.decode_bbox(boxes, priors, strides)
+        points = head.decode_kpt_reg(offsets, priors, strides)
+
+        def chosen(values: Tensor) -> Tensor:
+            index = best.reshape(*best.shape, *[1] * (values.ndim - 2))
+            return values.gather(1, index.expand(-1, -1, *values.shape[2:]))
+
+        return chosen(points), chosen(visible.sigmoid()), chosen(boxes), score
+
+
+class Kind:
+    """How models of a head are exported.
+
+    Args:
+        decode: makes the module that decodes.
+        expected: from a model and normalised pictures to the four outputs, by the head itself.
+        bbox_thr: lowest score of a person, by default.
+        nms_thr: largest IoU of two persons' boxes, by default; None takes that of the config.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Any], nn.Module],
+        expected: Callable[[nn.Module, Tensor], list[np.ndarray]],
+        bbox_thr: float,
+        nms_thr: float | None = None,
+    ) -> None:
+        self.decode, self.expected = decode, expected
+        self.bbox_thr, self.nms_thr = bbox_thr, nms_thr
+
+
+def _multipose(model: nn.Module, x: Tensor) -> list[np.ndarray]:
+    maps = model.head.activate(model.head.forward(model.extract_feat(x)))
+    return [np.stack(each) for each in zip(*model.head.decoder.decode_persons(*maps), strict=True)]
+
+
+def _yolox(model: nn.Module, x: Tensor) -> list[np.ndarray]:
+    from mmpose.structures import PoseDataSample
+
+    # Boxes are not cut at the border of the padding here.
+    size = (10**6, 10**6)
+    samples = [PoseDataSample(metainfo={'input_size': size}) for _ in x]
+    test_cfg = {'score_thr': -1, 'nms_thr': 1.0, 'nms_pre': MOST}
+    found = model.head.predict(model.extract_feat(x), samples, test_cfg)
+    names = ('keypoints', 'keypoint_scores', 'bboxes', 'bbox_scores')
+    return [np.stack([np.asarray(each[name]) for each in found]) for name in names]
+
+
+KINDS = {
+    MoveNetMultiPoseHead: Kind(MultiPoseDecoder, _multipose, bbox_thr=0.2, nms_thr=0.45),
+    YOLOXPoseHead: Kind(YOLOXPoseDecoder, _yolox, bbox_thr=0.3),
+}
+
+
+def _kind(model: nn.Module) -> Kind:
+    # By the class itself: a subclass may decode otherwise.
+    kind = KINDS.get(type(model.head))
+    if kind is None:
+        known = ', '.join(sorted(each.__name__ for each in KINDS))
+        raise UserError(
+            f'models with {type(model.head).__name__} cannot be exported; of those that find '
+            f'everybody, these can: {known}'
+        )
+    return kind
+
+
+def _grid(height: Any, width: Any, like: Tensor) -> Tensor:
+    """The x and y of each cell of a map, (HW, 2); a remainder of sizes that vary has no ONNX."""
+    y, x = torch.meshgrid(
+        torch.arange(height).to(like), torch.arange(width).to(like), indexing='ij'
+    )
+    return torch.stack([x, y], -1).flatten(0, 1)
+
+
+def _pairs(maps: Tensor, best: Tensor) -> Tensor:
+    """All pairs of (N, 2K, H, W), x before y, at the cells (N, P): (N, P, K, 2)."""
+    index = best[:, None].expand(-1, maps.shape[1], -1)
+    both = maps.flatten(2).gather(2, index).unflatten(1, (2, -1))  # (N, 2, K, P)
+    return both.permute(0, 3, 2, 1)
+
+
+def _gate(guess: Tensor, low: Tensor, high: Tensor, side: Any, variance: Tensor) -> Tensor:
+    """The Gaussian along one axis, 0 outside of the box: (N, P, K) to (N, P, K, side)."""
+    cells = torch.arange(side, device=guess.device)
+    inside = (cells >= low[..., None]) & (cells < high[..., None])  # (N, P, side)
+    tail = torch.exp(-(cells - guess[..., None]).square() / variance)
+    return tail * inside[:, :, None]
