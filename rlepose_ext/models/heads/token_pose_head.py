@@ -227,7 +227,9 @@ class TokenPoseHead(HeatmapHead):
         expected = (self.in_channels, height, width)
         check_map('TokenPoseHead', feats[0], expected, 'in_channels, in_featuremap_size')
         visual = self.patch_embed(to_patches(feats[0], self.patch_size))
-        z = torch.cat([self.keypoint_tokens.expand(len(visual), -1, -1), visual], 1) + self.places
+        # shape[0] and not len(), which torch.export takes for a constant
+        keypoints = self.keypoint_tokens.expand(visual.shape[0], -1, -1)
+        z = torch.cat([keypoints, visual], 1) + self.places
         found = []
         for blocks in self.transformers:
             for i, block in enumerate(blocks):
