@@ -59,17 +59,21 @@ CHECK_EVERY = 10
 JOINTS = 17
 # The same network as another one, but for the file that it starts from.
 SAME = ('rle_res50-hmpretrained',)
+# tokenpose_b with more blocks on a wider HRNet, and tokenpose_t with fewer.
+LEFT_OUT = (*SAME, 'tokenpose_l-d6', 'tokenpose_l-d24', 'tokenpose_tiny')
 # Some heads sum their loss over the batch, others average it.
 MAX_NORM = 1.0
 # Layers whose outputs are logits of bins, up to +-100 for a narrow peak.
 CLASSIFIERS = ('final_layer', 'mlp_head_x', 'mlp_head_y')
 RESULT = RESULTS / 'overfit.json'
+# Those with a training of their own on the same budget (family_budget.py), and others.
+LEARNING = (*FAMILIES, 'tokenpose')
 CODE = (
     'rlepose_ext/codecs',
     'rlepose_ext/datasets/synthetic',
     'rlepose_ext/models',
     'benchmarks/_small.py',
-    *(f'configs/{family}' for family in FAMILIES),
+    *(f'configs/{family}' for family in LEARNING),
 )
 
 
@@ -293,7 +297,7 @@ def main() -> None:
     args = parser.parse_args()
     MMLogger.get_instance('mmengine', log_level='WARNING')
     people = draw_people()
-    paths = systems(SAME)
+    paths = systems(LEFT_OUT, LEARNING)
     for name in chosen(list(paths), args.only):
         config = load_for_overfit(paths[name])
         rates = rates_of(name)

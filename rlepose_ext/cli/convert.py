@@ -16,6 +16,7 @@ def add_parser(subparsers) -> None:
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     _add_clean(kinds)
     _add_movenet(kinds)
+    _add_tokenpose(kinds)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -259,4 +260,36 @@ def run_movenet(args: argparse.Namespace) -> int:
     files.write_checkpoint(output, state, {**meta, 'licence': movenet.LICENCE})
     print(f'{output}: {len(state)} tensors (MoveNet {arch})')
     print(movenet.LICENCE)
+    return 0
+
+
+def _add_tokenpose(kinds) -> None:
+    kind = kinds.add_parser(
+        'tokenpose',
+        help='TokenPose (T, S, B, L) of leeyegy/TokenPose',
+        description='Write a checkpoint for configs/tokenpose, to test or to start from.',
+    )
+    kind.add_argument('input', metavar='IN', help="TokenPose's .pth file")
+    kind.add_argument('output', metavar='OUT', help='file to write')
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_tokenpose)
+
+
+def run_tokenpose(args: argparse.Namespace) -> int:
+    """Convert one TokenPose.
+
+    Raises:
+        UserError: IN is missing or no TokenPose, or OUT exists.
+    """
+    from rlepose_ext.convert import files, tokenpose
+
+    output = files.check_target(args.output, args.force)
+    state = files.read_state_dict(args.input)
+    try:
+        network, converted = tokenpose.convert(state)
+    except UserError as error:
+        raise UserError(f'{args.input}: {error}') from error
+    meta = {'source': 'TokenPose', 'kind': network, 'rlepose_ext_version': __version__}
+    files.write_checkpoint(output, converted, meta)
+    print(f'{output}: {len(converted)} tensors (TokenPose-{network})')
     return 0

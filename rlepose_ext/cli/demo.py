@@ -118,6 +118,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     output.add_argument('--quiet', action='store_true', help='no progress, no speed')
     drawing.add_argument('--no-bbox', action='store_true', help='skeletons without boxes')
     drawing.add_argument('--draw-sigma', action='store_true', help="RLE's uncertainty as ellipses")
+    drawing.add_argument(
+        '--draw-attention',
+        action='store_true',
+        help='where each joint looks, a tile for each (models of configs/tokenpose)',
+    )
     parser.set_defaults(run=run)
 
 
@@ -166,7 +171,8 @@ def add_common(
 
 def run(args: argparse.Namespace) -> int:
     """Run all inputs; one that fails does not stop the others."""
-    from rlepose_ext.cli.run_inputs import check_display, options_of, run_all
+    from rlepose_ext.cli.run_inputs import check_display, options_of, run_all, style_of
+    from rlepose_ext.inference.attention import AttentionSheet
     from rlepose_ext.inference.choose import choose
     from rlepose_ext.inference.finished import Record, Shard, command_of
     from rlepose_ext.inference.sources import check_outputs, find_sources
@@ -198,14 +204,15 @@ def run(args: argparse.Namespace) -> int:
     print(choice.why, file=sys.stderr)
     if note:
         print(note, file=sys.stderr)
+    draw = AttentionSheet(choice.predictor, style_of(args)) if args.draw_attention else None
     if len(sources) == 1 and not (args.shard or args.resume):
-        return run_all(args, sources, choice.predictor)
+        return run_all(args, sources, choice.predictor, draw)
     record = Record(args.output_root, shard, command_of(vars(args), choice.models))
     try:
         sources, said = record.begin(sources, args.resume)
         if said:
             print(said, file=sys.stderr)
-        return run_all(args, sources, choice.predictor, record=record)
+        return run_all(args, sources, choice.predictor, draw, record=record)
     finally:
         record.close()
 

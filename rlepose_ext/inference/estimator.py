@@ -145,6 +145,24 @@ class PoseEstimator(InBoxes):
         keypoints = np.concatenate([pose.keypoints for pose in poses])[..., :2]
         return keypoints, np.concatenate([pose.keypoint_scores for pose in poses]), sigma
 
+    def attention(self, image: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, Crops]:
+        """Where joints look, of a model with keypoint tokens: see ``TokenPoseHead.attention``.
+
+        Args:
+            image: (H, W, 3) uint8 BGR.
+            boxes: (N, 4) x1, y1, x2, y2 in image px, N at least 1.
+
+        Returns:
+            (N, blocks, K, rows, columns) float32, and the crops in which the patches lie.
+        """
+        crops, found = self.crop(image, as_boxes(boxes)), []
+        with torch.inference_mode(), self._autocast():
+            for start in range(0, len(crops.pixels), self.batch_size):
+                batch = crops.pixels[start : start + self.batch_size]
+                x = normalise_crops(batch, self.model.data_preprocessor, self.device)
+                found.append(self.model.head.attention(self.model.extract_feat(x)).float().cpu())
+        return torch.cat(found).numpy(), crops
+
     def _autocast(self) -> Any:
         if self.dtype is None:
             return nullcontext()

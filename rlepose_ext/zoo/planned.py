@@ -34,12 +34,6 @@ PLANNED = (
         'https://arxiv.org/abs/2201.07412',
     ),
     Planned(
-        31,
-        'TokenPose',
-        'T, S, B and L: learned joint tokens beside visual tokens in a transformer',
-        'https://arxiv.org/abs/2104.03516',
-    ),
-    Planned(
         33,
         'AdaptivePose',
         'HRNet-W32 at 512 and W48 at 640: persons as adaptive points, no detector',

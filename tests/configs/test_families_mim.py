@@ -65,6 +65,12 @@ FAMILIES = {
         [],
         ['coco/AP'],
     ),
+    # no backbone that learns
+    'tokenpose': (
+        'configs/tokenpose/tokenpose_t_4xb32-300e_coco-256x192.py',
+        ['model.test_cfg.flip_test=True'],
+        ['coco/AP'],
+    ),
     'lip': ('configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py', [], ['PCKh/Total']),
 }
 

@@ -8,6 +8,7 @@ from rlepose_ext.resources import resource
 
 SMALL = {
     'rle': 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py',
+    'tokenpose': 'configs/tokenpose/tokenpose_tiny_1xb16-8e_synthetic-96x72.py',
     'simcc': 'configs/quickstart/simcc_resnet18-slim_1xb16-2e_synthetic-96x72.py',
 }
 

@@ -43,6 +43,20 @@ def test_points_scores_and_sigma_are_those_of_the_model(exported, trained):
     np.testing.assert_allclose(sigma[2], result.sigma[0], atol=0.05)
 
 
+@pytest.mark.slow
+def test_keypoint_tokens(trained, tmp_path):
+    """A head of tokens, for batches of any size."""
+    done = export_onnx(*trained['tokenpose'], tmp_path / 'model.onnx')
+    assert [each.what for each in done.differences] == ['keypoints', 'scores']
+    estimator = PoseEstimator(*trained['tokenpose'], device='cpu', flip_test=False)
+    for count in (1, 3):
+        crops = drawn_crops(estimator, count)
+        keypoints, scores = run(done.path, crops)
+        expected, heights, _ = estimator.points(crops)
+        np.testing.assert_allclose(keypoints, expected, atol=0.05)
+        np.testing.assert_allclose(scores, heights, atol=1e-3)
+
+
 def test_what_a_file_says_of_itself(exported, trained):
     properties = {p.key: json.loads(p.value) for p in onnx.load(exported.path).metadata_props}
     beside = json.loads(exported.path.with_suffix('.json').read_text())

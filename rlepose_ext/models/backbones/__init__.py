@@ -1,6 +1,7 @@
 from rlepose_ext.models.backbones.alexnet import AlexNet
 from rlepose_ext.models.backbones.hrnet_lite import HRNetLite
 from rlepose_ext.models.backbones.hrnet_lite_gau import HRNetLiteGAU
+from rlepose_ext.models.backbones.identity import IdentityBackbone
 from rlepose_ext.models.backbones.movenet import MoveNetBackbone
 from rlepose_ext.models.backbones.scnet import SCNet
 from rlepose_ext.models.backbones.vit import ViTBackbone
@@ -9,6 +10,7 @@ __all__ = [
     'AlexNet',
     'HRNetLite',
     'HRNetLiteGAU',
+    'IdentityBackbone',
     'MoveNetBackbone',
     'SCNet',
     'ViTBackbone',

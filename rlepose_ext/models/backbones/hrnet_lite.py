@@ -1,4 +1,4 @@
-"""HRNet that stops after its third stage and keeps the finest map.
+"""HRNet that stops after its third stage, or its first, and keeps the finest map.
 
 Sun, Xiao, Liu, Wang, *Deep High-Resolution Representation Learning for Human Pose
 Estimation*, CVPR 2019, arXiv 1902.09212.
@@ -23,6 +23,8 @@ W32's 28,535,552 parameters 7,685,632 remain:
 
     28,535,552 - 20,407,232 (stage 4) - 295,424 (transition 3) - 147,264 (fuse layers)
 
+With ``num_stages=1`` it is the stem and layer1 alone, 256 channels at 1/4: 325,056 parameters.
+
 The layers are MMPose's own, with its names, so weights of a whole HRNet load here.
 """
 
@@ -42,7 +44,6 @@ from rlepose_ext.registry import MODELS
 
 STEM_CHANNELS = 64
 LAYER1_CHANNELS = 256  # 64 times the expansion of a bottleneck
-NUM_STAGES = 3
 ACTIVATIONS = {'ReLU': nn.ReLU, 'HardSwish': nn.Hardswish}
 TAPS = ('stem', 'stage3_input0', 'stage3_input1', 'stage3_input2')
 # The input is halved four times and the coarse maps are enlarged to the fine ones again.
@@ -51,12 +52,13 @@ COARSEST_STRIDE = 16
 # Parts of a whole HRNet that do not exist here: the rest of the backbone, and what a
 # network that was trained on ImageNet has behind it to classify.
 DROPPED_PARTS = ('transition3', 'stage4')
+AFTER_LAYER1 = ('transition1', 'stage2', 'transition2', 'stage3')
 CLASSIFIER_PARTS = ('incre_modules', 'downsamp_modules', 'final_layer', 'classifier', 'head')
 
 
 @MODELS.register_module()
 class HRNetLite(HRNet):
-    """HRNet up to stage 3, output at 1/4 of the input's resolution.
+    """HRNet up to stage 3 or 1, output at 1/4 of the input's resolution.
 
     Any state dict of an HRNet of the same width loads, strictly too: entries of parts that
     are not built here are left out, and one line of the log says which. What the file lacks
@@ -65,10 +67,12 @@ class HRNetLite(HRNet):
     Args:
         in_channels: channels of the image.
         width: channels w of the finest branch; the others have 2w and 4w.
+        num_stages: 3, or 1 to end after layer1, where ``width`` means nothing.
         act_cfg: ``dict(type='ReLU')`` (default) or ``dict(type='HardSwish')``, which stands
             in for every ReLU. The state dict is the same.
         taps: names out of :data:`TAPS` of maps that ``forward`` also returns. ``'stem'`` is
-            the map before ``layer1``, ``'stage3_inputI'`` what enters stage 3 on branch I.
+            the map before ``layer1``, ``'stage3_inputI'`` what enters stage 3 on branch I; with
+            one stage there is only ``'stem'``.
         norm_cfg: normalisation layers, default ``dict(type='BN')``.
         norm_eval: keep the running statistics of batch normalisation as they are.
         with_cp: recompute blocks in the backward pass to save memory.
@@ -77,8 +81,8 @@ class HRNetLite(HRNet):
         init_cfg: default: convolutions drawn with std 0.001, as in MMPose's HRNet.
 
     Raises:
-        UserError: unknown tap or activation, a width that is not a positive integer, or
-            ``frozen_stages`` outside of -1 to 3.
+        UserError: unknown tap or activation, a width that is not a positive integer,
+            ``num_stages`` other than 1 or 3, or ``frozen_stages`` outside of -1 to ``num_stages``.
     """
 
     def __init__(
@@ -93,17 +97,21 @@ class HRNetLite(HRNet):
         zero_init_residual: bool = False,
         frozen_stages: int = -1,
         init_cfg: dict | list[dict] | None = None,
+        num_stages: int = 3,
     ) -> None:
         _require_positive(width=width, in_channels=in_channels)
         activation = _activation(act_cfg)
-        self.taps = _checked_taps(taps)
-        if frozen_stages not in range(-1, NUM_STAGES + 1):
+        if num_stages not in (1, 3):
+            raise UserError(f'HRNetLite: num_stages must be 1 or 3, got {num_stages!r}')
+        self.taps = _checked_taps(taps, TAPS if num_stages == 3 else TAPS[:1])
+        if frozen_stages not in range(-1, num_stages + 1):
             raise UserError(
-                f'HRNetLite: frozen_stages must be -1 to {NUM_STAGES}, got {frozen_stages!r}'
+                f'HRNetLite: frozen_stages must be -1 to {num_stages}, got {frozen_stages!r}'
             )
         # HRNet's own __init__ would build stage 4; everything it sets is set here.
         super(HRNet, self).__init__(init_cfg=init_cfg or _default_init())
         self.width = width
+        self.num_stages = num_stages
         self.conv_cfg = None
         self.norm_cfg = dict(norm_cfg or {'type': 'BN'})
         self.norm_eval = norm_eval
@@ -116,11 +124,14 @@ class HRNetLite(HRNet):
         self.layer1 = self._make_layer(
             self.blocks_dict['BOTTLENECK'], STEM_CHANNELS, LAYER1_CHANNELS, blocks=4
         )
-        widths = [width, 2 * width, 4 * width]
-        self.transition1 = self._make_transition_layer([LAYER1_CHANNELS], widths[:2])
-        self.stage2, _ = self._make_stage(_stage(1, widths[:2]), widths[:2])
-        self.transition2 = self._make_transition_layer(widths[:2], widths)
-        self.stage3, _ = self._make_stage(_stage(4, widths), list(widths), multiscale_output=False)
+        if num_stages == 3:
+            widths = [width, 2 * width, 4 * width]
+            self.transition1 = self._make_transition_layer([LAYER1_CHANNELS], widths[:2])
+            self.stage2, _ = self._make_stage(_stage(1, widths[:2]), widths[:2])
+            self.transition2 = self._make_transition_layer(widths[:2], widths)
+            self.stage3, _ = self._make_stage(
+                _stage(4, widths), list(widths), multiscale_output=False
+            )
         if activation is not nn.ReLU:
             _replace_relu(self, activation)
         self.register_load_state_dict_pre_hook(_leave_out_surplus)
@@ -131,7 +142,8 @@ class HRNetLite(HRNet):
         """Channels of the maps that ``forward`` returns, in their order."""
         w = self.width
         channels = dict(zip(TAPS, (STEM_CHANNELS, w, 2 * w, 4 * w), strict=True))
-        return (*(channels[tap] for tap in self.taps), w)
+        final = w if self.num_stages == 3 else LAYER1_CHANNELS
+        return (*(channels[tap] for tap in self.taps), final)
 
     @property
     def out_strides(self) -> tuple[int, ...]:
@@ -147,7 +159,7 @@ class HRNetLite(HRNet):
 
         Returns:
             The tapped maps in the order of ``taps``, and then the final one, shape
-            (N, width, H/4, W/4).
+            (N, width, H/4, W/4); after one stage (N, 256, H/4, W/4).
 
         Raises:
             UserError: H or W is not a multiple of 16.
@@ -157,6 +169,8 @@ class HRNetLite(HRNet):
         x = self.relu(self.norm1(self.conv1(x)))
         x = tapped['stem'] = self.relu(self.norm2(self.conv2(x)))
         x = self.layer1(x)
+        if self.num_stages == 1:
+            return (*(tapped[tap] for tap in self.taps), x)
         # A transition is None where the width stays the same.
         maps = self.stage2([x if layers is None else layers(x) for layers in self.transition1])
         # Branches 0 and 1 go on as they are, branch 2 grows out of branch 1.
@@ -205,19 +219,20 @@ class HRNetLite(HRNet):
         frozen = []
         if self.frozen_stages >= 0:
             frozen += [self.conv1, self.norm1, self.conv2, self.norm2]
-        parts = ((self.layer1, self.transition1), (self.stage2, self.transition2), (self.stage3,))
-        for stage in parts[: max(self.frozen_stages, 0)]:
-            frozen += stage
+        parts = (('layer1', 'transition1'), ('stage2', 'transition2'), ('stage3',))
+        for names in parts[: max(self.frozen_stages, 0)]:
+            frozen += [getattr(self, name) for name in names if hasattr(self, name)]
         for module in frozen:
             module.eval()
             module.requires_grad_(False)
 
 
-def is_surplus(name: str) -> str | None:
+def is_surplus(name: str, num_stages: int = 3) -> str | None:
     """The part of a whole HRNet that a parameter is of, if HRNetLite does not have it.
 
     Args:
         name: relative to the backbone, such as ``'stage4.0.branches.0.0.conv1.weight'``.
+        num_stages: of the HRNetLite.
 
     Returns:
         ``'stage4'``, ``'classifier'``, ..., ``'stage3.3.fuse_layers'``; ``None`` for a
@@ -226,6 +241,8 @@ def is_surplus(name: str) -> str | None:
     part = name.split('.', 1)[0]
     if part in DROPPED_PARTS or part in CLASSIFIER_PARTS:
         return part
+    if num_stages == 1:
+        return part if part in AFTER_LAYER1 else None
     fuse = 'stage3.3.fuse_layers'
     return fuse if name.startswith((f'{fuse}.1.', f'{fuse}.2.')) else None
 
@@ -234,16 +251,17 @@ def _leave_out_surplus(module: nn.Module, state_dict: dict, prefix: str, *_) -> 
     """Hook of loading: drop the entries of parts that are not built, and say so once."""
     counts: Counter[str] = Counter()
     for name in [name for name in state_dict if name.startswith(prefix)]:
-        part = is_surplus(name.removeprefix(prefix))
+        part = is_surplus(name.removeprefix(prefix), module.num_stages)
         # A subclass may well have a part of such a name.
         if part is not None and part not in module._modules:
             del state_dict[name]
             counts[part] += 1
     if not counts:
         return
+    parts = ', '.join(f'{part} ({n})' for part, n in sorted(counts.items()))
     text = (
-        f'{type(module).__name__} ends after stage 3 and ignores {counts.total()} entries of '
-        f'the checkpoint: {", ".join(f"{part} ({n})" for part, n in sorted(counts.items()))}.'
+        f'{type(module).__name__} ends after stage {module.num_stages} and ignores '
+        f'{counts.total()} entries of the checkpoint: {parts}.'
     )
     level = logging.INFO
     if prefix:  # a whole model: there is a head, and it was trained on stage 4
@@ -289,11 +307,11 @@ def _activation(act_cfg: dict | None) -> type[nn.Module]:
     return ACTIVATIONS[act_cfg['type']]
 
 
-def _checked_taps(taps: Sequence[str]) -> tuple[str, ...]:
-    known = not isinstance(taps, str) and all(tap in TAPS for tap in taps)
-    if not known or len(set(taps)) != len(taps):
+def _checked_taps(taps: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    fit = not isinstance(taps, str) and all(tap in known for tap in taps)
+    if not fit or len(set(taps)) != len(taps):
         raise UserError(
-            f'HRNetLite: taps must be a list of different names out of {", ".join(TAPS)}; '
+            f'HRNetLite: taps must be a list of different names out of {", ".join(known)}; '
             f'got {taps!r}'
         )
     return tuple(taps)

@@ -5,6 +5,7 @@ from rlepose_ext.models.heads.movenet_head import MoveNetHead, MoveNetMultiPoseH
 from rlepose_ext.models.heads.rle_head import RLEHead
 from rlepose_ext.models.heads.simcc_rle import SimCCRLEHead
 from rlepose_ext.models.heads.skps_head import SKPSHead
+from rlepose_ext.models.heads.token_pose_head import TokenPoseHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     'SKPSHead',
     'SigmoidHeatmapHead',
     'SimCCRLEHead',
+    'TokenPoseHead',
     'TokenSimCCHead',
 ]

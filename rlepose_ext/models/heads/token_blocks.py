@@ -353,6 +353,6 @@ def check_map(where: str, feature: Tensor, expected: tuple[int, int, int], optio
     if tuple(feature.shape[1:]) != expected:
         raise UserError(
             f'{where}: expected a map of (channels, height, width) {expected}, got '
-            f'{tuple(feature.shape[1:])}. A token is a flattened map, so the weights belong to '
-            f'one input size: set codec.input_size and {options} together.'
+            f'{tuple(feature.shape[1:])}. Tokens are made of whole maps or patches, so the weights '
+            f'belong to one input size: set codec.input_size and {options} together.'
         )

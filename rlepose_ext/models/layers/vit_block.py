@@ -34,12 +34,15 @@ class SelfAttention(nn.Module):
         dim: numbers of a token, a multiple of ``num_heads``.
         num_heads: h.
         qkv_bias: whether q, k and v have a bias.
+        scale: factor of q k^T; by default 1 / sqrt(d).
 
     Raises:
         UserError: a count is no positive whole number, or ``dim`` does not divide.
     """
 
-    def __init__(self, dim: int, num_heads: int, qkv_bias: bool = True) -> None:
+    def __init__(
+        self, dim: int, num_heads: int, qkv_bias: bool = True, scale: float | None = None
+    ) -> None:
         super().__init__()
         check_counts('SelfAttention', dim=dim, num_heads=num_heads)
         if dim % num_heads:
@@ -48,15 +51,25 @@ class SelfAttention(nn.Module):
                 f'{num_heads}.'
             )
         self.num_heads = num_heads
+        self.scale = (dim // num_heads) ** -0.5 if scale is None else scale
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """Tokens (N, L, dim) to tokens of the same shape."""
-        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (N, L, 3, h, d)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # each (N, h, L, d)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        query, key, value = self._heads(x)
+        mixed = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         return self.proj(mixed.transpose(1, 2).flatten(2))
+
+    def weights(self, x: Tensor) -> Tensor:
+        """What each token of (N, L, dim) takes of each other one: (N, h, L, L), rows sum to 1."""
+        query, key, _ = self._heads(x)
+        return (self.scale * query @ key.transpose(-2, -1)).softmax(-1)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """Queries, keys and values, (3, N, h, L, d)."""
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))  # (N, L, 3, h, d)
+        return qkv.permute(2, 0, 3, 1, 4)
 
 
 class FeedForward(nn.Module):
@@ -92,6 +105,8 @@ class ViTBlock(nn.Module):
             (stochastic depth, Huang et al., ECCV 2016). What remains is divided by
             ``1 - drop_path``.
         qkv_bias: whether q, k and v have a bias.
+        scale: of the attention, see :class:`SelfAttention`.
+        eps: of layer normalisation.
 
     Raises:
         UserError: an argument is out of range.
@@ -104,13 +119,15 @@ class ViTBlock(nn.Module):
         hidden_dim: int,
         drop_path: float = 0.0,
         qkv_bias: bool = True,
+        scale: float | None = None,
+        eps: float = EPS,
     ) -> None:
         super().__init__()
         check_counts('ViTBlock', hidden_dim=hidden_dim)
         check_rates('ViTBlock', drop_path=drop_path)
-        self.ln1 = nn.LayerNorm(dim, eps=EPS)
-        self.attn = SelfAttention(dim, num_heads, qkv_bias)
-        self.ln2 = nn.LayerNorm(dim, eps=EPS)
+        self.ln1 = nn.LayerNorm(dim, eps=eps)
+        self.attn = SelfAttention(dim, num_heads, qkv_bias, scale)
+        self.ln2 = nn.LayerNorm(dim, eps=eps)
         self.ffn = FeedForward(dim, hidden_dim)
         self.drop_path = DropPath(drop_path)
 

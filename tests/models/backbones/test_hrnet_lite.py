@@ -104,6 +104,33 @@ def test_training_step_is_that_of_stock(randomise):
             assert value == 1, name
 
 
+def test_one_stage_is_the_stem_and_layer1_of_stock(randomise, log):
+    model, stock = HRNetLite(num_stages=1, taps=('stem',)).eval(), make_stock()
+    stock.eval()
+    assert sum(p.numel() for p in model.parameters()) == 325_056
+    randomise(stock)
+    load_state_dict(model, stock.state_dict(), logger='current')
+    assert not log(logging.WARNING)
+    (line,) = [text for text in log() if 'ignores' in text]
+    assert 'ends after stage 1' in line
+    for part in ('transition1 (', 'stage2 (', 'transition2 (', 'stage3 (', 'stage4 ('):
+        assert part in line
+    expected = {}
+    stock.layer1.register_forward_hook(
+        lambda m, args, out: expected.update(stem=args[0], layer1=out)
+    )
+    images = torch.rand(*IMAGES)
+    with torch.no_grad():
+        stock(images)
+        stem, layer1 = model(images)
+    assert torch.equal(stem, expected['stem'])
+    assert torch.equal(layer1, expected['layer1'])
+    assert model.out_channels == (64, 256)
+    assert model.out_strides == (4, 4)
+    frozen = HRNetLite(num_stages=1, frozen_stages=1)
+    assert not any(p.requires_grad for p in frozen.parameters())
+
+
 def test_weights_go_back_into_stock():
     model, stock = HRNetLite(width=8), make_stock()
     result = stock.load_state_dict(model.state_dict(), strict=False)
@@ -210,6 +237,9 @@ def test_frozen_stages_as_in_stock(stages):
     ({'act_cfg': {'type': 'Swish'}}, 'expected one of ReLU, HardSwish'),
     ({'width': 0}, 'width must be a positive integer'),
     ({'frozen_stages': 4}, 'frozen_stages must be -1 to 3'),
+    ({'num_stages': 1, 'frozen_stages': 2}, 'frozen_stages must be -1 to 1'),
+    ({'num_stages': 1, 'taps': ['stage3_input0']}, 'out of stem; got'),
+    ({'num_stages': 2}, 'num_stages must be 1 or 3, got 2'),
 ])  # fmt: skip
 def test_bad_options_are_named(options, said):
     with pytest.raises(UserError, match=said):
