@@ -35,7 +35,7 @@ PLAIN_STEPS = (
 )
 
 
-def systems(skip: Sequence[str] = ()) -> dict[str, Path]:
+def systems(skip: Sequence[str] = (), families: Sequence[str] = FAMILIES) -> dict[str, Path]:
     """Short name to config of every system, in the order of the families.
 
     The short name is the file's without schedule, data and size: ``gau_hrnetlite-ca``. Where
@@ -43,9 +43,10 @@ def systems(skip: Sequence[str] = ()) -> dict[str, Path]:
 
     Args:
         skip: short names to leave out.
+        families: folders of configs.
     """
     found: dict[str, Path] = {}
-    for family in FAMILIES:
+    for family in families:
         for path in sorted((CONFIGS / family).glob('*.py')):
             name = short_name(path)
             if name not in skip:
