@@ -9,14 +9,16 @@ Delta_mlk and a weight A_mlk, and the head's output is
 
 with x_l(u) the map of level l at u by bilinear interpolation and V_m the head's value projection.
 
-There V_m is applied to all pixels of all maps, and then a few are sampled. Poseur (Mao et al., ECCV
-2022, arXiv 2201.07412) has few queries, one a joint, so that it samples first and projects what
-was sampled. V_m is affine and the weights add up to 1, so it comes after the sum, too:
+There V_m is affine and is applied to all pixels of all maps before a few are sampled. Poseur (Mao
+et al., ECCV 2022, arXiv 2201.07412) has few queries, one a joint, and projects what was sampled.
+The weights add up to 1, so that this may wait for the sum, too:
 
     o_m = W_m (sum over l, k of A_mlk x_l(p + Delta_mlk)) + b_m
 
-This is the same up to points off the map: 0 is sampled there, and projecting first would have
-left out b_m for them as well.
+Off the maps 0 is sampled, so that only here b_m counts there as well. W_m is linear and may stand
+before the sampling or after it. After, it projects a sum for each joint and not thousands of
+pixels. Before, a head samples C / M channels and not C, and the backward pass keeps as much less;
+with the noisy copies of training that is the better way.
 """
 
 import math
@@ -43,6 +45,23 @@ def sample(feature: Tensor, locations: Tensor) -> Tensor:
     # In the type of the locations: 16 bit would move points by more than a tenth of a pixel.
     values = F.grid_sample(feature.to(locations.dtype), 2 * locations - 1, align_corners=False)
     return values.to(feature.dtype)
+
+
+def weighted_samples(maps: Sequence[Tensor], locations: Tensor, weights: Tensor) -> Tensor:
+    """Sum of samples over maps and points.
+
+    Args:
+        maps: L maps (N, C, h, w).
+        locations: (N, Q, L, P, 2), as in :func:`sample`.
+        weights: (N, Q, L, P).
+
+    Returns:
+        (N, C, Q).
+    """
+    return sum(
+        (sample(feature, locations[:, :, level]) * weights[:, None, :, level]).sum(-1)
+        for level, feature in enumerate(maps)
+    )
 
 
 class PostValueDeformableAttention(nn.Module):
@@ -114,13 +133,16 @@ class PostValueDeformableAttention(nn.Module):
         """
         heads, levels, points = self.shape
         sizes = [(feature.shape[-1], feature.shape[-2]) for feature in maps]
-        # All heads sample the same maps: one row for each query of each head.
-        where = self.locations(query, reference, sizes).transpose(1, 2).flatten(1, 2)
+        where = self.locations(query, reference, sizes).transpose(1, 2)  # (N, M, Q, L, P, 2)
         weights = self.attention_weights(query).unflatten(-1, (heads, levels * points))
-        weights = weights.softmax(-1).unflatten(-1, (levels, points)).transpose(1, 2).flatten(1, 2)
-        attended = sum(
-            (sample(feature, where[:, :, level]) * weights[:, None, :, level]).sum(-1)
-            for level, feature in enumerate(maps)
-        ).unflatten(-1, (heads, -1))  # (N, C, M, Q)
-        values = torch.einsum('ncmq,mcd->nqmd', attended, self.value_weight) + self.value_bias
-        return self.output_proj(values.flatten(2))
+        weights = weights.softmax(-1).unflatten(-1, (levels, points)).transpose(1, 2)
+        if self.training:
+            kernel = self.value_weight.transpose(1, 2).flatten(0, 1)[..., None, None]
+            maps = [F.conv2d(x, kernel).unflatten(1, (heads, -1)).flatten(0, 1) for x in maps]
+            seen = weighted_samples(maps, where.flatten(0, 1), weights.flatten(0, 1))
+            values = seen.unflatten(0, (-1, heads)).permute(0, 3, 1, 2)
+        else:
+            seen = weighted_samples(maps, where.flatten(1, 2), weights.flatten(1, 2))
+            seen = seen.unflatten(-1, (heads, -1))  # (N, C, M, Q)
+            values = torch.einsum('ncmq,mcd->nqmd', seen, self.value_weight)
+        return self.output_proj((values + self.value_bias).flatten(2))

@@ -38,8 +38,9 @@ def test_sampling_by_hand():
     assert sample(feature + 1, where[None, None, 2:]).item() == pytest.approx(0.25)
 
 
-def test_equals_a_loop():
-    attention, (query, reference, maps) = make(), inputs()
+@pytest.mark.parametrize('training', [True, False])
+def test_equals_a_loop(training):
+    attention, (query, reference, maps) = make().train(training), inputs()
     found = attention(query, reference, maps)
     offsets = attention.sampling_offsets(query).view(2, 5, 2, 2, 3, 2)
     weights = attention.attention_weights(query).view(2, 5, 2, 6).softmax(-1).view(2, 5, 2, 2, 3)
@@ -86,9 +87,9 @@ def test_equals_deformable_detr_within_the_maps():
     torch.testing.assert_close(found, attention.output_proj(expected))
 
 
-def test_gradients():
-    # off the grid's kinks: bilinear interpolation has none between pixels
-    attention, (query, reference, maps) = make(), inputs()
+@pytest.mark.parametrize('training', [True, False])
+def test_gradients(training):
+    attention, (query, reference, maps) = make().train(training), inputs()
 
     def attend(query, reference, *maps):
         return attention(query, reference, maps)
