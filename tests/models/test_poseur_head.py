@@ -381,6 +381,19 @@ def test_maps_that_do_not_fit_are_named():
         head.predict(maps, samples(), {'flip_fusion': 'type3'})
 
 
+@pytest.mark.parametrize(('change', 'said'), [
+    ({'out_indices': (1, 2, 3)}, r'in_channels is \[256, .* of \[512, 1024, 2048\]'),
+    ({'depth': 18}, r'in_channels is \[256, .* of \[64, 128, 256, 512\]'),
+])  # fmt: skip
+def test_a_backbone_that_does_not_fit_is_named(change, said):
+    config = Config.fromfile(resource(CONFIG)).model
+    config.backbone.pop('init_cfg')
+    config.backbone.update(change)
+    parts = [MODELS.build({**config[part], '_scope_': 'mmpose'}) for part in ('backbone', 'neck')]
+    with pytest.raises(UserError, match=said):
+        parts[1](parts[0](torch.zeros(1, 3, 64, 64)))
+
+
 def test_labels_of_other_joints_are_named():
     data = labelled(RegressionLabel(SIZE), np.ones((3, 1, 4, 2)), flip_indices=FLIP)
     with pytest.raises(UserError, match=r'num_joints does not fit the data set'):

@@ -34,7 +34,7 @@ model = dict(
         init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet50'),
     ),
     neck=dict(
-        type='ChannelMapper',
+        type='rlepose_ext.ChannelMapper',
         in_channels=[256, 512, 1024, 2048],
         kernel_size=1,
         out_channels=256,
