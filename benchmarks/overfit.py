@@ -16,6 +16,7 @@ crops; what its running estimates give is recorded beside (see statistics_of).
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
 import time
@@ -25,15 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import _small
 from _record import RESULTS, ROOT, WHICH_ROWS, command_line, origin, record
-from _small import (
-    FAMILIES,
-    chosen,
-    dicts,
-    load_small,
-    plain_pipeline,
-    systems,
-)  # first: imports rlepose_ext
+from _small import chosen, dicts, load_small, plain_pipeline  # first: imports rlepose_ext
 
 # isort: split
 import numpy as np
@@ -57,6 +52,8 @@ TARGET = 0.02
 WARM_UP = 20
 CHECK_EVERY = 10
 JOINTS = 17
+FAMILIES = (*_small.FAMILIES, 'poseur')
+systems = functools.partial(_small.systems, families=FAMILIES)
 # The same network as another one, but for the file that it starts from.
 SAME = ('rle_res50-hmpretrained',)
 # tokenpose_b with more blocks on a wider HRNet, and tokenpose_t with fewer.

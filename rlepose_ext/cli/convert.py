@@ -17,6 +17,7 @@ def add_parser(subparsers) -> None:
     _add_clean(kinds)
     _add_movenet(kinds)
     _add_tokenpose(kinds)
+    _add_poseur(kinds)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -292,4 +293,36 @@ def run_tokenpose(args: argparse.Namespace) -> int:
     meta = {'source': 'TokenPose', 'kind': network, 'rlepose_ext_version': __version__}
     files.write_checkpoint(output, converted, meta)
     print(f'{output}: {len(converted)} tensors (TokenPose-{network})')
+    return 0
+
+
+def _add_poseur(kinds) -> None:
+    kind = kinds.add_parser(
+        'poseur',
+        help="checkpoints of Poseur's repository (aim-uofa/Poseur)",
+        description='Write a checkpoint for configs/poseur, to test or to start from.',
+    )
+    kind.add_argument('input', metavar='IN', help='.pth file of the repository')
+    kind.add_argument('output', metavar='OUT', help='file to write')
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_poseur)
+
+
+def run_poseur(args: argparse.Namespace) -> int:
+    """Convert one Poseur checkpoint.
+
+    Raises:
+        UserError: IN is missing or not Poseur's, or OUT exists.
+    """
+    from rlepose_ext.convert import files, poseur
+
+    output = files.check_target(args.output, args.force)
+    try:
+        converted = poseur.convert(files.read_state_dict(args.input))
+    except UserError as error:
+        raise UserError(f'{args.input}: {error}') from error
+    meta = {'source': 'aim-uofa/Poseur', 'kind': 'poseur', 'rlepose_ext_version': __version__}
+    files.write_checkpoint(output, converted, {**meta, 'licence': poseur.LICENCE})
+    print(f'{output}: {len(converted)} tensors (Poseur)')
+    print(poseur.LICENCE)
     return 0

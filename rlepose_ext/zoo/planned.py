@@ -28,12 +28,6 @@ PLANNED = (
         'https://arxiv.org/abs/2004.09576',
     ),
     Planned(
-        20,
-        'Poseur',
-        'ResNet-50, a transformer decoder that refines regressed joints by deformable attention',
-        'https://arxiv.org/abs/2201.07412',
-    ),
-    Planned(
         33,
         'AdaptivePose',
         'HRNet-W32 at 512 and W48 at 640: persons as adaptive points, no detector',

@@ -33,6 +33,7 @@ SMALL = [
 # config, options of the test, metrics that it must give
 FAMILIES = {
     'rle': ('configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py', [], ['coco/AP']),
+    'poseur': ('configs/poseur/poseur_res50_8xb32-325e_coco-256x192.py', [], ['coco/AP']),
     'skps': (
         'configs/skps/td-hm_hrnetv2-w18_skps-1xb64-80e_wflw-256x256.py',
         [],

@@ -28,6 +28,7 @@ def simcc(channels, area, *bins):
 LIGHTNING = 2_317_974 + 17_136
 # The first pattern that fits is meant.
 TOTALS = {
+    'poseur_res50*': RES50 + 985_088 + 8_655_720,  # neck, head
     'reg_res50-smoothl1*': RES50 + 2 * 17 * 2049,
     'rle_res50-gray1*': 23_647_364 - 2 * 64 * 49,  # one channel in, not three
     'rle_res50*': 23_647_364,

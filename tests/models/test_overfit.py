@@ -18,6 +18,7 @@ SLIM_SCNET = {'stem_channels': 16, 'base_channels': 16}
 BLOCKS = {
     'AlexNet': ('rle_alexnet', {}),
     'RLE and its flow': ('rle_mobilenetv2-050', {}),
+    'Poseur': ('poseur_res50', {}),
     'self-calibrated convolution': ('rle_scnet50', {'slim': True}),
     'SKPS': ('td-hm_mobilenetv2-050_skps', {}),
     'SimCC + RLE': ('simcc-rle_mobilenetv2-075', {}),

@@ -14,8 +14,8 @@ def bent(std: float = 0.15, dtype: torch.dtype = torch.float64) -> RealNVP:
     return randomised(RealNVP(), std).to(dtype)
 
 
-def zeroed(dtype: torch.dtype = torch.float64) -> RealNVP:
-    flow = RealNVP().to(dtype)
+def zeroed(dtype: torch.dtype = torch.float64, prior_mean: float = 0.0) -> RealNVP:
+    flow = RealNVP(prior_mean).to(dtype)
     for parameter in flow.parameters():
         nn.init.zeros_(parameter)
     return flow
@@ -42,6 +42,12 @@ def test_zero_nets_leave_the_standard_normal():
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(x).sum(-1)
     torch.testing.assert_close(zeroed().log_prob(x), expected)
     torch.testing.assert_close(log_standard_normal(x), expected)
+
+
+def test_a_prior_elsewhere():
+    x = torch.randn(50, 2, dtype=torch.float64)
+    expected = torch.distributions.Normal(0.5, 1.0).log_prob(x).sum(-1)
+    torch.testing.assert_close(zeroed(prior_mean=0.5).log_prob(x), expected)
 
 
 def test_one_hand_made_layer():

@@ -33,10 +33,11 @@ def test_normal_densities_from_narrow_to_wide(bias, shift):
     np.testing.assert_allclose(learned_spread(stretched(bias, shift)), [expected] * 2, rtol=1e-4)
 
 
-def test_is_the_standard_deviation_of_samples():
-    loss = randomised(RLELoss(), 0.3)
+@pytest.mark.parametrize('prior_mean', [0.0, 2.0])
+def test_is_the_standard_deviation_of_samples(prior_mean):
+    loss = randomised(RLELoss(prior_mean=prior_mean), 0.3)
     with torch.no_grad():
-        samples, _ = loss.flow_model(torch.randn(200_000, 2))
+        samples, _ = loss.flow_model(torch.randn(200_000, 2) + prior_mean)
     np.testing.assert_allclose(learned_spread(loss), samples.std(0), rtol=0.02)
 
 

@@ -59,22 +59,25 @@ def log_standard_normal(z: Tensor) -> Tensor:
 
 @MODELS.register_module()
 class RealNVP(nn.Module):
-    """Six coupling layers over a standard normal in two dimensions.
+    """Six coupling layers over a normal of unit covariance in two dimensions.
 
     Each layer has two nets of 2-64-64-2 with LeakyReLU; that of the log-scale s ends with
     tanh, so that one layer stretches by a factor between 1/e and e. 53,784 parameters.
 
     State-dict keys are those of MMPose's class of this name: ``s.*``, ``t.*``, and the
-    buffers ``loc``, ``cov`` (of the prior, which is evaluated in closed form instead) and
-    ``mask`` (one row per layer, 1 at the kept coordinate).
+    buffers ``loc`` and ``cov`` (mean and covariance of the prior) and ``mask`` (one row per
+    layer, 1 at the kept coordinate).
 
     Everything is computed in float32 at least, autocast or not: a log-determinant sums
     small numbers of both signs. float64 stays float64.
+
+    Args:
+        prior_mean: mean of the prior on both axes; its covariance is the identity.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prior_mean: float = 0.0) -> None:
         super().__init__()
-        self.register_buffer('loc', torch.zeros(2))
+        self.register_buffer('loc', torch.full((2,), float(prior_mean)))
         self.register_buffer('cov', torch.eye(2))
         self.register_buffer('mask', torch.tensor(MASK))
         self.s = nn.ModuleList(_net(nn.Tanh()) for _ in MASK)
@@ -92,7 +95,7 @@ class RealNVP(nn.Module):
                 nn.init.xavier_uniform_(module.weight, gain=0.01)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Map noise to data, x = g(z): feed it ``torch.randn(M, 2)`` to sample p(x).
+        """Map noise to data, x = g(z): feed it ``torch.randn(M, 2) + loc`` to sample p(x).
 
         Args:
             z: shape (M, 2).
@@ -137,7 +140,7 @@ class RealNVP(nn.Module):
             log p(x), shape (M,).
         """
         z, log_det = self.inverse(x)
-        return log_standard_normal(z) + log_det
+        return log_standard_normal(z - self.loc) + log_det
 
     def _coupling(self, layer: int, points: Tensor) -> tuple[Tensor, Tensor]:
         """Log-scale and shift of a layer, shape (M, 2) each; 0 at the kept coordinate."""

@@ -221,11 +221,11 @@ class RLEHead(BaseHead):
         coords, sigma = outputs[..., :2], outputs[..., 2:]
         return {
             'loss_kpt': self.loss_module(coords, sigma, labels, weights[..., None]),
-            'acc_pose': _accuracy(coords, labels, weights),
+            'acc_pose': pose_accuracy(coords, labels, weights),
         }
 
 
-def _accuracy(coords: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def pose_accuracy(coords: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """MMPose's PCK at :data:`ACC_THRESHOLD` crop sizes, over labels that enter the loss."""
     _, accuracy, _ = keypoint_pck_accuracy(
         # numpy has no bfloat16

@@ -142,6 +142,7 @@ class RLELoss(nn.Module):
             paper's repository (see :func:`official_nll`). Its targets are x / W - 0.5;
             the loss knows targets through mu - g only, so that MMPose's x / W does as
             well (see ``norm_linear`` of :class:`rlepose_ext.models.heads.RLEHead`).
+        prior_mean: of the flow's prior, see :class:`rlepose_ext.models.flows.RealNVP`.
 
     Attributes:
         num_out_of_range: (2,), labels met so far in this process that are not finite or more
@@ -159,6 +160,7 @@ class RLELoss(nn.Module):
         size_average: bool = True,
         residual: bool = True,
         q_distribution: str = 'laplace',
+        prior_mean: float = 0.0,
     ) -> None:
         super().__init__()
         if q_distribution not in Q_DISTRIBUTIONS:
@@ -170,7 +172,7 @@ class RLELoss(nn.Module):
         self.size_average = size_average
         self.residual = residual
         self.q_distribution = q_distribution
-        self.flow_model = RealNVP()
+        self.flow_model = RealNVP(prior_mean)
         # No buffer: DistributedDataParallel may overwrite buffers with those of rank 0.
         self.num_out_of_range = torch.zeros(2, dtype=torch.int64, device='cpu')
 
@@ -275,7 +277,7 @@ def learned_spread(loss: RLELoss) -> np.ndarray | None:
     axis = torch.linspace(-HALF_WIDTH, HALF_WIDTH, POINTS, device=device)
     z = torch.cartesian_prod(axis, axis)
     with torch.no_grad():
-        error = flow(z)[0].double()
+        error = flow(z + flow.loc)[0].double()
     weight = torch.softmax(log_standard_normal(z).double(), dim=0)
     mean = weight @ error
     return (weight @ (error - mean).square()).sqrt().cpu().numpy()

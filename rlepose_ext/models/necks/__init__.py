@@ -1,4 +1,5 @@
 from rlepose_ext.models.backbones.movenet import MoveNetFeatures, MoveNetFPN
 from rlepose_ext.models.necks.attention import LSKNeck, SKNeck
+from rlepose_ext.models.necks.channel_mapper import ChannelMapper
 
-__all__ = ['LSKNeck', 'MoveNetFPN', 'MoveNetFeatures', 'SKNeck']
+__all__ = ['ChannelMapper', 'LSKNeck', 'MoveNetFPN', 'MoveNetFeatures', 'SKNeck']
