@@ -6,6 +6,7 @@ from rlepose_ext.models.heads.rle_head import RLEHead
 from rlepose_ext.models.heads.simcc_rle import SimCCRLEHead
 from rlepose_ext.models.heads.skps_head import SKPSHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
+from rlepose_ext.models.heads.yolopose_head import YOLOPoseHead
 
 __all__ = [
     'DEKRHead',
@@ -18,4 +19,5 @@ __all__ = [
     'SigmoidHeatmapHead',
     'SimCCRLEHead',
     'TokenSimCCHead',
+    'YOLOPoseHead',
 ]
