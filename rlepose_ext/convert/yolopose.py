@@ -83,8 +83,9 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UserError: keys that are not YOLO-Pose's, a part is missing, or other anchors.
     """
-    from rlepose_ext.codecs.yolopose_label import ANCHORS
+    from rlepose_ext.registry import KEYPOINT_CODECS
 
+    ours = KEYPOINT_CODECS.build({'type': 'YOLOPoseLabel', 'input_size': (640, 640)}).anchors
     grid = {key: value for key, value in state.items() if re.search(r'\.anchor(s|_grid)$', key)}
     names = {key: map_key(key) for key in state if key not in grid}
     unknown = [key for key, name in names.items() if name is None]
@@ -99,7 +100,7 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         )
     for key, value in grid.items():
         sizes = value.float().reshape(-1, 3, 2).tolist()
-        if key.endswith('anchor_grid') and not np.allclose(sizes, ANCHORS):
+        if key.endswith('anchor_grid') and not np.allclose(sizes, ours):
             raise UserError(
                 f'{key} has other anchors than the configs: {sizes}. Set '
                 'them as `anchors` of the codec, and leave this key out of the file.'
