@@ -18,6 +18,7 @@ def add_parser(subparsers) -> None:
     _add_movenet(kinds)
     _add_tokenpose(kinds)
     _add_poseur(kinds)
+    _add_yolopose(kinds)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -325,4 +326,44 @@ def run_poseur(args: argparse.Namespace) -> int:
     files.write_checkpoint(output, converted, {**meta, 'licence': poseur.LICENCE})
     print(f'{output}: {len(converted)} tensors (Poseur)')
     print(poseur.LICENCE)
+    return 0
+
+
+def _add_yolopose(kinds) -> None:
+    kind = kinds.add_parser(
+        'yolopose',
+        help="a state dict of YOLO-Pose's authors (yolov5s6)",
+        description='Write a checkpoint for configs/yolopose, to test or to start from.',
+    )
+    kind.add_argument('input', metavar='IN', help='state dict under their names, .pth')
+    kind.add_argument('output', metavar='OUT', help='file to write')
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_yolopose)
+
+
+def run_yolopose(args: argparse.Namespace) -> int:
+    """Convert one YOLO-Pose checkpoint.
+
+    Raises:
+        UserError: IN is missing, holds code, or is no YOLO-Pose, or OUT exists.
+    """
+    from rlepose_ext.checkpoints.safe_load import MissingCheckpointError
+    from rlepose_ext.convert import files, yolopose
+
+    output = files.check_target(args.output, args.force)
+    try:
+        state = files.read_state_dict(args.input)
+    except MissingCheckpointError:
+        raise
+    except UserError as error:
+        raise UserError(f'{error}\n{yolopose.HOW_TO_EXPORT}') from error
+    try:
+        converted = yolopose.convert(state)
+    except UserError as error:
+        raise UserError(f'{args.input}: {error}') from error
+    meta = {'source': 'YOLO-Pose', 'kind': 'yolov5s6', 'rlepose_ext_version': __version__}
+    files.write_checkpoint(output, converted, meta)
+    print(f'{output}: {len(converted)} tensors (YOLO-Pose, yolov5s6)')
+    if not any(name.startswith('head.keypoints.') for name in converted):
+        print('There is no branch for joints in it: as load_from it starts a training.')
     return 0

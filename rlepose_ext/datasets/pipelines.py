@@ -25,9 +25,11 @@ def with_codec(
         codec: as configs have it; ``input_size`` is width and height, px.
 
     Returns:
-        The same steps, but ``input_size`` and ``encoder`` of those that have one are the codec's.
+        The same steps, but ``input_size``, ``img_scale`` (of ``Mosaic``) and ``encoder`` of those
+        that have one are the codec's.
     """
-    new = {'input_size': codec['input_size'], 'encoder': codec}
+    size = codec['input_size']
+    new = {'input_size': size, 'img_scale': size, 'encoder': codec}
     return [
         {key: new.get(key, value) for key, value in step.items()} if new.keys() & step else step
         for step in pipeline

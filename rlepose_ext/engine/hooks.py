@@ -5,6 +5,7 @@ from mmengine.hooks import EMAHook, SyncBuffersHook
 from mmengine.runner import Runner
 
 from rlepose_ext.engine.bad_loss import BadLossHook
+from rlepose_ext.engine.bias_warm_up import BiasWarmUpHook
 from rlepose_ext.engine.checkpoint_hook import AtomicCheckpointHook
 from rlepose_ext.engine.exact_resume import ExactResumeHook
 from rlepose_ext.engine.interrupt import InterruptHook
@@ -16,6 +17,7 @@ from rlepose_ext.registry import HOOKS
 __all__ = [
     'AtomicCheckpointHook',
     'BadLossHook',
+    'BiasWarmUpHook',
     'ExactResumeHook',
     'InterruptHook',
     'JointCountHook',

@@ -107,7 +107,7 @@ class TopDown:
 
 
 class OneStage:
-    """A bottom-up or one-stage model of MMPose: DEKR, YOLOX-Pose, RTMO.
+    """A bottom-up or one-stage model of MMPose: DEKR, YOLO-Pose, YOLOX-Pose, RTMO.
 
     Args:
         model: config file, ``Config``, or name.

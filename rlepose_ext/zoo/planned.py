@@ -39,10 +39,4 @@ PLANNED = (
         "ResNet-50 and ResNet-152 that correct another model's poses",
         'https://arxiv.org/abs/1812.03595',
     ),
-    Planned(
-        35,
-        'YOLO-Pose',
-        'the anchor-based YOLOv5-s6 at 960; YOLOX-Pose-s is its relative in the zoo',
-        'https://arxiv.org/abs/2204.06806',
-    ),
 )

@@ -72,6 +72,11 @@ FAMILIES = {
         ['model.test_cfg.flip_test=True'],
         ['coco/AP'],
     ),
+    'yolopose': (
+        'configs/yolopose/yolopose_yolov5s6_4xb16-300e_coco-640x640.py',
+        [],
+        ['coco/AP'],
+    ),
     'lip': ('configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py', [], ['PCKh/Total']),
 }
 

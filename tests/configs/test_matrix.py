@@ -41,6 +41,7 @@ TWO_RANKS = (
     'dekr-rescore_hrnet-w32_8xb10-140e_coco-512x512',
     'tokenpose_s-v1_4xb32-300e_coco-256x192',
     'poseur_res50_8xb32-325e_coco-256x192',
+    'yolopose_yolov5s6_4xb16-300e_coco-640x640',
 )
 
 

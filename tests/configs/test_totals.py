@@ -91,6 +91,7 @@ TOTALS = {
     'heatmap_litehrnet-30*': 1_763_717,
     'rtmpose*': 13_587_611,
     'yoloxpose*': 10_729_963,
+    'yolopose*': 6_353_856 + 5_986_560 + 23_112 + 2_751_332,
     # with the network that scores again: 85,249; fewer joints on CrowdPose
     'dekr*crowdpose*': 29_603_480,
     'dekr*w32*': 29_646_431,

@@ -14,6 +14,7 @@ from rlepose_ext.zoo import find
 from rlepose_ext.zoo.upstream import upstream_model
 
 SIDE = 128
+YOLOPOSE = 'yolopose_yolov5s6_4xb16-300e_coco-640x640'
 
 
 def small(name, folder):
@@ -35,7 +36,7 @@ def small(name, folder):
     return str(folder / f'{name}.py'), save(model, folder / f'{name}.pth')
 
 
-@pytest.mark.parametrize('name', ['yoloxpose_cspdarknet-s', 'rtmo-s', 'dekr'])
+@pytest.mark.parametrize('name', ['yoloxpose_cspdarknet-s', 'rtmo-s', 'dekr', YOLOPOSE])
 def test_the_same_as_mmpose(tmp_path, noise, name):
     model = build_pose(small(name, tmp_path), 'cpu', bbox_thr=-1.0)
     assert isinstance(model, OneStage)

@@ -8,6 +8,7 @@ from rlepose_ext.models.heads.simcc_rle import SimCCRLEHead
 from rlepose_ext.models.heads.skps_head import SKPSHead
 from rlepose_ext.models.heads.token_pose_head import TokenPoseHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
+from rlepose_ext.models.heads.yolopose_head import YOLOPoseHead
 
 __all__ = [
     'DEKRHead',
@@ -22,4 +23,5 @@ __all__ = [
     'SimCCRLEHead',
     'TokenPoseHead',
     'TokenSimCCHead',
+    'YOLOPoseHead',
 ]
