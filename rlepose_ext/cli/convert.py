@@ -16,6 +16,7 @@ def add_parser(subparsers) -> None:
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     _add_clean(kinds)
     _add_movenet(kinds)
+    _add_adaptivepose(kinds)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -259,4 +260,36 @@ def run_movenet(args: argparse.Namespace) -> int:
     files.write_checkpoint(output, state, {**meta, 'licence': movenet.LICENCE})
     print(f'{output}: {len(state)} tensors (MoveNet {arch})')
     print(movenet.LICENCE)
+    return 0
+
+
+def _add_adaptivepose(kinds) -> None:
+    kind = kinds.add_parser(
+        'adaptivepose',
+        help="AdaptivePose's authors' models on HRNet",
+        description='Write a checkpoint for configs/adaptivepose, to test or to start from.',
+    )
+    kind.add_argument('input', metavar='IN', help="the authors' .pth file")
+    kind.add_argument('output', metavar='OUT', help='file to write')
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_adaptivepose)
+
+
+def run_adaptivepose(args: argparse.Namespace) -> int:
+    """Convert one AdaptivePose.
+
+    Raises:
+        UserError: IN is missing or of another model, or OUT exists.
+    """
+    from rlepose_ext.convert import adaptivepose, files
+
+    output = files.check_target(args.output, args.force)
+    state = files.read_state_dict(args.input)
+    try:
+        converted = adaptivepose.convert(state)
+    except UserError as error:
+        raise UserError(f'{args.input}: {error}') from error
+    meta = {'source': 'AdaptivePose', 'rlepose_ext_version': __version__}
+    files.write_checkpoint(output, converted, meta)
+    print(f'{output}: {len(converted)} tensors (AdaptivePose)')
     return 0

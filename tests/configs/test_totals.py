@@ -83,6 +83,9 @@ TOTALS = {
     'heatmap_litehrnet-30*': 1_763_717,
     'rtmpose*': 13_587_611,
     'yoloxpose*': 10_729_963,
+    'adaptivepose*w32*': 29_623_214,
+    'adaptivepose*crowdpose*': 64_756_302 - 6 * 65,  # three joints less, in the part of the face
+    'adaptivepose*w48*': 64_756_302,
     # with the network that scores again: 85,249; fewer joints on CrowdPose
     'dekr*crowdpose*': 29_603_480,
     'dekr*w32*': 29_646_431,

@@ -1,3 +1,4 @@
+from rlepose_ext.models.heads.adaptive_pose_head import AdaptivePoseHead
 from rlepose_ext.models.heads.dekr_head import DEKRHead
 from rlepose_ext.models.heads.heatmap_heads import HeatmapGAUHead, SigmoidHeatmapHead
 from rlepose_ext.models.heads.integral import DebiasedIntegralHead
@@ -8,6 +9,7 @@ from rlepose_ext.models.heads.skps_head import SKPSHead
 from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
 
 __all__ = [
+    'AdaptivePoseHead',
     'DEKRHead',
     'DebiasedIntegralHead',
     'HeatmapGAUHead',
