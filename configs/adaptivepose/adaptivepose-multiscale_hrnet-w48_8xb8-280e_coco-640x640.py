@@ -20,10 +20,11 @@ model = dict(
     test_cfg=dict(multiscale_test=True),
 )
 train_pipeline = with_codec(_base_.train_pipeline, codec)
-load, resize, _ = with_codec(_base_.val_pipeline, codec)
+load, resize, pack = with_codec(_base_.val_pipeline, codec)
 resize.update(aug_scales=[0.8, 1.2, 1.4, 1.6])
-val_pipeline = [load, resize, dict(type='rlepose_ext.PackImagePyramid')]
+pack.update(type='rlepose_ext.PackImagePyramid')
+val_pipeline = [load, resize, pack]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader
-del load, resize, _  # else they become keys of the config
+del load, resize, pack  # else they become keys of the config

@@ -6,7 +6,7 @@ _base_ = ['_base_/adaptivepose_crowdpose-640x640.py']
 val_pipeline = [
     _base_.val_pipeline[0],
     dict(_base_.val_pipeline[1], aug_scales=[0.8, 1.2, 1.4, 1.6]),
-    dict(type='rlepose_ext.PackImagePyramid'),
+    dict(_base_.val_pipeline[2], type='rlepose_ext.PackImagePyramid'),
 ]
 val_dataloader = dict(dataset=dict(pipeline=val_pipeline))
 test_dataloader = val_dataloader

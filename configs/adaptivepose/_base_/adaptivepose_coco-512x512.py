@@ -79,6 +79,7 @@ model = dict(
 
 train_pipeline = [
     dict(type='LoadImage'),
+    dict(type='YOLOXHSVRandomAug', hue_delta=5, saturation_delta=60, value_delta=60),
     # The authors draw the scale of 0.6, 0.7, ..., 1.3 and the angle of N(0, 15) cut off at 30.
     dict(
         type='BottomupRandomAffine',
@@ -91,7 +92,6 @@ train_pipeline = [
         distribution='uniform',
     ),
     dict(type='RandomFlip', direction='horizontal'),
-    dict(type='YOLOXHSVRandomAug', hue_delta=5, saturation_delta=60, value_delta=60),
     dict(type='GenerateTarget', encoder=codec),
     dict(type='PackPoseInputs'),
 ]
@@ -103,7 +103,14 @@ val_pipeline = [
         size_factor=32,
         resize_mode='expand',
     ),
-    dict(type='PackPoseInputs'),
+    # Not the categories: a picture has a list of them, which the evaluation takes for one.
+    dict(
+        type='PackPoseInputs',
+        meta_keys=(
+            *('id', 'img_id', 'img_path', 'crowd_index', 'ori_shape', 'img_shape'),
+            *('input_size', 'input_center', 'input_scale', 'flip_indices', 'raw_ann_info'),
+        ),
+    ),
 ]
 
 data_mode = 'bottomup'
