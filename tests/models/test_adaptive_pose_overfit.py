@@ -19,7 +19,7 @@ def test_pictures_of_three(root, monkeypatch):
     model = figure.small_model(SIDE)
     model.init_weights()
     x, samples = figure.labelled(model, pictures)
-    figure.learn(model, x, samples, steps=300)
+    figure.learn(model, x, samples, steps=80)
     with torch.no_grad():
         poses = model.head.predict(model.extract_feat(x), samples)
     assert [(pose.bbox_scores > 0.5).sum() for pose in poses] == [3, 3]
