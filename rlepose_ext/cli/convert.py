@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.version import __version__
+
+# Whose checkpoints are converted, and what to do with one that does not load.
+AUTHORS = {
+    'tokenpose': ('leeyegy/TokenPose: T, S, B, L', ''),
+    'poseur': ('aim-uofa/Poseur, for non-commercial use only', ''),
+    'yolopose': (
+        'TexasInstruments/edgeai-yolov5, YOLOv5-s6 for poses',
+        "The project's own .pt files hold whole models, that is, code, which is not run here. "
+        'Where its code is installed, write the weights alone: python -c "import torch; '
+        "m = torch.load('last.pt', map_location='cpu', weights_only=False)['model']; "
+        "torch.save(m.float().state_dict(), 'last_weights.pth')\", and convert last_weights.pth.",
+    ),
+    'adaptivepose': ('buptxyb666/AdaptivePose on HRNet', ''),
+}
 
 
 def add_parser(subparsers) -> None:
@@ -16,9 +31,8 @@ def add_parser(subparsers) -> None:
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     _add_clean(kinds)
     _add_movenet(kinds)
-    _add_tokenpose(kinds)
-    _add_poseur(kinds)
-    _add_yolopose(kinds)
+    for name, (authors, _) in AUTHORS.items():
+        _add_authors(kinds, name, authors)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -265,105 +279,43 @@ def run_movenet(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_tokenpose(kinds) -> None:
+def _add_authors(kinds, name: str, authors: str) -> None:
     kind = kinds.add_parser(
-        'tokenpose',
-        help='TokenPose (T, S, B, L) of leeyegy/TokenPose',
-        description='Write a checkpoint for configs/tokenpose, to test or to start from.',
+        name,
+        help=f'a checkpoint of {authors}',
+        description=f'Write a checkpoint for configs/{name}, to test or to start from.',
     )
-    kind.add_argument('input', metavar='IN', help="TokenPose's .pth file")
+    kind.add_argument('input', metavar='IN', help=f'.pth file of {authors}')
     kind.add_argument('output', metavar='OUT', help='file to write')
     kind.add_argument('--force', action='store_true', help='overwrite OUT')
-    kind.set_defaults(run=run_tokenpose)
+    kind.set_defaults(run=run_authors, name=name)
 
 
-def run_tokenpose(args: argparse.Namespace) -> int:
-    """Convert one TokenPose.
-
-    Raises:
-        UserError: IN is missing or no TokenPose, or OUT exists.
-    """
-    from rlepose_ext.convert import files, tokenpose
-
-    output = files.check_target(args.output, args.force)
-    state = files.read_state_dict(args.input)
-    try:
-        network, converted = tokenpose.convert(state)
-    except UserError as error:
-        raise UserError(f'{args.input}: {error}') from error
-    meta = {'source': 'TokenPose', 'kind': network, 'rlepose_ext_version': __version__}
-    files.write_checkpoint(output, converted, meta)
-    print(f'{output}: {len(converted)} tensors (TokenPose-{network})')
-    return 0
-
-
-def _add_poseur(kinds) -> None:
-    kind = kinds.add_parser(
-        'poseur',
-        help="checkpoints of Poseur's repository (aim-uofa/Poseur)",
-        description='Write a checkpoint for configs/poseur, to test or to start from.',
-    )
-    kind.add_argument('input', metavar='IN', help='.pth file of the repository')
-    kind.add_argument('output', metavar='OUT', help='file to write')
-    kind.add_argument('--force', action='store_true', help='overwrite OUT')
-    kind.set_defaults(run=run_poseur)
-
-
-def run_poseur(args: argparse.Namespace) -> int:
-    """Convert one Poseur checkpoint.
+def run_authors(args: argparse.Namespace) -> int:
+    """Convert a checkpoint of a system's authors by the module of :mod:`.convert` of that name.
 
     Raises:
-        UserError: IN is missing or not Poseur's, or OUT exists.
-    """
-    from rlepose_ext.convert import files, poseur
-
-    output = files.check_target(args.output, args.force)
-    try:
-        converted = poseur.convert(files.read_state_dict(args.input))
-    except UserError as error:
-        raise UserError(f'{args.input}: {error}') from error
-    meta = {'source': 'aim-uofa/Poseur', 'kind': 'poseur', 'rlepose_ext_version': __version__}
-    files.write_checkpoint(output, converted, {**meta, 'licence': poseur.LICENCE})
-    print(f'{output}: {len(converted)} tensors (Poseur)')
-    print(poseur.LICENCE)
-    return 0
-
-
-def _add_yolopose(kinds) -> None:
-    kind = kinds.add_parser(
-        'yolopose',
-        help="a state dict of YOLO-Pose's authors (yolov5s6)",
-        description='Write a checkpoint for configs/yolopose, to test or to start from.',
-    )
-    kind.add_argument('input', metavar='IN', help='state dict under their names, .pth')
-    kind.add_argument('output', metavar='OUT', help='file to write')
-    kind.add_argument('--force', action='store_true', help='overwrite OUT')
-    kind.set_defaults(run=run_yolopose)
-
-
-def run_yolopose(args: argparse.Namespace) -> int:
-    """Convert one YOLO-Pose checkpoint.
-
-    Raises:
-        UserError: IN is missing, holds code, or is no YOLO-Pose, or OUT exists.
+        UserError: IN is missing, holds code or is another model, or OUT exists.
     """
     from rlepose_ext.checkpoints.safe_load import MissingCheckpointError
-    from rlepose_ext.convert import files, yolopose
+    from rlepose_ext.convert import files
 
+    module = importlib.import_module(f'rlepose_ext.convert.{args.name}')
+    authors, hint = AUTHORS[args.name]
     output = files.check_target(args.output, args.force)
     try:
         state = files.read_state_dict(args.input)
     except MissingCheckpointError:
         raise
     except UserError as error:
-        raise UserError(f'{error}\n{yolopose.HOW_TO_EXPORT}') from error
+        raise UserError(f'{error}\n{hint}' if hint else str(error)) from error
     try:
-        converted = yolopose.convert(state)
+        converted = module.convert(state)
     except UserError as error:
         raise UserError(f'{args.input}: {error}') from error
-    meta = {'source': 'YOLO-Pose', 'kind': 'yolov5s6', 'rlepose_ext_version': __version__}
+    meta = {'source': authors, 'kind': args.name, 'rlepose_ext_version': __version__}
     files.write_checkpoint(output, converted, meta)
-    print(f'{output}: {len(converted)} tensors (YOLO-Pose, yolov5s6)')
-    if not any(name.startswith('head.keypoints.') for name in converted):
-        print('There is no branch for joints in it: as load_from it starts a training.')
+    print(f'{output}: {len(converted)} tensors of {authors}')
+    if remark := getattr(module, 'remark', lambda _: '')(converted):
+        print(remark)
     return 0

@@ -30,7 +30,6 @@ from rlepose_ext.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-LICENCE = "Poseur's repository allows non-commercial use only."
 _ATTENTION = 'sampling_offsets|attention_weights|output_proj'
 _LAYER = (
     (r'attentions\.0\.attn\.(.+)', r'self_attention.\1'),

@@ -64,14 +64,14 @@ def map_key(key: str) -> str | None:
     return f'head.{_LAYERS[layer]}.{value}' if layer in _LAYERS else None
 
 
-def convert(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Map a whole model.
 
     Args:
         state: TokenPose's state dict; ``module.`` before the names is left out.
 
     Returns:
-        The network, ``T``, ``S``, ``B`` or ``L``, and its state dict for ``configs/tokenpose``.
+        The state dict of the same network in ``configs/tokenpose``.
 
     Raises:
         UserError: keys that are not TokenPose's, parts that are missing, or an embedding of
@@ -97,7 +97,7 @@ def convert(state: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
         raise UserError(f'it is no whole TokenPose: no {", ".join(missing)}')
     ((key, embedding),) = embeddings.items()
     check_embedding(key, embedding, found['head.keypoint_tokens'].shape[-1])
-    return _network(state), found
+    return found
 
 
 def check_embedding(key: str, embedding: Tensor, dim: int) -> None:
@@ -121,11 +121,3 @@ def check_embedding(key: str, embedding: Tensor, dim: int) -> None:
             f'{key}: expected the sine embedding of a grid of {count} patches, got one that '
             f'differs from each by {far:.3g} or more. TokenPoseHead has no learned embedding.'
         )
-
-
-def _network(state: Mapping[str, Tensor]) -> str:
-    if any(key.startswith('features.') for key in state):
-        return 'S'
-    if not any(key.startswith('pre_feature.') for key in state):
-        return 'T'
-    return 'L' if any(key.startswith('transformer.transformer2.') for key in state) else 'B'

@@ -34,12 +34,6 @@ from rlepose_ext.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-HOW_TO_EXPORT = (
-    "The project's own .pt files hold whole models, that is, code, which is not run here. Where "
-    'its code is installed, write the weights alone: python -c "import torch; '
-    "m = torch.load('last.pt', map_location='cpu', weights_only=False)['model']; "
-    "torch.save(m.float().state_dict(), 'last_weights.pth')\", and convert last_weights.pth."
-)
 _PARTS = {
     0: 'backbone.stem',
     **{2 * i + 1: f'backbone.stage{i + 1}.0' for i in range(5)},
@@ -114,3 +108,10 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     parts = stem.unflatten(1, (4, -1))  # upper left, upper right, lower left, lower right
     converted['backbone.stem.conv.conv.weight'] = parts[:, [0, 2, 1, 3]].flatten(1, 2)
     return converted
+
+
+def remark(converted: Mapping[str, Tensor]) -> str:
+    """What to say of a converted model: the authors also publish detectors of persons."""
+    if any(name.startswith('head.keypoints.') for name in converted):
+        return ''
+    return 'There is no branch for joints in it: as load_from it starts a training.'

@@ -2,16 +2,17 @@
 
 from torch import nn
 
-# Modules that only the loss uses: the flow of RLE is gone once training ends.
-TRAINING_ONLY = frozenset({'loss_module', 'flow', 'flow_model'})
+# Modules that only the loss uses: the flow of RLE and AdaptivePose's joint heatmaps are gone once
+# training ends.
+TRAINING_ONLY = frozenset({'loss_module', 'flow', 'flow_model', 'joint_maps'})
 
 
 def count_parameters(model: nn.Module) -> int:
     """Number of parameter values, without modules that only training uses.
 
-    A module is left out if it, or one it lies in, is named ``loss_module``, ``flow``
-    or ``flow_model``. Shared parameters count once, buffers not at all. These are
-    the totals that papers and model zoos quote.
+    A module is left out if it, or one it lies in, is named as one of :data:`TRAINING_ONLY`.
+    Shared parameters count once, buffers not at all. These are the totals that papers and model
+    zoos quote.
     """
     return sum(
         parameter.numel()

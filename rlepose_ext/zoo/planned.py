@@ -28,12 +28,6 @@ PLANNED = (
         'https://arxiv.org/abs/2004.09576',
     ),
     Planned(
-        33,
-        'AdaptivePose',
-        'HRNet-W32 at 512 and W48 at 640: persons as adaptive points, no detector',
-        'https://arxiv.org/abs/2112.13635',
-    ),
-    Planned(
         34,
         'PoseFix',
         "ResNet-50 and ResNet-152 that correct another model's poses",

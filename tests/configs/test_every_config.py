@@ -254,9 +254,12 @@ def test_files_say_their_quoted_figure(family):
                 )
 
 
-# A test at three scales takes half an hour and more at full size on two cores; test_matrix_stock.py
-# runs these at the small one.
+# A test at three or five scales takes half an hour and more at full size on two cores;
+# test_matrix.py and test_matrix_stock.py run these at the small one.
 TOO_LONG = {
+    'adaptivepose-multiscale_hrnet-w32_8xb8-280e_coco-512x512',
+    'adaptivepose-multiscale_hrnet-w48_8xb8-280e_coco-640x640',
+    'adaptivepose-multiscale_hrnet-w48_8xb8-280e_crowdpose-640x640',
     'dekr-rescore-multiscale_hrnet-w32_8xb10-140e_coco-512x512',
     'dekr-rescore-multiscale_hrnet-w48_8xb10-140e_coco-640x640',
 }

@@ -77,6 +77,16 @@ FAMILIES = {
         [],
         ['coco/AP'],
     ),
+    'adaptivepose': (
+        'configs/adaptivepose/adaptivepose_hrnet-w32_8xb8-280e_coco-512x512.py',
+        [],
+        ['coco/AP'],
+    ),
+    'adaptivepose_crowdpose': (
+        'configs/adaptivepose/adaptivepose_hrnet-w48_8xb8-280e_crowdpose-640x640.py',
+        [],
+        ['crowdpose/AP'],
+    ),
     'lip': ('configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py', [], ['PCKh/Total']),
 }
 

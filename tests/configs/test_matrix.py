@@ -42,6 +42,7 @@ TWO_RANKS = (
     'tokenpose_s-v1_4xb32-300e_coco-256x192',
     'poseur_res50_8xb32-325e_coco-256x192',
     'yolopose_yolov5s6_4xb16-300e_coco-640x640',
+    'adaptivepose_hrnet-w32_8xb8-280e_coco-512x512',
 )
 
 

@@ -92,6 +92,9 @@ TOTALS = {
     'rtmpose*': 13_587_611,
     'yoloxpose*': 10_729_963,
     'yolopose*': 6_353_856 + 5_986_560 + 23_112 + 2_751_332,
+    'adaptivepose*w32*': 29_623_214,
+    'adaptivepose*crowdpose*': 64_756_302 - 6 * 65,  # three joints less, in the part of the face
+    'adaptivepose*w48*': 64_756_302,
     # with the network that scores again: 85,249; fewer joints on CrowdPose
     'dekr*crowdpose*': 29_603_480,
     'dekr*w32*': 29_646_431,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 CONFIGS = sorted(resource('configs').glob('[a-z]*/*.py'))
 COUNT = 12
-ONE_STAGE = ('dekr', 'yolopose', 'yoloxpose', 'movenet_multipose')
+ONE_STAGE = ('adaptivepose', 'dekr', 'yolopose', 'yoloxpose', 'movenet_multipose')
 TOP_DOWN = [path for path in CONFIGS if not path.stem.startswith(ONE_STAGE)]
 
 

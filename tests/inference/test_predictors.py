@@ -36,7 +36,10 @@ def small(name, folder):
     return str(folder / f'{name}.py'), save(model, folder / f'{name}.pth')
 
 
-@pytest.mark.parametrize('name', ['yoloxpose_cspdarknet-s', 'rtmo-s', 'dekr', YOLOPOSE])
+ADAPTIVE = 'adaptivepose_hrnet-w32_8xb8-280e_coco-512x512'
+
+
+@pytest.mark.parametrize('name', ['yoloxpose_cspdarknet-s', 'rtmo-s', 'dekr', YOLOPOSE, ADAPTIVE])
 def test_the_same_as_mmpose(tmp_path, noise, name):
     model = build_pose(small(name, tmp_path), 'cpu', bbox_thr=-1.0)
     assert isinstance(model, OneStage)

@@ -19,9 +19,13 @@ class PackImagePyramid(PackPoseInputs):
     :mod:`rlepose_ext.models.estimators.image_pyramid`.
 
     Args:
-        meta_keys: must have ``aug_scales``, besides those of the method.
+        meta_keys: as in ``PackPoseInputs``; ``aug_scales`` comes to them.
         pack_transformed: as in ``PackPoseInputs``.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.meta_keys = (*self.meta_keys, 'aug_scales')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         images = results['img']

@@ -1,3 +1,4 @@
+from rlepose_ext.models.heads.adaptive_pose_head import AdaptivePoseHead
 from rlepose_ext.models.heads.dekr_head import DEKRHead
 from rlepose_ext.models.heads.heatmap_heads import HeatmapGAUHead, SigmoidHeatmapHead
 from rlepose_ext.models.heads.integral import DebiasedIntegralHead
@@ -11,6 +12,7 @@ from rlepose_ext.models.heads.token_simcc_head import TokenSimCCHead
 from rlepose_ext.models.heads.yolopose_head import YOLOPoseHead
 
 __all__ = [
+    'AdaptivePoseHead',
     'DEKRHead',
     'DebiasedIntegralHead',
     'HeatmapGAUHead',
