@@ -16,6 +16,7 @@ def add_parser(subparsers) -> None:
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     _add_clean(kinds)
     _add_movenet(kinds)
+    _add_posefix(kinds)
     _add_lip(kinds)
     _add_gray(kinds)
     _add_aic_and_wflw(kinds)
@@ -259,4 +260,35 @@ def run_movenet(args: argparse.Namespace) -> int:
     files.write_checkpoint(output, state, {**meta, 'licence': movenet.LICENCE})
     print(f'{output}: {len(state)} tensors (MoveNet {arch})')
     print(movenet.LICENCE)
+    return 0
+
+
+def _add_posefix(kinds) -> None:
+    kind = kinds.add_parser(
+        'posefix',
+        help="PoseFix's PyTorch port",
+        description='Write a checkpoint for configs/posefix.',
+    )
+    kind.add_argument('input', metavar='IN', help="the port's .pth file")
+    kind.add_argument('output', metavar='OUT', help='file to write')
+    kind.add_argument('--force', action='store_true', help='overwrite OUT')
+    kind.set_defaults(run=run_posefix)
+
+
+def run_posefix(args: argparse.Namespace) -> int:
+    """Convert one checkpoint of the port.
+
+    Raises:
+        UserError: IN is missing or not the port's, or OUT exists.
+    """
+    from rlepose_ext.convert import files, posefix
+
+    output = files.check_target(args.output, args.force)
+    try:
+        state = posefix.convert(files.read_state_dict(args.input))
+    except UserError as error:
+        raise UserError(f'{args.input}: {error}') from error
+    meta = {'source': 'Pytorch-PoseFix', 'kind': 'posefix', 'rlepose_ext_version': __version__}
+    files.write_checkpoint(output, state, meta)
+    print(f'{output}: {len(state)} tensors')
     return 0

@@ -2,7 +2,8 @@
 
 from rlepose_ext.codecs.lip_heatmap import LIPHeatmap
 from rlepose_ext.codecs.movenet_label import MoveNetLabel
+from rlepose_ext.codecs.posefix_label import PoseFixLabel
 from rlepose_ext.codecs.simcc_rle_label import SimCCRLELabel
 from rlepose_ext.codecs.skps_heatmap import SKPSHeatmap
 
-__all__ = ['LIPHeatmap', 'MoveNetLabel', 'SKPSHeatmap', 'SimCCRLELabel']
+__all__ = ['LIPHeatmap', 'MoveNetLabel', 'PoseFixLabel', 'SKPSHeatmap', 'SimCCRLELabel']

@@ -46,12 +46,6 @@ PLANNED = (
         'https://arxiv.org/abs/2112.13635',
     ),
     Planned(
-        34,
-        'PoseFix',
-        "ResNet-50 and ResNet-152 that correct another model's poses",
-        'https://arxiv.org/abs/1812.03595',
-    ),
-    Planned(
         35,
         'YOLO-Pose',
         'the anchor-based YOLOv5-s6 at 960; YOLOX-Pose-s is its relative in the zoo',

@@ -36,7 +36,11 @@ SYNC_BN = (
     'rtmpose_cspnext-m_8xb256-420e_coco-256x192',
     'heatmap_hrformer-small_8xb32-210e_coco-256x192',
 )
-TWO_RANKS = (*SYNC_BN, 'dekr-rescore_hrnet-w32_8xb10-140e_coco-512x512')
+TWO_RANKS = (
+    *SYNC_BN,
+    'dekr-rescore_hrnet-w32_8xb10-140e_coco-512x512',
+    'posefix_res50_2xb16-140e_coco-256x192',
+)
 
 
 @pytest.fixture(scope='module')

@@ -40,6 +40,9 @@ TOTALS = {
     'movenet_lightning*': LIGHTNING,
     'movenet_thunder*': 6_226_046 + 28_968,
     'movenet_multipose*': 4_723_346 + 25_128,
+    'posefix_res50*crowdpose*': 34_053_009 - 3 * (64 * 49 + 257),  # 14 joints
+    'posefix_res50*': 34_053_009,
+    'posefix_res152*': 68_688_785,
     'rle_*lsp*': MBV2['050'] + 4 * 14 * 1281,
     'rle_*faces68*': MBV2['050'] + 4 * 68 * 1281,
     'rle_mobilenetv2-050*': 774_788,

@@ -5,6 +5,7 @@ from rlepose_ext.datasets.transforms.pack_image_pyramid import PackImagePyramid
 from rlepose_ext.datasets.transforms.random_blur import RandomBlur, RandomMedianBlur
 from rlepose_ext.datasets.transforms.random_erase import RandomErase
 from rlepose_ext.datasets.transforms.stretch_resize import StretchResize
+from rlepose_ext.datasets.transforms.synthesize_pose_errors import SynthesizePoseErrors
 from rlepose_ext.datasets.transforms.to_gray import ToGray
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     'RandomErase',
     'RandomMedianBlur',
     'StretchResize',
+    'SynthesizePoseErrors',
     'ToGray',
 ]

@@ -2,6 +2,7 @@ from rlepose_ext.models.backbones.alexnet import AlexNet
 from rlepose_ext.models.backbones.hrnet_lite import HRNetLite
 from rlepose_ext.models.backbones.hrnet_lite_gau import HRNetLiteGAU
 from rlepose_ext.models.backbones.movenet import MoveNetBackbone
+from rlepose_ext.models.backbones.posefix_resnet import PoseFixResNet
 from rlepose_ext.models.backbones.scnet import SCNet
 from rlepose_ext.models.backbones.vit import ViTBackbone
 
@@ -10,6 +11,7 @@ __all__ = [
     'HRNetLite',
     'HRNetLiteGAU',
     'MoveNetBackbone',
+    'PoseFixResNet',
     'SCNet',
     'ViTBackbone',
 ]
