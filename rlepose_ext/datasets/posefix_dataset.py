@@ -101,6 +101,7 @@ class PoseFixDataset(BaseCocoStyleDataset):
         for image, persons in by_image.items():
             for person, rows in zip(persons, self._rows(image, persons), strict=True):
                 joined[id(person)] = rows
+        self._poses = {}  # else each worker process gets a copy
         # MMPose asks the person's own joints whether it is valid: rows come after that.
         valid = super()._get_topdown_data_infos(instance_list)
         return [{**person, **joined[id(person)]} for person in valid]

@@ -16,6 +16,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpose.models.pose_estimators import TopdownPoseEstimator
+from mmpose.registry import MODELS
 
 from rlepose_ext.engine.joint_count import check_joint_count
 from rlepose_ext.errors import UserError
@@ -53,7 +55,8 @@ def prepare(
             or a file that is missing or in the way.
     """
     config, checkpoint = config_and_checkpoint(model, checkpoint)
-    if 'Topdown' not in str(config.model.get('type')):
+    kind = MODELS.get(config.model.type)
+    if kind is None or not issubclass(kind, TopdownPoseEstimator):
         raise UserError(
             f'{model}: expected a top-down model, got a {config.model.get("type")}. Poses of '
             'others can be corrected too: give their results file as pose_file, with scores.'
@@ -86,7 +89,6 @@ def _poses(
 ) -> list[dict]:
     """What the model finds in a data set, in COCO's results format."""
     config = copy.deepcopy(config)
-    # Both may be named differently in a model's own data.
     metainfo = dataset.get('metainfo') or {'from_file': 'configs/_base_/datasets/coco.py'}
     root = dataset.get('data_root') or ''
     config.test_dataloader.dataset = {
@@ -116,8 +118,6 @@ def _poses(
         config.work_dir = 'work_dirs/posefix_prepare'
         config.experiment_name = f'posefix_prepare_{split}_{Path(folder).name}'
         runner = Runner.from_cfg(config)
-        check_joint_count(
-            runner.model, runner.build_dataloader(runner._test_dataloader).dataset, True
-        )
+        check_joint_count(runner.model, runner.test_loop.dataloader.dataset, training=True)
         runner.test()
         return json.loads(Path(folder, 'found.keypoints.json').read_text())

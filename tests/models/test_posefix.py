@@ -232,6 +232,20 @@ def test_scores_stay_those_of_the_input(root, small):
     assert np.isfinite(sample.pred_instances.keypoints).all()
 
 
+def test_a_batch_without_a_valid_joint_teaches_nothing(root, small):
+    packed = sample_of(root, np.zeros((300, 260, 3), np.uint8), np.full((17, 2), 150.0))
+    packed['data_samples'].gt_instance_labels.keypoint_weights[:] = 0
+    packed['data_samples'].gt_fields.heatmaps[:] = 0
+    batch = small.data_preprocessor(pseudo_collate([packed, packed]))
+    losses = small(**batch, mode='loss')
+    assert losses['loss_heatmap'] == losses['loss_coords'] == losses['acc_pose'] == 0
+    total, _ = small.parse_losses(losses)
+    total.backward()
+    gradients = [p.grad for p in small.parameters() if p.grad is not None]
+    assert gradients
+    assert not any(gradient.any() for gradient in gradients)
+
+
 def test_mistakes():
     with pytest.raises(UserError, match='PoseFixLabel'):
         PoseFixHead(8, 17, decoder={'type': 'MSRAHeatmap', 'input_size': (64, 64),
