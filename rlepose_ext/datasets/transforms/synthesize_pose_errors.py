@@ -169,8 +169,10 @@ def draw(
         angle, distance = rng.uniform(0, 2 * np.pi, count), rng.uniform(low, high, count)
         drawn = points[index] + distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
         others = np.delete(points, index, axis=0)
-        room = np.linalg.norm(drawn[:, None] - others, axis=-1)
-        drawn = drawn[(room > (low if kind == 'miss' else distance[:, None])).all(1)]
+        # axis by axis: a sum over an axis of two takes three times as long
+        room = sum(np.subtract.outer(drawn[:, axis], others[:, axis]) ** 2 for axis in (0, 1))
+        least = np.full(count, low) if kind == 'miss' else distance
+        drawn = drawn[(room > least[:, None] ** 2).all(1)]
         found.append(drawn[: len(drawn) // _KEPT] if kind == 'miss' and index else drawn)
     found = np.concatenate([np.empty((0, 2)), *found])
     return found[rng.integers(len(found))] if len(found) else None
