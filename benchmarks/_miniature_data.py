@@ -51,6 +51,7 @@ class Wanted:
         images: folder.
         boxes: file of detected boxes, if any.
         head_boxes: MPII's file of head boxes, if any.
+        poses: PoseFix's file of input poses, if any.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Wanted:
     images: Path
     boxes: Path | None = None
     head_boxes: Path | None = None
+    poses: Path | None = None
 
 
 def place(path: str, root: Path) -> Path:
@@ -86,6 +88,7 @@ def wanted(config: Config, root: Path) -> Iterator[Wanted]:
                 images=place(str(Path(base, node.get('data_prefix', {}).get('img', ''))), root),
                 boxes=_optional(node, 'bbox_file', root),
                 head_boxes=_optional(node, 'headbox_file', root),
+                poses=_optional(node, 'pose_file', root),
             )
 
 
@@ -106,6 +109,8 @@ def draw(config: Config, root: Path, processes: int = 1) -> None:
         files = (data.annotations, data.boxes, data.head_boxes)
         if not all(path is None or path.exists() for path in files):
             _draw_one(data, HELD_OUT if data.held_out else NUMBER * processes)
+        if data.poses and not data.poses.exists():
+            write(data.poses, input_poses(json.loads(data.annotations.read_text())))
         last = data
     for node in (config.get('val_evaluator'), config.get('test_evaluator')):
         for path in _json_files(node):
@@ -193,6 +198,19 @@ def person(number: int, image: int, joints: np.ndarray) -> dict[str, Any]:
 def detection(one: Mapping[str, Any]) -> dict[str, Any]:
     """A detected box, where the person is."""
     return {'image_id': one['image_id'], 'category_id': 1, 'bbox': one['bbox'], 'score': 0.9}
+
+
+def input_poses(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A pose of each labelled person, a few px off, in COCO's results format."""
+    poses = []
+    for one in content['annotations']:
+        joints = np.reshape(one['keypoints'], (-1, 3)).astype(float)
+        if joints[:, 2].any():
+            joints += (2.0, -2.0, 0.0)
+            joints[:, 2] = 0.9
+            pose = {'image_id': one['image_id'], 'category_id': 1, 'score': 0.9}
+            poses.append({**pose, 'keypoints': joints.ravel().tolist()})
+    return poses
 
 
 def mpii_person(one: Mapping[str, Any]) -> dict[str, Any]:

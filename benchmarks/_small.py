@@ -30,6 +30,7 @@ PLAIN_STEPS = (
     'LoadImage',
     'GetBBoxCenterScale',
     'TopdownAffine',
+    'rlepose_ext.SynthesizePoseErrors',
     'GenerateTarget',
     'PackPoseInputs',
 )

@@ -19,7 +19,7 @@ def _child(name: str, location: str) -> Registry:
 MODELS = _child('MODELS', 'rlepose_ext.models')
 KEYPOINT_CODECS = _child('KEYPOINT_CODECS', 'rlepose_ext.codecs')
 TRANSFORMS = _child('TRANSFORMS', 'rlepose_ext.datasets.transforms')
-DATASETS = _child('DATASETS', 'rlepose_ext.datasets')
+DATASETS = _child('DATASETS', 'rlepose_ext.datasets.posefix_dataset')
 METRICS = _child('METRICS', 'rlepose_ext.evaluation')
 HOOKS = _child('HOOKS', 'rlepose_ext.engine.hooks')
 LOG_PROCESSORS = _child('LOG_PROCESSORS', 'rlepose_ext.engine.throughput')

@@ -20,6 +20,7 @@ AUTHORS = {
         "torch.save(m.float().state_dict(), 'last_weights.pth')\", and convert last_weights.pth.",
     ),
     'adaptivepose': ('buptxyb666/AdaptivePose on HRNet', ''),
+    'posefix': ('Pytorch-PoseFix, a port of mks0601/PoseFix_RELEASE', ''),
 }
 
 

@@ -19,6 +19,7 @@ examples:
   rlepose demo 0 --show
   rlepose demo rtsp://192.168.0.7/live --end 60 --save csv
   rlepose demo street.mp4 --det rtmdet.py rtmdet.pth --pose model.py model.pth
+  rlepose demo photo.jpg --refine posefix.py posefix.pth
   find . -name '*.jpg' | rlepose demo - --det boxes.json
   rlepose demo photos/ --save-predictions --shard 2/8 --resume
 """
@@ -72,6 +73,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar=('NAME', 'CHECKPOINT'),
         help='pose model: a name of the zoo or of MMPose, CONFIG CHECKPOINT, or a file of '
         '`rlepose export`; by default the first that is on this machine',
+    )
+    models.add_argument(
+        '--refine',
+        nargs='+',
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='model of configs/posefix that corrects the poses',
     )
     output.add_argument(
         '--output-root',
@@ -194,6 +201,7 @@ def run(args: argparse.Namespace) -> int:
         bbox_thr=args.bbox_thr,
         nms_thr=args.nms_thr,
         category=args.det_cat_id,
+        refine=args.refine,
         batch_size=args.batch_size,
         flip_test=False if args.no_flip_test else None,
         dtype=args.dtype,
@@ -218,7 +226,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def take_values(args: argparse.Namespace) -> list[str]:
-    """Set ``det``, ``pose``, ``det_cat_id`` and ``save`` to what belongs to them.
+    """Set ``det``, ``pose``, ``refine``, ``det_cat_id`` and ``save`` to what belongs to them.
 
     An option that takes several values takes the inputs behind it too.
 
@@ -230,6 +238,7 @@ def take_values(args: argparse.Namespace) -> list[str]:
     """
     args.det, after_det = model_and_inputs(args.det)
     args.pose, after_pose = model_and_inputs(args.pose)
+    args.refine, after_refine = model_and_inputs(args.refine)
     args.det_cat_id, after_classes = leading(
         args.det_cat_id, lambda value: isinstance(value, int), '--classes: expected numbers'
     )
@@ -242,7 +251,7 @@ def take_values(args: argparse.Namespace) -> list[str]:
         if len(args.save) > 1:
             raise UserError('--save: none goes with nothing else')
         args.save = []
-    return [*after_det, *after_pose, *after_classes, *after_save]
+    return [*after_det, *after_pose, *after_refine, *after_classes, *after_save]
 
 
 def leading(

@@ -1,1 +1,1 @@
-"""Transforms, and the data set of drawn people."""
+"""Transforms, PoseFix's data set, and that of drawn people."""

@@ -19,6 +19,22 @@ import numpy as np
 from rlepose_ext.geometry.spaces import image_to_input
 
 
+def box_around_joints(keypoints: np.ndarray, factor: float = 1.2) -> np.ndarray:
+    """The box around the joints of a person, enlarged about its middle.
+
+    Args:
+        keypoints: (K, 2), px.
+        factor: by which width and height are multiplied. An extent of 0 counts as 20 px.
+
+    Returns:
+        (4,) x1, y1, x2, y2, float32.
+    """
+    low, high = keypoints.min(0), keypoints.max(0)
+    size = np.where(high > low, high - low, 20) * factor
+    middle = (low + high) / 2
+    return np.concatenate([middle - size / 2, middle + size / 2]).astype(np.float32)
+
+
 def padded_region(
     box: np.ndarray, padding: float, input_size: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ can be downloaded now. Servers that do not answer cost three seconds together, o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ def choose(
     bbox_thr: float | None = None,
     nms_thr: float | None = None,
     category: int | Sequence[int] | None = None,
+    refine: Sequence[str] | None = None,
     **options: Any,
 ) -> Choice:
     """Build what was named, and choose the rest.
@@ -87,6 +88,7 @@ def choose(
         bbox_thr: lowest score of a person's box; by default the detector's own.
         nms_thr: largest IoU of two boxes; by default the detector's own.
         category: of an mmdet detector, the class or classes to take for persons.
+        refine: config and checkpoint of a model of PoseFix, which corrects the poses.
         **options: of :class:`.estimator.PoseEstimator`.
 
     Raises:
@@ -101,16 +103,28 @@ def choose(
     if hasattr(model, 'predict'):
         if detector is not None:
             raise UserError(f'{pose[0]} finds all persons by itself: leave the detector out')
-        return Choice(model, f'pose {pose[0]}', notes)
-    if detector is None:
-        if preset is not None and PRESETS[preset].detector is not None:
-            detector = [PRESETS[preset].detector]
-        elif pose[0] == 'quickstart':
-            detector = ['full']
-        else:
-            detector = [_first_detector(notes)]
-    found = build_detector(detector, device, bbox_thr, nms_thr, category)
-    return Choice(TopDown(found, model), f'detector {detector[0]}, pose {pose[0]}', notes)
+        choice = Choice(model, f'pose {pose[0]}', notes)
+    else:
+        if detector is None:
+            if preset is not None and PRESETS[preset].detector is not None:
+                detector = [PRESETS[preset].detector]
+            elif pose[0] == 'quickstart':
+                detector = ['full']
+            else:
+                detector = [_first_detector(notes)]
+        found = build_detector(detector, device, bbox_thr, nms_thr, category)
+        models = f'detector {detector[0]}, pose {pose[0]}'
+        choice = Choice(TopDown(found, model), models, notes)
+    return choice if refine is None else _refined(choice, refine, device, options)
+
+
+def _refined(choice: Choice, refine: Sequence[str], device: str, options: dict[str, Any]) -> Choice:
+    """The same predictor with a model of PoseFix behind it."""
+    from rlepose_ext.inference.refining import PoseRefiner, Refined
+
+    given = {name: options[name] for name in ('batch_size', 'flip_test') if name in options}
+    predictor = Refined(choice.predictor, PoseRefiner(*refine, device=device, **given))
+    return replace(choice, predictor=predictor, models=f'{choice.models}, refine {refine[0]}')
 
 
 def build_detector(

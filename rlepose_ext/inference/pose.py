@@ -40,6 +40,7 @@ class Pose:
         device: ``'auto'`` is the first GPU if there is one, else the CPU.
         bbox_thr: lowest score of a person's box; by default the detector's own.
         nms_thr: largest IoU of two boxes; by default the detector's own.
+        refine: config and checkpoint of ``configs/posefix``, which corrects the poses.
         **options: of :class:`.estimator.PoseEstimator`: ``batch_size``, ``flip_test``, ``dtype``.
 
     Attributes:
@@ -58,6 +59,7 @@ class Pose:
         device: str = 'auto',
         bbox_thr: float | None = None,
         nms_thr: float | None = None,
+        refine: str | Path | Sequence[str | Path] | None = None,
         **options: Any,
     ) -> None:
         preset = model if model in PRESETS else None
@@ -66,6 +68,8 @@ class Pose:
             pose = [str(model)] + ([] if checkpoint is None else [str(checkpoint)])
         if isinstance(detector, (str, Path)):
             detector = [detector]
+        if isinstance(refine, (str, Path)):
+            refine = [refine]
         choice = choose(
             detector and [str(each) for each in detector],
             pose,
@@ -73,6 +77,7 @@ class Pose:
             device=device,
             bbox_thr=bbox_thr,
             nms_thr=nms_thr,
+            refine=refine and [str(each) for each in refine],
             **options,
         )
         self.predictor, self.chosen = choice.predictor, choice.why

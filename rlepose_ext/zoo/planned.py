@@ -27,10 +27,4 @@ PLANNED = (
         'int8 of the small MobileNetV2 models: after training (PTQ), LSQ+, during training (QAT)',
         'https://arxiv.org/abs/2004.09576',
     ),
-    Planned(
-        34,
-        'PoseFix',
-        "ResNet-50 and ResNet-152 that correct another model's poses",
-        'https://arxiv.org/abs/1812.03595',
-    ),
 )

@@ -43,6 +43,7 @@ TWO_RANKS = (
     'poseur_res50_8xb32-325e_coco-256x192',
     'yolopose_yolov5s6_4xb16-300e_coco-640x640',
     'adaptivepose_hrnet-w32_8xb8-280e_coco-512x512',
+    'posefix_res50_2xb16-140e_coco-256x192',
 )
 
 

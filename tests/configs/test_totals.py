@@ -48,6 +48,9 @@ TOTALS = {
     'tokenpose_l-d6*': 20_815_776,
     'tokenpose_l-d24*': 27_482_400,
     'tokenpose_tiny*': 719_552,
+    'posefix_res50*crowdpose*': 34_053_009 - 3 * (64 * 49 + 257),  # 14 joints
+    'posefix_res50*': 34_053_009,
+    'posefix_res152*': 68_688_785,
     'rle_*lsp*': MBV2['050'] + 4 * 14 * 1281,
     'rle_*faces68*': MBV2['050'] + 4 * 68 * 1281,
     'rle_mobilenetv2-050*': 774_788,

@@ -7,6 +7,7 @@ from rlepose_ext.datasets.transforms.random_blur import RandomBlur, RandomMedian
 from rlepose_ext.datasets.transforms.random_erase import RandomErase
 from rlepose_ext.datasets.transforms.random_hsv_gain import RandomHSVGain
 from rlepose_ext.datasets.transforms.stretch_resize import StretchResize
+from rlepose_ext.datasets.transforms.synthesize_pose_errors import SynthesizePoseErrors
 from rlepose_ext.datasets.transforms.to_gray import ToGray
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'RandomHSVGain',
     'RandomMedianBlur',
     'StretchResize',
+    'SynthesizePoseErrors',
     'ToGray',
 ]

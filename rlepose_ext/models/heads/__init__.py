@@ -3,6 +3,7 @@ from rlepose_ext.models.heads.dekr_head import DEKRHead
 from rlepose_ext.models.heads.heatmap_heads import HeatmapGAUHead, SigmoidHeatmapHead
 from rlepose_ext.models.heads.integral import DebiasedIntegralHead
 from rlepose_ext.models.heads.movenet_head import MoveNetHead, MoveNetMultiPoseHead
+from rlepose_ext.models.heads.posefix_head import PoseFixHead
 from rlepose_ext.models.heads.poseur_head import PoseurHead
 from rlepose_ext.models.heads.rle_head import RLEHead
 from rlepose_ext.models.heads.simcc_rle import SimCCRLEHead
@@ -18,6 +19,7 @@ __all__ = [
     'HeatmapGAUHead',
     'MoveNetHead',
     'MoveNetMultiPoseHead',
+    'PoseFixHead',
     'PoseurHead',
     'RLEHead',
     'SKPSHead',

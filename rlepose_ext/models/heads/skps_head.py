@@ -169,7 +169,8 @@ class SKPSHead(BaseHead):
                 pose.keypoints = (pose.keypoints + points) * 0.5
                 pose.keypoint_scores = (pose.keypoint_scores + scores) * 0.5
         if test_cfg.get('output_heatmaps', False):
-            return poses, [PixelData(heatmaps=maps) for maps in outputs[0].detach()]
+            heatmaps = outputs if isinstance(outputs, Tensor) else outputs[0]
+            return poses, [PixelData(heatmaps=maps) for maps in heatmaps.detach()]
         return poses
 
     def loss(
