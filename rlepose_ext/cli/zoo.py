@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.name:
         print(cards.card(entries[0]))
     else:
-        print(listing(entries, whole=not args.family))
+        print(listing(entries))
     return 0
 
 
@@ -62,14 +62,13 @@ def _note(text: str | None) -> None:
         print(text, file=sys.stderr)
 
 
-def listing(entries, whole: bool = True) -> str:
+def listing(entries) -> str:
     """The configs by family, one a line: name, parameters, main figures, weights.
 
     Args:
         entries: in the order of their families.
-        whole: name the planned systems too.
     """
-    from rlepose_ext.zoo import PLANNED, cards
+    from rlepose_ext.zoo import cards
 
     width = max(len(entry.name) for entry in entries)
     lines = []
@@ -86,7 +85,4 @@ def listing(entries, whole: bool = True) -> str:
             lines.append(f'  {entry.name:<{width}}  {size}  {weights:<7}  {figures}'.rstrip())
         lines.append('')
     lines.append(f'{len(entries)} configs. One of them: rlepose zoo NAME [--train | --test]')
-    if whole:
-        names = ', '.join(each.name for each in PLANNED)
-        lines.append(f'Planned, not there yet: {names}.')
     return '\n'.join(lines)

@@ -5,6 +5,5 @@ Nothing here imports torch, apart from ``counting``.
 
 from rlepose_ext.zoo.lookup import find
 from rlepose_ext.zoo.metafiles import Entry, read_zoo
-from rlepose_ext.zoo.planned import PLANNED, Planned
 
-__all__ = ['PLANNED', 'Entry', 'Planned', 'find', 'read_zoo']
+__all__ = ['Entry', 'find', 'read_zoo']

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo.metafiles import Entry, read_zoo
-from rlepose_ext.zoo.planned import PLANNED
 
 _LISTED = '`rlepose zoo` lists them all.'
 
@@ -44,9 +43,6 @@ def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
             f'{name!r} stands for {len(same)} configs; name one: '
             + ', '.join(entry.name for entry in same)
         )
-    planned = [each for each in PLANNED if each.name.lower() in stem.lower()]
-    if planned:
-        raise UserError(f'{planned[0].name} is planned and not there yet; see docs/zoo.md')
     raise UserError(f'no config of the zoo is called {name!r}. {nearest(stem, by_name)}')
 
 

@@ -25,7 +25,6 @@ def test_list(capsys):
     said = capsys.readouterr().out
     for entry in read_zoo():
         assert entry.name in said
-    assert 'Planned, not there yet' in said
     (line,) = [line for line in said.splitlines() if f' {NAME} ' in line]
     assert ' '.join(line.split()[1:]) == '23.65 M weights AP 70.6, AR 75.3 on COCO (quoted)'
     (line,) = [line for line in said.splitlines() if 'rle_resnet18-slim' in line]

@@ -67,7 +67,6 @@ def test_a_path_is_that_of_the_config(zoo, root, tmp_path, monkeypatch):
     ('rle_mobilenetv2-075', r'stands for \d configs; name one'),
     ('rle_res51_8xb64-210e_coco-256x192', 'Nearest: rle_'),
     ('scnet', 'Nearest: rle_'),
-    ('tokenpose-s', 'TokenPose is planned'),
 ])  # fmt: skip
 def test_names_that_are_none(zoo, name, said):
     with pytest.raises(UserError, match=said):

@@ -27,7 +27,7 @@ from doc_tables.speed import (
     synthetic,
 )
 from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit
-from doc_tables.zoo import weights_files, zoo, zoo_planned
+from doc_tables.zoo import weights_files, zoo
 
 BLOCKS: dict[str, Callable[[], str]] = {
     'rle_loss': measured(
@@ -94,7 +94,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
         'checkpoint_saving', 'python benchmarks/checkpoint_saving.py', checkpoint_saving
     ),
     'zoo': zoo,
-    'zoo_planned': zoo_planned,
     'weights_files': weights_files,
     'patches': patches,
     'features': features,

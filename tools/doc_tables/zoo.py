@@ -1,4 +1,4 @@
-"""Tables of docs/zoo.md: every config, what is planned, and the files that have names."""
+"""Tables of docs/zoo.md: every config, and the files that have names."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from doc_tables import common
 from doc_tables.common import NONE, how, number, results, table
-from rlepose_ext.zoo import PLANNED, Entry, read_zoo
+from rlepose_ext.zoo import Entry, read_zoo
 from rlepose_ext.zoo.cards import result_text
 from rlepose_ext.zoo.files import EXTRA
 from rlepose_ext.zoo.measured import COSTS, FOLDER, Result
@@ -29,17 +29,6 @@ def zoo() -> str:
     if not costs:
         parts.append('*Costs are not measured yet; `python benchmarks/zoo_cost.py` does it.*')
     return '\n\n'.join(parts)
-
-
-def zoo_planned() -> str:
-    """Systems that are not built."""
-    return table(
-        ('row', 'system', 'what'),
-        (
-            (each.row, f'[{each.name}]({each.paper})' if each.paper else each.name, each.what)
-            for each in PLANNED
-        ),
-    )
 
 
 def weights_files() -> str:
