@@ -96,6 +96,7 @@ RATES = {
     'rle_alexnet': Rates(5e-4),
     'simcc_hrnetlite-sk': Rates(2e-3),
     'simcc-rle': Rates(2e-3, classifiers=20.0),
+    'tokenpose_s': Rates(2e-3),
 }
 
 
