@@ -56,8 +56,8 @@ FAMILIES = (*_small.FAMILIES, 'poseur')
 systems = functools.partial(_small.systems, families=FAMILIES)
 # The same network as another one, but for the file that it starts from.
 SAME = ('rle_res50-hmpretrained',)
-# tokenpose_b with more blocks on a wider HRNet, and tokenpose_t with fewer.
-LEFT_OUT = (*SAME, 'tokenpose_l-d6', 'tokenpose_l-d24', 'tokenpose_tiny')
+# tokenpose_s-v1 with smaller patches, tokenpose_b on a wider HRNet, tokenpose_t with fewer blocks.
+LEFT_OUT = (*SAME, *(f'tokenpose_{name}' for name in ('s-v2', 'l-d6', 'l-d24', 'tiny')))
 # Some heads sum their loss over the batch, others average it.
 MAX_NORM = 1.0
 # Layers whose outputs are logits of bins, up to +-100 for a narrow peak.
@@ -93,6 +93,7 @@ RATES = {
     'rle_alexnet': Rates(5e-4),
     'simcc_hrnetlite-sk': Rates(2e-3),
     'simcc-rle': Rates(2e-3, classifiers=20.0),
+    'tokenpose_s': Rates(5e-4),
 }
 
 
