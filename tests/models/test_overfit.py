@@ -18,7 +18,7 @@ SLIM_SCNET = {'stem_channels': 16, 'base_channels': 16}
 BLOCKS = {
     'AlexNet': ('rle_alexnet', {}),
     'RLE and its flow': ('rle_mobilenetv2-050', {}),
-    'Poseur': ('poseur_res50', {}),
+    'Poseur': ('poseur_res50', {'decoder': 64}),
     'self-calibrated convolution': ('rle_scnet50', {'slim': True}),
     'SKPS': ('td-hm_mobilenetv2-050_skps', {}),
     'SimCC + RLE': ('simcc-rle_mobilenetv2-075', {}),
@@ -52,12 +52,15 @@ def _quiet():
     MMLogger.get_current_instance().setLevel('WARNING')
 
 
-def load(harness, name, width=None, slim=False):
+def load(harness, name, width=None, slim=False, decoder=None):
     config = harness.load_for_overfit(harness.systems(families=harness.LEARNING)[name])
     model = config.model
     if slim:
         model.backbone.update(SLIM_SCNET)
         model.head.in_channels //= 64 // SLIM_SCNET['base_channels']
+    if decoder:
+        model.neck.out_channels = model.head.in_channels = decoder
+        model.head.feedforward_channels = 2 * decoder
     if width:
         model.backbone.width = model.head.in_channels = width
         if 'neck' in model:
