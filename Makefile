@@ -51,6 +51,7 @@ bench: setup
 	$(BIN)/python benchmarks/inference_memory.py
 	$(BIN)/python benchmarks/smoothing.py
 	$(BIN)/python benchmarks/drawn_chain.py
+	$(BIN)/python benchmarks/posefix.py
 	$(BIN)/python benchmarks/zoo_cost.py
 
 # Every config at its full size: builds, trains two iterations, validates and tests once.
