@@ -19,12 +19,8 @@ from rlepose_ext.convert import adaptivepose
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads import AdaptivePoseHead
-from rlepose_ext.models.heads.adaptive_pose_head import (
-    Maps,
-    ModulatedDeformConv,
-    sample_at,
-    suppress_softly,
-)
+from rlepose_ext.models.heads.adaptive_pose_head import Maps, suppress_softly
+from rlepose_ext.models.layers.deformable import ModulatedDeformConv, sample_at
 
 CODEC = {
     'type': 'rlepose_ext.AdaptivePoseLabel', 'input_size': (96, 64), 'heatmap_size': (24, 16),

@@ -41,13 +41,16 @@ from mmcv.ops import soft_nms
 from mmengine.structures import InstanceData
 from mmpose.models.heads import BaseHead
 from torch import Tensor, nn
-from torch.nn import functional
-from torchvision.ops import deform_conv2d
 
 from rlepose_ext.checks import check_counts
 from rlepose_ext.codecs.adaptive_pose_label import AdaptivePoseLabel
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_image
+from rlepose_ext.models.layers.deformable import (
+    ModulatedDeformConv,
+    at_least_float32,
+    sample_at,
+)
 from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # COCO's joints by part: nose, eyes and ears, shoulders, left arm, right arm, hips, left leg, ...
@@ -56,56 +59,6 @@ COCO_PARTS = ((0, 1, 2, 3, 4), (5, 6), (7, 9), (8, 10), (11, 12), (13, 15), (14,
 PRIOR = -2.19
 # Losses with logarithms see probabilities no nearer to 0 or 1.
 SMALLEST = 1e-4
-
-
-def sample_at(feature: Tensor, points: Tensor) -> Tensor:
-    """Read features at a point of each cell's own, by bilinear interpolation.
-
-    Outside of the map the nearest value of its border is read.
-
-    Args:
-        feature: (N, C, H, W).
-        points: from each cell to its point, x and y in heatmap px, (N, 2, H, W).
-
-    Returns:
-        (N, C, H, W) float32, or float64 for such.
-    """
-    feature = _at_least_float32(feature)
-    height, width = feature.shape[-2:]
-    sides = ((1, width), (0, height))
-    axes = []
-    for offset, (axis, side) in zip(points.to(feature.dtype).unbind(1), sides, strict=True):
-        cells = torch.arange(side, device=feature.device, dtype=feature.dtype)
-        at = offset + (cells if axis else cells[:, None])
-        axes.append(at * (2 / max(side - 1, 1)) - 1)
-    grid = torch.stack(axes, -1)
-    return functional.grid_sample(feature, grid, padding_mode='border', align_corners=True)
-
-
-class ModulatedDeformConv(nn.Module):
-    """Deformable 3x3 convolution that finds its own offsets and weights (DCNv2).
-
-    It begins as a plain convolution with half of its weights: offsets 0, factors sigmoid(0).
-    Computed in float32, also under autocast.
-
-    Args:
-        channels: that go in and come out.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        plain = nn.Conv2d(channels, channels, 3)
-        self.weight, self.bias = plain.weight, plain.bias
-        self.conv_offset_mask = nn.Conv2d(channels, 3 * 9, 3, padding=1)
-        nn.init.zeros_(self.conv_offset_mask.weight)
-        nn.init.zeros_(self.conv_offset_mask.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        found = self.conv_offset_mask(x).to(self.weight.dtype)
-        offset, mask = found[:, :18], found[:, 18:].sigmoid()
-        x = x.to(self.weight.dtype)
-        return deform_conv2d(x, offset, self.weight, self.bias, padding=1, mask=mask)
 
 
 class PartBranch(nn.Module):
@@ -253,7 +206,7 @@ class AdaptivePoseHead(BaseHead):
         """Raw maps of the last feature map (N, C, H, W)."""
         x = feats[-1]
         pose, centre = self.pose(x), self.centre(x)
-        points = _at_least_float32(self.searcher(pose)).unflatten(1, (-1, 2))
+        points = at_least_float32(self.searcher(pose)).unflatten(1, (-1, 2))
         each = points.unbind(1)
         found = [part(pose, at) for part, at in zip(self.parts, each, strict=True)]
         offset = torch.cat(found, 1)[:, self.order]  # (N, K, 2, H, W)
@@ -372,10 +325,6 @@ def suppress_softly(
     options = {'sigma': sigma, 'min_score': least, 'method': 'gaussian', 'offset': 1}
     lowered, kept = soft_nms(boxes, torch.as_tensor(scores), **options)
     return keypoints[kept.numpy()], lowered[:, 4].numpy()
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _three_by_three(in_channels: int, out_channels: int) -> nn.Sequential:
