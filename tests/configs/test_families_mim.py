@@ -30,6 +30,20 @@ SMALL = [
         for option in ('num_workers=0', 'persistent_workers=False')
     ),
 ]
+# Mosaics of 128 px instead of 640.
+SMALL_MOSAICS = [
+    'train_dataloader.dataset.pipeline.1.img_scale=(128,128)',
+    *(
+        f'{key}.input_size=(128,128)'
+        for key in (
+            'model.head.decoder',
+            'train_dataloader.dataset.pipeline.2',
+            'train_dataloader.dataset.pipeline.6.encoder',
+            'val_dataloader.dataset.pipeline.1',
+            'test_dataloader.dataset.pipeline.1',
+        )
+    ),
+]
 # config, options of the test, metrics that it must give
 FAMILIES = {
     'rle': ('configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py', [], ['coco/AP']),
@@ -94,7 +108,8 @@ def test_mim_trains_and_tests(family, root, tmp_path, monkeypatch):
     monkeypatch.setenv('RLEPOSE_DATA', str(data))
     init_default_scope('mmpose')
     draw(Config.fromfile(root / config), data)
-    log = mim(root, data, 'train', config, '--work-dir', tmp_path / 'work', '--cfg-options', *SMALL)
+    small = SMALL + SMALL_MOSAICS if family == 'yolopose' else SMALL
+    log = mim(root, data, 'train', config, '--work-dir', tmp_path / 'work', '--cfg-options', *small)
     assert log.count('Epoch(train) [1][') == 2
     assert 'Epoch(val) [1]' in log
     checkpoint = tmp_path / 'work/epoch_1.pth'
@@ -102,7 +117,7 @@ def test_mim_trains_and_tests(family, root, tmp_path, monkeypatch):
 
     out = tmp_path / 'metrics.json'
     where = ['-C', checkpoint, '--work-dir', tmp_path / 'test', '--out', out]
-    mim(root, data, 'test', config, *where, '--cfg-options', *SMALL, *test_options)
+    mim(root, data, 'test', config, *where, '--cfg-options', *small, *test_options)
     measured = json.loads(out.read_text())
     for name in metrics:
         assert math.isfinite(measured[name]), name
