@@ -79,7 +79,9 @@ def convert(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     from rlepose_ext.registry import KEYPOINT_CODECS
 
-    ours = KEYPOINT_CODECS.build({'type': 'YOLOPoseLabel', 'input_size': (640, 640)}).anchors
+    ours = KEYPOINT_CODECS.build(
+        {'type': 'rlepose_ext.YOLOPoseLabel', 'input_size': (1, 1)}
+    ).anchors
     grid = {key: value for key, value in state.items() if re.search(r'\.anchor(s|_grid)$', key)}
     names = {key: map_key(key) for key in state if key not in grid}
     unknown = [key for key, name in names.items() if name is None]

@@ -30,6 +30,20 @@ SMALL = [
         for option in ('num_workers=0', 'persistent_workers=False')
     ),
 ]
+# Mosaics of 128 px instead of 640.
+SMALL_MOSAICS = [
+    'train_dataloader.dataset.pipeline.1.img_scale=(128,128)',
+    *(
+        f'{key}.input_size=(128,128)'
+        for key in (
+            'model.head.decoder',
+            'train_dataloader.dataset.pipeline.2',
+            'train_dataloader.dataset.pipeline.6.encoder',
+            'val_dataloader.dataset.pipeline.1',
+            'test_dataloader.dataset.pipeline.1',
+        )
+    ),
+]
 # config, options of the test, metrics that it must give
 FAMILIES = {
     'rle': ('configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py', [], ['coco/AP']),
@@ -101,7 +115,11 @@ AT_128 = [
     'val_dataloader.dataset.pipeline.1.input_size=(128,128)',
     'test_dataloader.dataset.pipeline.1.input_size=(128,128)',
 ]
-SMALLER = {'adaptivepose': AT_128, 'adaptivepose_crowdpose': AT_128}
+SMALLER = {
+    'adaptivepose': AT_128,
+    'adaptivepose_crowdpose': AT_128,
+    'yolopose': SMALL_MOSAICS,
+}
 
 
 def mim(root, data, command, config, *arguments):

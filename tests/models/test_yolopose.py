@@ -1,18 +1,23 @@
 """YOLO-Pose computes what its authors' network computes, learns with it, and stays finite."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
 from golden_case import golden_case
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
-from mmpose.registry import MODELS
+from mmpose.registry import DATASETS, MODELS
 from mmpose.structures import PoseDataSample
 from model_case import assert_finite, assert_learns, total
 from torchvision.ops import complete_box_iou_loss
 
 from rlepose_ext.convert import yolopose
+from rlepose_ext.datasets.pipelines import with_codec
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.heads import YOLOPoseHead
 from rlepose_ext.models.losses import YOLOPoseLoss
@@ -323,3 +328,39 @@ def test_what_is_wrong_is_said():
         YOLOPoseHead(SMALL, K, {'type': 'RegressionLabel', 'input_size': (256, 192)})
     with pytest.raises(UserError, match='batch_size'):
         YOLOPoseLoss(batch_size=0)
+
+
+def test_pictures_that_teach_nothing_are_trained_through(root, tmp_path):
+    """One of 5 x 3 px, one whose person has no joint, one with a crowd only, one of 1 x 1 px."""
+    content = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'person'}]}
+    one = {'category_id': 1, 'area': 9.0, 'iscrowd': 0, 'segmentation': []}
+    for number, (width, height) in enumerate(((5, 3), (90, 70), (60, 60), (1, 1)), 1):
+        cv2.imwrite(str(tmp_path / f'{number}.png'), np.full((height, width, 3), 99, np.uint8))
+        size = {'width': width, 'height': height}
+        content['images'].append({'id': number, 'file_name': f'{number}.png', **size})
+        labelled = number in (1, 4)
+        joints = [[width / 2, height / 2, 2 * labelled]] * K
+        content['annotations'].append({
+            **one, 'id': number, 'image_id': number, 'bbox': [0, 0, width, height],
+            'keypoints': np.ravel(joints).tolist(), 'num_keypoints': K * labelled,
+            'iscrowd': int(number == 3),
+        })  # fmt: skip
+    (tmp_path / 'train.json').write_text(json.dumps(content))
+    init_default_scope('mmpose')
+    config = Config.fromfile(root / CONFIG)
+    codec = {**config.codec, 'input_size': (128, 128)}
+    dataset = DATASETS.build({
+        'type': 'CocoDataset', 'data_root': str(tmp_path), 'ann_file': 'train.json',
+        'data_prefix': {'img': ''}, 'data_mode': 'bottomup',
+        'pipeline': with_codec(config.train_pipeline, codec),
+    })  # fmt: skip
+    assert len(dataset) == 4
+    config.model.head.decoder = codec
+    model = MODELS.build(config.model)
+    for _ in range(2):
+        batch = pseudo_collate([dataset[index] for index in range(4)])
+        batch = model.data_preprocessor(batch, training=True)
+        assert batch['inputs'].shape == (4, 3, 128, 128)
+        losses = model(**batch, mode='loss')
+        assert losses['loss_objectness'] > 0
+        assert_finite(model, losses)

@@ -1,8 +1,8 @@
 """YOLO-Pose learns two drawn pictures of three persons by heart, boxes and joints.
 
 The loss of a joint is flat where it is far off: a tenth of a box's side away, that of a nose is
-0.98 of its largest. Real trainings have hundreds of thousands of persons to get near. Here the
-sigmas begin :data:`WIDER` times as large and end as they are; the network has half its width.
+0.98 of its largest. Real trainings have hundreds of thousands of persons to get near. Here sigmas
+begin :data:`WIDER` times as large and end as they are; the network has half its width.
 """
 
 import numpy as np
