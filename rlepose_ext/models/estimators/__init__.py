@@ -2,6 +2,12 @@ from rlepose_ext.models.estimators.image_pyramid import (
     PyramidDataPreprocessor,
     PyramidPoseEstimator,
 )
+from rlepose_ext.models.estimators.quant_estimator import QuantPoseEstimator
 from rlepose_ext.models.estimators.shared_gau import SharedGAUPoseEstimator
 
-__all__ = ['PyramidDataPreprocessor', 'PyramidPoseEstimator', 'SharedGAUPoseEstimator']
+__all__ = [
+    'PyramidDataPreprocessor',
+    'PyramidPoseEstimator',
+    'QuantPoseEstimator',
+    'SharedGAUPoseEstimator',
+]
