@@ -22,6 +22,8 @@ from torch import nn
 from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
 from rlepose_ext.datasets.transforms import StretchResize, ToGray
 from rlepose_ext.errors import UserError
+from rlepose_ext.export import int8
+from rlepose_ext.export.calibration import calibration_crops
 from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD, PoseGraph, SimCCGraph
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.network import normalise_crops, predict
@@ -80,6 +82,7 @@ def export_onnx(
     out: str | Path = 'model.onnx',
     half: bool = False,
     layout: str = 'rlepose',
+    calibrate: str | Path | None = None,
 ) -> Exported:
     """Write a top-down model as one ONNX file, and run both on drawn people.
 
@@ -90,36 +93,45 @@ def export_onnx(
         half: the network in float16, half the size. Points may then be off by a bin or a pixel.
         layout: ``'rlepose'``: uint8 crops in, points out. ``'rtmlib'``: what rtmlib's ``RTMPose``
             feeds in, SimCC's bins out.
+        calibrate: round to 8 bit with ranges from these persons, see
+            :func:`.calibration.calibration_crops`. Differences are those on some of them.
 
     Raises:
         UserError: a model that is not top-down, a test pipeline or codec that is not known here, an
-            operator that ONNX does not have, points that differ by more than :data:`LIMIT`, or
-            onnx, onnxscript or onnxruntime is not installed. Then nothing is written.
+            operator that ONNX does not have, points that differ by more than :data:`LIMIT` (not of
+            8 bit and half precision), no persons to calibrate with, or onnx, onnxscript or
+            onnxruntime is not installed. Then nothing is written.
     """
     if layout not in LAYOUTS:
         raise UserError(f'layout: expected one of {", ".join(LAYOUTS)}, got {layout!r}')
     out = Path(out)
     if out.suffix != '.onnx':
         raise UserError(f'{out}: expected a file name that ends in .onnx')
+    if calibrate is not None and (half or layout != 'rlepose'):
+        raise UserError('8 bit has its own precision and our own layout: leave --half and --layout')
     _check_packages()
     estimator = PoseEstimator(model, checkpoint, device='cpu', flip_test=False)
-    content = describe(estimator, checkpoint=_file_of(estimator), half=half, layout=layout)
-    crops = drawn_crops(estimator)
+    content = describe(estimator, checkpoint=checkpoint_file(estimator), half=half, layout=layout)
+    persons = None if calibrate is None else calibration_crops(estimator, calibrate)
+    crops = drawn_crops(estimator) if persons is None else persons[int8.decide(persons)]
     # before half precision changes the model
-    expected = _torch_outputs(estimator, crops, layout)
+    expected = torch_outputs(estimator, crops, layout)
     steady = _steady(estimator, crops, expected) if layout == 'rlepose' else None
     graph = (PoseGraph if layout == 'rlepose' else SimCCGraph)(estimator.model, half).eval()
     example = torch.from_numpy(crops[:2])
     if layout == 'rtmlib':
         example = _as_rtmlib(crops[:2])
-    with _written(out) as part:
+    with written(out) as part:
         _export(graph, example, content, part)
+        if persons is not None:
+            content |= {'network': 'int8', 'int8': int8.round_file(part, persons, expected)}
+            _describe_again(part, content)
         if layout == 'rlepose':
             found = OnnxPose(part, 'cpu').points(crops)
         else:
             found = _run(part, _as_rtmlib(crops).numpy())
-        differences = _compare(content['outputs'], found, expected, steady)
-        _check(differences, content, half)
+        differences = differences_of(content['outputs'], found, expected, steady)
+        _check(differences, content, limited=not half and persons is None)
         text = json.dumps(content, indent=1)
         try:
             out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
@@ -213,8 +225,8 @@ def crop_of(steps: Sequence[Any]) -> tuple[dict[str, Any], int]:
     return crop, channels
 
 
-def _torch_outputs(
-    estimator: PoseEstimator, crops: np.ndarray, layout: str, noise: float = 0.0
+def torch_outputs(
+    estimator: PoseEstimator, crops: np.ndarray, layout: str = 'rlepose', noise: float = 0.0
 ) -> list[np.ndarray | None]:
     """What the model gives for crops, by the codec: keypoints, scores and sigma; or the bins.
 
@@ -249,7 +261,7 @@ def _steady(
     estimator: PoseEstimator, crops: np.ndarray, expected: list[np.ndarray | None]
 ) -> np.ndarray:
     """(N, K), whether a joint stays where it is under :data:`NOISE`."""
-    moved = _torch_outputs(estimator, crops, 'rlepose', NOISE)[0] - expected[0]
+    moved = torch_outputs(estimator, crops, 'rlepose', NOISE)[0] - expected[0]
     return (np.abs(moved) <= LIMIT).all(-1)
 
 
@@ -280,6 +292,16 @@ def _export(graph: nn.Module, example: torch.Tensor, content: dict[str, Any], pa
             raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
 
 
+def _describe_again(path: Path, content: Mapping[str, Any]) -> None:
+    """Put the metadata into a file that onnxruntime has written anew."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, as_properties(content))
+    onnx.save(model, path)
+
+
 def _reason(error: BaseException) -> str:
     """The operator or the line that stopped an export, in one line."""
     texts = []
@@ -296,12 +318,13 @@ def _reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _compare(
+def differences_of(
     names: list[str],
     found: list[np.ndarray],
     expected: list[np.ndarray | None],
-    steady: np.ndarray | None,
+    steady: np.ndarray | None = None,
 ) -> list[Difference]:
+    """How far outputs are from those expected; of keypoints only ``steady`` joints count."""
     differences = []
     for name, ours, theirs in zip(names, found, expected, strict=False):
         if theirs is None:
@@ -314,10 +337,10 @@ def _compare(
     return differences
 
 
-def _check(differences: list[Difference], content: Mapping[str, Any], half: bool) -> None:
+def _check(differences: list[Difference], content: Mapping[str, Any], limited: bool) -> None:
     for each in differences:
-        limited = each.what in ('keypoints', 'sigma') and not half
-        if not np.isfinite(each.largest) or (limited and each.largest > LIMIT):
+        far = limited and each.what in ('keypoints', 'sigma')
+        if not np.isfinite(each.largest) or (far and each.largest > LIMIT):
             raise UserError(
                 f'{content["name"]}: {each.what} of the exported model differ from those of the '
                 f'checkpoint by up to {each.largest:.3g} px, allowed are {LIMIT}. Nothing is '
@@ -325,7 +348,7 @@ def _check(differences: list[Difference], content: Mapping[str, Any], half: bool
             )
 
 
-def _file_of(estimator: PoseEstimator) -> Path | None:
+def checkpoint_file(estimator: PoseEstimator) -> Path | None:
     """The checkpoint as a file, None for a URL."""
     path = Path(estimator.checkpoint)
     return path if path.is_file() else None
@@ -369,7 +392,7 @@ def _check_packages() -> None:
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[Path]:
+def written(path: Path) -> Iterator[Path]:
     """A file of another name that takes this name if all goes well, and else is removed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

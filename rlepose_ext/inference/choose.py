@@ -108,7 +108,7 @@ def choose(
         elif pose[0] == 'quickstart':
             detector = ['full']
         else:
-            detector = [_first_detector(notes)]
+            detector = [first_detector(notes)]
     found = build_detector(detector, device, bbox_thr, nms_thr, category)
     return Choice(TopDown(found, model), f'detector {detector[0]}, pose {pose[0]}', notes)
 
@@ -204,7 +204,8 @@ def _exported(values: Sequence[str], device: str, **options: Any) -> Any:
     return OnnxPose(values[0], device, **options)
 
 
-def _first_detector(notes: list[str]) -> str:
+def first_detector(notes: list[str]) -> str:
+    """The detector that is taken by default; ``notes`` gets why."""
     name, failures = _first(DEFAULT_DETECTORS, notes)
     if name is None:
         notes.append(
