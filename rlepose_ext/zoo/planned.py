@@ -22,12 +22,6 @@ class Planned:
 
 PLANNED = (
     Planned(
-        12,
-        'quantisation',
-        'int8 of the small MobileNetV2 models: after training (PTQ), LSQ+, during training (QAT)',
-        'https://arxiv.org/abs/2004.09576',
-    ),
-    Planned(
         20,
         'Poseur',
         'ResNet-50, a transformer decoder that refines regressed joints by deformable attention',
