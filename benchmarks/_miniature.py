@@ -138,6 +138,8 @@ def shorten(config: Config, work_dir: Path, name: str) -> Config:
         name: of the run; MMEngine keeps visualisers and logs by name.
     """
     without_downloads(config)
+    if 'quant' in config.model:
+        config.model.quant.batches = 1
     for split in ('train', 'val', 'test'):
         loader = config[f'{split}_dataloader']
         # A detector may take one picture at a time in a test.

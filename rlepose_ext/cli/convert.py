@@ -56,6 +56,11 @@ def _add_clean(kinds) -> None:
         action='store_true',
         help="the backbone only, for init_cfg=dict(type='Pretrained', prefix='backbone.')",
     )
+    clean.add_argument(
+        '--ranges',
+        metavar='FILE',
+        help='its *_quant_info.pth: write an 8-bit model for rlepose_ext.QuantPoseEstimator',
+    )
     clean.add_argument('--force', action='store_true', help='overwrite OUT')
     clean.set_defaults(run=run_clean)
 
@@ -70,6 +75,9 @@ def run_clean(args: argparse.Namespace) -> int:
 
     output = files.check_target(args.output, args.force)
     state = files.read_state_dict(args.input)
+    ranges = {} if args.ranges is None else _read_ranges(args.ranges)
+    if args.backbone and ranges:
+        raise UserError('--ranges are those of a whole model: leave --backbone out')
     try:
         if args.backbone:
             converted = mmpose_clean.convert_backbone(state)
@@ -80,10 +88,21 @@ def run_clean(args: argparse.Namespace) -> int:
     simcc = 'head.mlp_head_x.weight' in converted
     kind = 'backbone' if args.backbone else 'split head' if args.split else 'joint head'
     kind = 'SimCC head' if simcc else kind
+    kind += ' in 8 bit' if ranges else ''
     meta = {'source': 'MMPose_Clean', 'kind': kind, 'rlepose_ext_version': __version__}
-    files.write_checkpoint(output, converted, meta)
-    print(f'{output}: {len(converted)} tensors ({kind})')
+    files.write_checkpoint(output, {**converted, **ranges}, meta)
+    print(f'{output}: {len(converted) + len(ranges)} tensors ({kind})')
     return 0
+
+
+def _read_ranges(path: str) -> dict:
+    from rlepose_ext.checkpoints.safe_load import load_file
+    from rlepose_ext.convert.mmpose_clean_int8 import convert_ranges
+
+    try:
+        return convert_ranges(load_file(path, map_location='cpu'))
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from error
 
 
 def _add_lip(kinds) -> None:

@@ -6,12 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from rlepose_ext.errors import UserError
+
 EPILOG = """\
 examples:
   rlepose export movenet-thunder
   rlepose export movenet-multipose --out people.onnx
   rlepose export configs/rle/rle_res50_8xb64-210e_coco-256x192.py epoch_210.pth --out rle.onnx
   rlepose demo --pose rle.onnx photo.jpg
+  rlepose export movenet-thunder --int8 --calibrate my_photos/
+  rlepose export configs/quant/rle-qat....py epoch_10.pth --integer
 """
 
 
@@ -37,6 +41,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default='rlepose',
         help="rlepose, or rtmlib: a SimCC model for rtmlib's RTMPose",
     )
+    parser.add_argument(
+        '--int8', action='store_true', help='the network in 8 bit, without training'
+    )
+    parser.add_argument(
+        '--calibrate',
+        metavar='FOLDER|ANNOTATIONS',
+        help='pictures of persons, or COCO annotations beside theirs: 8-bit ranges come from them',
+    )
+    parser.add_argument(
+        '--integer',
+        action='store_true',
+        help='of a quantised training: its tables of integers (.npz and .json) in place of ONNX',
+    )
     parser.set_defaults(run=run)
 
 
@@ -44,16 +61,45 @@ def run(args: argparse.Namespace) -> int:
     """Export, compare, print.
 
     Raises:
-        UserError: see :func:`rlepose_ext.export.onnx.export_onnx`.
+        UserError: options that do not go together; see the functions that it calls.
     """
-    from rlepose_ext.export.onnx import export_onnx
+    if args.int8 and args.calibrate is None:
+        raise UserError(
+            '--int8 needs persons to take ranges from: add --calibrate FOLDER, or annotations'
+        )
+    if args.calibrate is not None and not (args.int8 or args.integer):
+        raise UserError('--calibrate is of --int8: add it')
+    out = args.out or Path(f'{Path(args.model).stem}.{"npz" if args.integer else "onnx"}')
+    if args.integer:
+        if args.int8 or args.half or args.layout != 'rlepose':
+            raise UserError('--integer has its own format: leave --int8, --half and --layout out')
+        from rlepose_ext.export.integer import export_integer
 
-    out = args.out or Path(f'{Path(args.model).stem}.onnx')
-    done = export_onnx(args.model, args.checkpoint, out, half=args.half, layout=args.layout)
+        done = export_integer(args.model, args.checkpoint, out, args.calibrate)
+        kind = 'integers'
+    else:
+        from rlepose_ext.export.onnx import export_onnx
+
+        done = export_onnx(
+            args.model,
+            args.checkpoint,
+            out,
+            half=args.half,
+            layout=args.layout,
+            calibrate=args.calibrate,
+        )
+        kind = f'opset {done.content["opset"]}'
     megabytes = done.path.stat().st_size / 1e6
-    print(f'{done.path}: {megabytes:.1f} MB, {_takes(done.content)}, opset {done.content["opset"]}')
+    print(f'{done.path}: {megabytes:.1f} MB, {_takes(done.content)}, {kind}')
     print(f'{done.path.with_suffix(".json")}: what its inputs and joints are')
-    print('differences from the checkpoint, on drawn people:')
+    for tried in done.content.get('int8', {}).get('tried', []):
+        left = ', head in float' if tried['float_head'] else ''
+        print(f'  tried {tried["method"]}{left}: {tried["px"]:.3g} px from the float model')
+    if 'int8' in done.content:
+        left = ', head in float' if done.content['int8']['float_head'] else ''
+        print(f'  taken: {done.content["int8"]["method"]}{left}')
+    people = 'drawn people' if args.calibrate is None else f'persons of {args.calibrate}'
+    print(f'differences from the checkpoint, on {people}:')
     for each in done.differences:
         unit = ' px' if each.what in ('keypoints', 'sigma', 'boxes') else ''
         print(f'  {each.what:<10} largest {each.largest:.2g}{unit}, mean {each.mean:.2g}{unit}')

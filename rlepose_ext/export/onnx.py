@@ -22,6 +22,8 @@ from torch import nn
 from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
 from rlepose_ext.datasets.transforms import StretchResize, ToGray
 from rlepose_ext.errors import UserError
+from rlepose_ext.export import int8
+from rlepose_ext.export.calibration import calibration_crops
 from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD, PoseGraph, SimCCGraph
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.loading import config_and_checkpoint
@@ -80,6 +82,7 @@ def export_onnx(
     out: str | Path = 'model.onnx',
     half: bool = False,
     layout: str = 'rlepose',
+    calibrate: str | Path | None = None,
 ) -> Exported:
     """Write a model as one ONNX file, and run both on drawn people.
 
@@ -92,10 +95,13 @@ def export_onnx(
         half: the network in float16, half the size. Points may then be off by a bin or a pixel.
         layout: ``'rlepose'``: uint8 crops in, points out. ``'rtmlib'``: what rtmlib's ``RTMPose``
             feeds in, SimCC's bins out.
+        calibrate: round to 8 bit with ranges from these persons, see
+            :func:`.calibration.calibration_crops`. Differences are those on some of them.
 
     Raises:
         UserError: a test pipeline, codec or head that is not known here, an operator that ONNX does
-            not have, points that differ by more than :data:`LIMIT`, or onnx, onnxscript or
+            not have, points that differ by more than :data:`LIMIT` (not of 8 bit and half
+            precision), no persons to calibrate with, or onnx, onnxscript or
             onnxruntime is not installed. Then nothing is written.
     """
     if layout not in LAYOUTS:
@@ -103,21 +109,28 @@ def export_onnx(
     out = Path(out)
     if out.suffix != '.onnx':
         raise UserError(f'{out}: expected a file name that ends in .onnx')
+    if calibrate is not None and (half or layout != 'rlepose'):
+        raise UserError('8 bit has its own precision and our own layout: leave --half and --layout')
     _check_packages()
     config, checkpoint = config_and_checkpoint(model, checkpoint)
     if str(config.get('model', {}).get('type')).endswith('BottomupPoseEstimator'):
         from rlepose_ext.export.people import people_of
 
-        if layout != 'rlepose':
-            raise UserError(f'layout {layout}: for top-down models only. Leave --layout out.')
+        if layout != 'rlepose' or calibrate is not None:
+            raise UserError('layout rtmlib and 8 bit are for top-down models only: leave them out')
         subject = people_of(config, checkpoint, half)
     else:
-        subject = _crops_of(config, checkpoint, half, layout)
+        subject = _crops_of(config, checkpoint, half, layout, calibrate)
     content = subject.content
-    with _written(out) as part:
+    with written(out) as part:
         _export(subject, part)
-        differences = _compare(subject, part)
-        _check(differences, content, half)
+        if subject.persons is not None:
+            rounded = int8.round_file(part, subject.persons, subject.expected)
+            content |= {'network': 'int8', 'int8': rounded}
+            _describe_again(part, content)
+        found = _run(part, subject.inputs)
+        differences = differences_of(content['outputs'], found, subject.expected, subject.steady)
+        _check(differences, content, limited=not half and calibrate is None)
         text = json.dumps(content, indent=1)
         try:
             out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
@@ -138,6 +151,8 @@ class Subject:
         dynamic_shapes: as ``torch.export`` takes them.
         expected: the outputs of the model for ``inputs`` by its own decoding.
         steady: which points are compared, the shape of ``expected[0]`` less the last; None is all.
+        persons: crops from which the ranges of 8 bit are taken, (M, h, w, C) uint8; those that
+            decide between ranges are ``inputs``.
     """
 
     graph: nn.Module
@@ -147,21 +162,25 @@ class Subject:
     dynamic_shapes: tuple[Any, ...]
     expected: list[np.ndarray | None]
     steady: np.ndarray | None = None
+    persons: np.ndarray | None = None
 
 
-def _crops_of(config: Any, checkpoint: str, half: bool, layout: str) -> Subject:
+def _crops_of(
+    config: Any, checkpoint: str, half: bool, layout: str, calibrate: str | Path | None
+) -> Subject:
     estimator = PoseEstimator(config, checkpoint, device='cpu', flip_test=False)
-    crops = drawn_crops(estimator)
+    persons = None if calibrate is None else calibration_crops(estimator, calibrate)
+    crops = drawn_crops(estimator) if persons is None else persons[int8.decide(persons)]
     content = describe(estimator, half, layout)
     # before half precision changes the model
-    expected = _torch_outputs(estimator, crops, layout)
+    expected = torch_outputs(estimator, crops, layout)
     steady = _steady(estimator, crops, expected) if layout == 'rlepose' else None
     batch = ({0: torch.export.Dim('batch', min=1)},)
     if layout == 'rtmlib':
         graph = SimCCGraph(estimator.model, half).eval()
         return Subject(graph, content, 'input', _as_rtmlib(crops), batch, expected)
     graph = PoseGraph(estimator.model, half).eval()
-    return Subject(graph, content, 'crops', crops, batch, expected, steady)
+    return Subject(graph, content, 'crops', crops, batch, expected, steady, persons)
 
 
 def describe(estimator: PoseEstimator, half: bool, layout: str) -> dict[str, Any]:
@@ -263,8 +282,8 @@ def crop_of(steps: Sequence[Any]) -> tuple[dict[str, Any], int]:
     return crop, channels
 
 
-def _torch_outputs(
-    estimator: PoseEstimator, crops: np.ndarray, layout: str, noise: float = 0.0
+def torch_outputs(
+    estimator: PoseEstimator, crops: np.ndarray, layout: str = 'rlepose', noise: float = 0.0
 ) -> list[np.ndarray | None]:
     """What the model gives for crops, by the codec: keypoints, scores and sigma; or the bins.
 
@@ -299,7 +318,7 @@ def _steady(
     estimator: PoseEstimator, crops: np.ndarray, expected: list[np.ndarray | None]
 ) -> np.ndarray:
     """(N, K), whether a joint stays where it is under :data:`NOISE`."""
-    moved = _torch_outputs(estimator, crops, 'rlepose', NOISE)[0] - expected[0]
+    moved = torch_outputs(estimator, crops, 'rlepose', NOISE)[0] - expected[0]
     return (np.abs(moved) <= LIMIT).all(-1)
 
 
@@ -330,6 +349,16 @@ def _export(subject: Subject, path: Path) -> None:
             raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
 
 
+def _describe_again(path: Path, content: Mapping[str, Any]) -> None:
+    """Put the metadata into a file that onnxruntime has written anew."""
+    import onnx
+
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, as_properties(content))
+    onnx.save(model, path)
+
+
 def _reason(error: BaseException) -> str:
     """The operator or the line that stopped an export, in one line."""
     texts = []
@@ -346,26 +375,29 @@ def _reason(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _compare(subject: Subject, path: Path) -> list[Difference]:
+def differences_of(
+    names: list[str],
+    found: list[np.ndarray],
+    expected: list[np.ndarray | None],
+    steady: np.ndarray | None = None,
+) -> list[Difference]:
+    """How far outputs are from those expected; of keypoints only ``steady`` joints count."""
     differences = []
-    found = _run(path, subject.inputs)
-    for name, ours, theirs in zip(
-        subject.content['outputs'], found, subject.expected, strict=False
-    ):
+    for name, ours, theirs in zip(names, found, expected, strict=False):
         if theirs is None:
             continue
         apart, left_out = np.abs(ours.astype(np.float64) - theirs), 0.0
-        if name == 'keypoints' and subject.steady is not None:
-            apart, left_out = apart[subject.steady], 1 - float(subject.steady.mean())
+        if name == 'keypoints' and steady is not None:
+            apart, left_out = apart[steady], 1 - float(steady.mean())
         largest, mean = (apart.max(), apart.mean()) if apart.size else (np.nan, np.nan)
         differences.append(Difference(name, float(largest), float(mean), left_out))
     return differences
 
 
-def _check(differences: list[Difference], content: Mapping[str, Any], half: bool) -> None:
+def _check(differences: list[Difference], content: Mapping[str, Any], limited: bool) -> None:
     for each in differences:
-        limited = each.what in ('keypoints', 'sigma') and not half
-        if not np.isfinite(each.largest) or (limited and each.largest > LIMIT):
+        far = limited and each.what in ('keypoints', 'sigma')
+        if not np.isfinite(each.largest) or (far and each.largest > LIMIT):
             raise UserError(
                 f'{content["name"]}: {each.what} of the exported model differ from those of the '
                 f'checkpoint by up to {each.largest:.3g} px, allowed are {LIMIT}. Nothing is '
@@ -411,7 +443,7 @@ def _check_packages() -> None:
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[Path]:
+def written(path: Path) -> Iterator[Path]:
     """A file of another name that takes this name if all goes well, and else is removed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

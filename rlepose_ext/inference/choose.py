@@ -111,7 +111,7 @@ def choose(
             elif pose[0] == 'quickstart':
                 detector = ['full']
             else:
-                detector = [_first_detector(notes)]
+                detector = [first_detector(notes)]
         found = build_detector(detector, device, bbox_thr, nms_thr, category)
         models = f'detector {detector[0]}, pose {pose[0]}'
         choice = Choice(TopDown(found, model), models, notes)
@@ -233,7 +233,8 @@ def _exported(
     return OnnxPose(file, device, **options)
 
 
-def _first_detector(notes: list[str]) -> str:
+def first_detector(notes: list[str]) -> str:
+    """The detector that is taken by default; ``notes`` gets why."""
     name, failures = _first(DEFAULT_DETECTORS, notes)
     if name is None:
         notes.append(

@@ -101,6 +101,11 @@ FAMILIES = {
         [],
         ['crowdpose/AP'],
     ),
+    'quant': (
+        'configs/quant/rle-qat_mobilenetv2-050_1xb64-10e_lsp-192x192.py',
+        [],
+        ['PCK@0.2/PCK'],
+    ),
     'lip': ('configs/lip/heatmap-sigmoid_res18_1xb32-20e_lip-256x256.py', [], ['PCKh/Total']),
 }
 
@@ -120,6 +125,8 @@ SMALLER = {
     'adaptivepose_crowdpose': AT_128,
     'yolopose': SMALL_MOSAICS,
 }
+# further options of the training
+OPTIONS = {'quant': ['model.quant.batches=1', 'load_from=None']}
 
 
 def mim(root, data, command, config, *arguments):
@@ -143,7 +150,9 @@ def test_mim_trains_and_tests(family, root, tmp_path, monkeypatch):
     monkeypatch.setenv('RLEPOSE_DATA', str(data))
     init_default_scope('mmpose')
     draw(Config.fromfile(root / config), data)
-    log = mim(root, data, 'train', config, '--work-dir', tmp_path / 'work', '--cfg-options', *small)
+    options = [*small, *OPTIONS.get(family, ())]
+    where = ['--work-dir', tmp_path / 'work']
+    log = mim(root, data, 'train', config, *where, '--cfg-options', *options)
     assert log.count('Epoch(train) [1][') == 2
     assert 'Epoch(val) [1]' in log
     checkpoint = tmp_path / 'work/epoch_1.pth'

@@ -56,6 +56,12 @@ TOTALS = {
     'rle_mobilenetv2-050*': 774_788,
     'rle_mobilenetv2-075*': 1_442_532,
     'rle_mobilenetv2-100*': MBV2['100'] + RLE,
+    # 8 bit: a scale and a zero point for each of 66 activations
+    'rle-*lsp*': MBV2['050'] + 4 * 14 * 1281 + 2 * 66,
+    'rle-*_mobilenetv2-050*': 774_788 + 2 * 66,
+    'rle-*_mobilenetv2-075*': 1_442_532 + 2 * 66,
+    'simcc-lsq*': 1_405_617 + 2 * 66,
+    'simcc-qat*': 1_405_617 + 2 * 66,
     'rle_shufflenetv2*': 1_323_304,
     'rle_resnet18-slim*': 702_096 + 68 * (128 * 30 + 1),
     'simcc_resnet18-slim*': 714_705,

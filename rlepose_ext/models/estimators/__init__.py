@@ -3,6 +3,7 @@ from rlepose_ext.models.estimators.image_pyramid import (
     PyramidPoseEstimator,
 )
 from rlepose_ext.models.estimators.posefix import PoseFixEstimator, PoseFixPreprocessor
+from rlepose_ext.models.estimators.quant_estimator import QuantPoseEstimator
 from rlepose_ext.models.estimators.shared_gau import SharedGAUPoseEstimator
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     'PoseFixPreprocessor',
     'PyramidDataPreprocessor',
     'PyramidPoseEstimator',
+    'QuantPoseEstimator',
     'SharedGAUPoseEstimator',
 ]

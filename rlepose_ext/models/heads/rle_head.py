@@ -92,7 +92,8 @@ class RLEHead(BaseHead):
             deviation 0.01, biases 0. The flow keeps its own, much smaller initialisation,
             which a rule for every ``Linear`` would overwrite.
         split: two layers ``fc_coord`` and ``fc_sigma``, which a quantiser can give
-            different ranges. Same function up to rounding: see :func:`join_fc`.
+            different ranges. Same function up to rounding: see :func:`join_fc`. Checkpoints
+            of the joint layer load.
         norm_linear: the paper's repository: coordinates from the direction of the feature
             alone, ``W x / |x| + b``; implies ``split``. There the labels are x / W - 0.5,
             so that an output of 0 is the middle of the crop. The loss sees differences of
@@ -240,6 +241,12 @@ def pose_accuracy(coords: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 def _rename_before_loading(module: nn.Module, state_dict: dict, prefix: str, *_: Any) -> None:
     rename_old_keys(state_dict, prefix)
+    if module.split and not module.norm_linear:
+        for kind in ('weight', 'bias'):
+            if f'{prefix}fc.{kind}' in state_dict:
+                coord, sigma = split_fc(state_dict.pop(f'{prefix}fc.{kind}'))
+                state_dict[f'{prefix}fc_coord.{kind}'] = coord
+                state_dict[f'{prefix}fc_sigma.{kind}'] = sigma
 
 
 def _normalised(x: Tensor) -> Tensor:

@@ -1,0 +1,20 @@
+# RLE, MobileNetV2 0.75x, in 8 bit: scales fixed to what integers allow, from the LSQ+ model.
+# Aim: AP 56.71 (MMPose_Clean; LSQ+ 56.71).
+_base_ = ['../rle/_base_/rle_aic-coco-192x192.py']
+
+load_from = 'work_dirs/rle-lsq_mobilenetv2-075_1xb256-100e_aic-coco-192x192/epoch_100.pth'
+model = dict(
+    type='rlepose_ext.QuantPoseEstimator',
+    quant=dict(stage='qat'),
+    backbone=dict(widen_factor=0.75),
+    head=dict(split=True),
+)
+
+train_cfg = dict(max_epochs=100)
+optim_wrapper = dict(optimizer=dict(lr=2e-4), clip_grad=dict(max_norm=10))
+param_scheduler = [
+    dict(type='LinearLR', begin=0, end=500, start_factor=1e-5, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=50, end=100, T_max=50, eta_min=1e-5, by_epoch=True),
+]
+train_dataloader = dict(dataset=dict(pipeline=_base_.train_pipeline_stage2))
+custom_hooks = [dict(type='SyncBuffersHook')]

@@ -1,0 +1,167 @@
+"""An exported model in 8 bit, without training: onnxruntime's static quantisation.
+
+What a good range is differs from network to network, and so does whether the last layers, whose
+rounding goes straight into coordinates and sigma, can be rounded. So what there is is tried, and
+the crops that were left out of the choice of ranges decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.onnx_pose import OnnxPose
+
+# What is rounded: layers with weights, and what stands between them without changing a scale.
+OPERATORS = (
+    *('Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Add', 'Concat', 'Resize'),
+    *('Clip', 'Relu', 'MaxPool', 'AveragePool', 'GlobalAveragePool'),
+)
+METHODS = ('minmax', 'percentile', 'entropy')
+PERCENTILE = 99.99
+HELD_OUT = 4  # every fourth crop decides
+CHUNK = 8  # crops whose activations are in memory at once
+# Leaving the head in float must pay by this much.
+WORTH = 0.95
+
+
+def decide(crops: np.ndarray) -> np.ndarray:
+    """Which crops decide, (N,): every fourth.
+
+    Raises:
+        UserError: there are too few.
+    """
+    if len(crops) < HELD_OUT:
+        raise UserError(
+            f'{len(crops)} persons are too few to choose 8-bit ranges: at least {HELD_OUT} are '
+            'needed, a hundred are enough'
+        )
+    return np.arange(len(crops)) % HELD_OUT == HELD_OUT - 1
+
+
+def round_file(path: Path, crops: np.ndarray, expected: list[np.ndarray | None]) -> dict[str, Any]:
+    """Round a float model of `rlepose export` to 8 bit, in its file.
+
+    Args:
+        path: of the file.
+        crops: (N, h, w, C) uint8, of persons.
+        expected: keypoints, scores and sigma that the float model finds in those that decide.
+
+    Returns:
+        ``method``; ``float_head``, whether the head's layers were left in float; ``tried``, the
+        mean distance to the float model for each that was tried, px of the crop, of keypoints
+        plus, where there is sigma, of sigma.
+
+    Raises:
+        UserError: onnxruntime cannot do it.
+    """
+    deciding = decide(crops)
+    ranges_from, unseen = crops[~deciding], crops[deciding]
+    network, head = _nodes(path)
+    tried: dict[tuple[str, bool], float] = {}
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix='.int8') as name:
+        folder = Path(name)
+        for method, float_head in itertools.product(METHODS, (False, True)):
+            part = folder / f'{method}-{float_head}.onnx'
+            nodes = network - head if float_head else network
+            _quantise(path, part, ranges_from, method, nodes, folder / f'{method}.json')
+            keypoints, _, sigma = OnnxPose(part, 'cpu').points(unseen)
+            error = np.abs(keypoints - expected[0]).mean()
+            error += 0.0 if sigma is None else np.abs(sigma - expected[2]).mean()
+            tried[method, float_head] = float(error) if np.isfinite(error) else np.inf
+        # the head in float costs room, so it must be worth it
+        method, float_head = min(tried, key=lambda key: tried[key] * (1 if key[1] else WORTH))
+        (folder / f'{method}-{float_head}.onnx').replace(path)
+    return {
+        'method': method,
+        'float_head': float_head,
+        'tried': [
+            {'method': m, 'float_head': f, 'px': round(px, 4)} for (m, f), px in tried.items()
+        ],
+    }
+
+
+def _nodes(path: Path) -> tuple[set[str], set[str]]:
+    """Names of the nodes that may be rounded: of the network, and, of these, of its head."""
+    import onnx
+
+    network, head = set(), set()
+    for node in onnx.load(path, load_external_data=False).graph.node:
+        scopes = ''.join(p.value for p in node.metadata_props if p.key.endswith('name_scopes'))
+        if node.op_type in OPERATORS and "'model" in scopes:
+            network.add(node.name)
+            if "'model.head" in scopes:
+                head.add(node.name)
+    return network, head
+
+
+class _Reader:
+    """Crops as onnxruntime's calibration reads them."""
+
+    def __init__(self, crops: np.ndarray) -> None:
+        self.crops = crops
+        self.set_range(0, len(crops))
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._rest = iter(self.crops[start_index:end_index])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        crop = next(self._rest, None)
+        return None if crop is None else {'crops': crop[None]}
+
+
+def _quantise(
+    source: Path, target: Path, crops: np.ndarray, method: str, nodes: set[str], ranges: Path
+) -> None:
+    from onnxruntime import quantization as ort
+
+    options: dict[str, Any] = {'CalibPercentile': PERCENTILE, 'CalibTensorRangeSymmetric': False}
+    if len(crops) % CHUNK == 0:
+        options['CalibStridedMinMax'] = CHUNK
+    with _quietly():
+        try:
+            ort.quantize_static(
+                source,
+                target,
+                _Reader(crops),
+                quant_format=ort.QuantFormat.QDQ,
+                op_types_to_quantize=list(OPERATORS),
+                nodes_to_quantize=sorted(nodes),
+                per_channel=True,
+                activation_type=ort.QuantType.QUInt8,
+                weight_type=ort.QuantType.QInt8,
+                calibrate_method=getattr(ort.CalibrationMethod, _METHOD_NAMES[method]),
+                calibration_cache_path=ranges,
+                extra_options=options,
+            )
+        except Exception as error:  # of many kinds, from inside of onnxruntime
+            raise UserError(
+                f'onnxruntime cannot round this model: {type(error).__name__}: {error}'
+            ) from error
+
+
+_METHOD_NAMES = {'minmax': 'MinMax', 'percentile': 'Percentile', 'entropy': 'Entropy'}
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what onnxruntime prints and logs."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(level)

@@ -1,0 +1,139 @@
+"""8-bit files by onnxruntime, integer tables by the command line, and what is refused."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from rlepose_ext.cli.main import main
+from rlepose_ext.inference.onnx_pose import OnnxPose
+
+pytest.importorskip('onnxscript', reason='needs the extra [export]')
+
+
+@pytest.fixture(scope='session')
+def people(tmp_path_factory):
+    """Drawn people as COCO annotations beside their pictures."""
+    from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
+
+    folder = tmp_path_factory.mktemp('people')
+    images, annotations = [], []
+    for index in range(20):
+        image, persons = draw_one(0, 'train', index, SyntheticPeopleConfig())
+        cv2.imwrite(str(folder / f'{index}.png'), image)
+        images.append({'id': index, 'file_name': f'{index}.png'})
+        for person in persons:
+            joints = [float(v) for v in np.ravel(person['keypoints'])]
+            box = [float(v) for v in person['bbox']]
+            if min(box[2:]) > 8 and any(joints[2::3]):
+                annotations.append({'image_id': index, 'bbox': box, 'keypoints': joints})
+    path = folder / 'people.json'
+    path.write_text(json.dumps({'images': images, 'annotations': annotations}))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', ['rle', 'simcc'])
+def test_a_model_in_8_bit(trained, people, tmp_path, capsys, kind):
+    out = tmp_path / 'model.onnx'
+    command = ['export', *trained[kind], '--out', str(out)]
+    assert main(command) == 0
+    exact, size = OnnxPose(out, 'cpu'), out.stat().st_size
+    capsys.readouterr()
+    assert main([*command, '--int8', '--calibrate', str(people)]) == 0
+    said = capsys.readouterr().out
+    assert said.count('tried') == 6
+    assert 'taken' in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['model.json', 'model.onnx']
+    assert out.stat().st_size < 0.5 * size
+    rounded = OnnxPose(out, 'cpu')
+    assert rounded.content['network'] == 'int8'
+    assert rounded.content['int8'] == json.loads(out.with_suffix('.json').read_text())['int8']
+    image = cv2.imread(str(people.parent / '0.png'))
+    apart = np.abs(rounded(image).keypoints - exact(image).keypoints)
+    assert 0 < apart.mean() < 10
+
+
+def refused(tmp_path, capsys, *arguments):
+    out = tmp_path / 'model.onnx'
+    out.write_text('older')
+    assert main(['export', *arguments, '--out', str(out)]) == 2
+    assert out.read_text() == 'older'
+    assert sorted(p.name for p in tmp_path.glob('*model*')) == ['model.onnx']
+    message = capsys.readouterr().err
+    assert message.count('rlepose: error: ') == 1
+    return message
+
+
+def test_nobody_to_calibrate_with(trained, people, tmp_path, capsys, monkeypatch):
+    from rlepose_ext.inference import choose
+    from rlepose_ext.inference.detectors import FullImage
+
+    class Nobody(FullImage):
+        def __call__(self, frames, names):
+            return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in frames]
+
+    monkeypatch.setattr(choose, 'build_detector', lambda *_: Nobody())
+    rle = [*trained['rle'], '--int8']
+    empty = tmp_path / 'empty'
+    empty.mkdir()
+    calibrate = [*rle, '--calibrate']
+    assert 'no picture' in refused(tmp_path, capsys, *calibrate, str(empty))
+    assert 'no person' in refused(tmp_path, capsys, *calibrate, str(people.parent))
+    (tmp_path / 'none.json').write_text('{"images": [], "annotations": []}')
+    assert 'no person' in refused(tmp_path, capsys, *calibrate, str(tmp_path / 'none.json'))
+    (tmp_path / 'none.json').write_text('{')
+    assert 'COCO' in refused(tmp_path, capsys, *calibrate, str(tmp_path / 'none.json'))
+    content = json.loads(people.read_text())
+    few = {**content, 'annotations': content['annotations'][:3]}
+    (people.parent / 'few.json').write_text(json.dumps(few))
+    assert 'too few' in refused(tmp_path, capsys, *calibrate, str(people.parent / 'few.json'))
+    elsewhere = tmp_path / 'a' / 'b' / 'people.json'
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_text(people.read_text())
+    assert 'not beside' in refused(tmp_path, capsys, *calibrate, str(elsewhere))
+    assert 'folder of pictures' in refused(tmp_path, capsys, *calibrate, 'movie.mp4')
+
+
+def test_options_that_do_not_go_together(trained, people, tmp_path, capsys):
+    rle = trained['rle']
+    assert 'add --calibrate' in refused(tmp_path, capsys, *rle, '--int8')
+    assert '--int8' in refused(tmp_path, capsys, *rle, '--calibrate', str(people))
+    both = ['--int8', '--calibrate', str(people), '--half']
+    assert '--half' in refused(tmp_path, capsys, *rle, *both)
+    assert main(['export', *rle, '--integer', '--out', str(tmp_path / 'a.npz')]) == 2
+    assert 'quantised training' in capsys.readouterr().err
+
+
+def test_integer_tables(root, people, tmp_path, capsys):
+    from rlepose_ext.export.integer import IntegerPose
+    from rlepose_ext.inference import PoseEstimator
+
+    config = root / 'configs/quant/rle-qat_mobilenetv2-050_1xb64-10e_lsp-192x192.py'
+    checkpoint = quantised(config, people, tmp_path)
+    out = tmp_path / 'model.npz'
+    command = ['export', str(config), str(checkpoint), '--integer', '--out', str(out)]
+    assert main([*command, '--calibrate', str(people)]) == 0
+    assert 'sigma' in capsys.readouterr().out
+    pose = IntegerPose(out)
+    image = cv2.imread(str(people.parent / '0.png'))
+    exact = PoseEstimator(config, checkpoint, 'cpu', flip_test=False)(image)
+    assert np.abs(pose(image).keypoints - exact.keypoints).mean() < 0.05 * image.shape[0]
+
+
+def quantised(config, people, folder):
+    """A checkpoint of the config, with random weights and ranges."""
+    from mmpose.apis import init_model
+
+    from rlepose_ext.quant.calibrate import calibrate
+    from rlepose_ext.quant.to_integer import snap
+
+    model = init_model(str(config), device='cpu')
+    torch.manual_seed(0)
+    calibrate(model, [torch.rand(8, 3, 192, 192) * 4 - 2])
+    snap(model)
+    meta = {'dataset_meta': dict(model.dataset_meta)}
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, folder / 'model.pth')
+    return folder / 'model.pth'
