@@ -11,6 +11,7 @@ import torch
 from matplotlib import cbook
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmpose.registry import MODELS
 
 from rlepose_ext.errors import UserError
@@ -18,6 +19,8 @@ from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.multipose import MODEL, MultiPose
+from rlepose_ext.zoo import find
+from rlepose_ext.zoo.weights import fetch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from movenet_weights import model_json
@@ -63,6 +66,21 @@ def test_mean_similarity_of_twelve_persons(arch, config, least, persons):
         found.append(similarity(result.keypoints[0], box, joints, result.meta['sigmas']))
     assert len(found) == 12
     assert np.mean(found) >= least
+
+
+def test_average_precision_of_the_config_s_own_test(shared, tmp_path):
+    """On MMPose's pictures of COCO, as `mim test` evaluates it."""
+    folder = shared / 'data/mmpose_samples/coco'
+    model_json('multipose')
+    config = Config.fromfile(find(MODEL).path)
+    config.model.backbone.pop('init_cfg', None)
+    loader = config.test_dataloader
+    loader.update(num_workers=0, persistent_workers=False)
+    loader.dataset.update(ann_file='test_coco.json', data_root=str(folder), data_prefix={'img': ''})
+    config.test_evaluator.ann_file = str(folder / 'test_coco.json')
+    config.load_from = str(fetch(find(MODEL)))
+    config.work_dir = str(tmp_path)
+    assert Runner.from_cfg(config).test()['coco/AP'] >= 0.62
 
 
 def test_multipose_finds_them_by_itself(persons):

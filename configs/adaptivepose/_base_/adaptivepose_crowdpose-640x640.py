@@ -70,7 +70,7 @@ model = dict(
         parts=((0, 1), (2, 4), (3, 5), (6, 7), (8, 10), (9, 11), (12, 13)),
         offset_loss=dict(
             type='rlepose_ext.JointOffsetLoss',
-            # limbs, shoulders, flanks, head and neck: what the authors' loss has on COCO
+            # limbs, shoulders, flanks, head and neck, like the bones of the authors' loss on COCO
             bones=(
                 *((0, 2), (2, 4), (1, 3), (3, 5), (6, 8), (8, 10), (7, 9), (9, 11)),
                 *((0, 1), (0, 6), (1, 7), (12, 13)),

@@ -66,7 +66,14 @@ val_pipeline = [
         resize_mode='fit',
         pad_val=(0, 0, 0),
     ),
-    dict(type='PackPoseInputs'),
+    # without category_id: that of a picture is a list, and results have one each
+    dict(
+        type='PackPoseInputs',
+        meta_keys=(
+            *('id', 'img_id', 'img_path', 'ori_shape', 'img_shape'),
+            *('input_size', 'input_center', 'input_scale', 'raw_ann_info'),
+        ),
+    ),
 ]
 
 data_mode = 'bottomup'
