@@ -1,14 +1,19 @@
 """Fixtures shared by all tests. ``rlepose_ext`` is imported before anything of OpenMMLab."""
 
 import gc
+import importlib.util
 import os
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rlepose_ext  # noqa: F401  (installs the compatibility layer)
+
+# isort: split
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +31,28 @@ def shared() -> Path:
     if not (path / 'data').is_dir():
         pytest.skip(f'no real data at {path} (set RLEPOSE_SHARED)')
     return path
+
+
+@pytest.fixture(scope='session')
+def golden(shared):
+    """What the original networks answer: a function from a case's name to arrays and weights.
+
+    It gives arrays ``in/*`` and ``out/*``, and a state dict under the original's names.
+    """
+    folder = shared / 'reference/golden'
+    if not folder.is_dir():
+        pytest.skip(f'no golden cases at {folder} (set RLEPOSE_SHARED)')
+    spec = importlib.util.spec_from_file_location('golden_weights', folder / 'weights.py')
+    weights = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(weights)
+
+    def case(name):
+        arrays = dict(np.load(folder / f'{name}.npz'))
+        table = weights.read_table(folder / f'{name}.keys.tsv.gz')
+        state = weights.make_state(table, arrays)
+        return arrays, {key: torch.from_numpy(np.asarray(v)) for key, v in state.items()}
+
+    return case
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -1,8 +1,5 @@
 """PoseFix's input maps, targets and mean."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +7,6 @@ import torch
 from rlepose_ext.codecs import PoseFixLabel
 from rlepose_ext.codecs.posefix_label import input_maps, shared_pixels
 from rlepose_ext.errors import UserError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from posefix_golden import read
 
 SIZE, MAP = (48, 64), (12, 16)
 
@@ -85,8 +79,8 @@ def test_mistakes(codec):
         codec.encode(np.zeros([]))
 
 
-def test_golden(shared):
-    arrays, _ = read(shared, 'posefix-res50')
+def test_golden(golden):
+    arrays, _ = golden('posefix-res50')
     pose, valid = (torch.from_numpy(arrays[f'in/{name}']) for name in ('input_pose', 'input_valid'))
     # of every fourth joint; those of the port are in units of 255
     maps = input_maps(pose, valid, (192, 256), sigma=7.0).numpy()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from golden_case import golden_case
 
 from rlepose_ext.codecs import YOLOPoseLabel
 from rlepose_ext.codecs.yolopose_label import decode_rows
@@ -105,8 +104,8 @@ def test_decoded_maps_hold_what_a_cell_says(codec):
         np.testing.assert_allclose(joint_scores[0, index], 0.5)
 
 
-def test_same_assignment_as_the_original(shared):
-    arrays, _ = golden_case(shared, 'yolopose-s6')
+def test_same_assignment_as_the_original(golden):
+    arrays, _ = golden('yolopose-s6')
     _, _, height, width = arrays['in/image'].shape
     codec = YOLOPoseLabel((width, height))
     targets = arrays['in/targets']

@@ -1,8 +1,5 @@
 """PoseFix's synthetic errors: each where its definition says, as often as the tables say."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -17,9 +14,6 @@ from rlepose_ext.datasets.transforms.synthesize_pose_errors import (
     synthesize,
 )
 from rlepose_ext.errors import UserError
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from posefix_golden import read
 
 AREA, SIGMA = 150.0 * 220, 0.062
 NOBODY = np.empty((0, 2))
@@ -148,9 +142,9 @@ STANDING = np.array(
     ('17 visible, 1 neighbour', 17, 1),
     ('9 visible, 1 neighbour', 9, 1),
 ])  # fmt: skip
-def test_similarities_are_those_of_the_original(shared, case, visible, beside):
+def test_similarities_are_those_of_the_original(golden, case, visible, beside):
     """Shares of KS below 0.1, 0.5, 0.85 and above, over all joints."""
-    arrays, _ = read(shared, 'posefix-res50')
+    arrays, _ = golden('posefix-res50')
     names, pairs, sigmas = meta_of('coco')
     joints = np.stack([STANDING, STANDING, *[STANDING + np.array([60, 0])] * beside])
     labelled = np.ones(joints.shape[:2], bool)

@@ -1,6 +1,5 @@
 """AdaptivePose's network, losses and persons: the authors' own, closed forms, bad input."""
 
-import importlib.util
 import math
 
 import numpy as np
@@ -79,25 +78,6 @@ def batch():
     return feats, [sample(persons(2)), sample(persons(1, 1)), sample(persons(0))]
 
 
-@pytest.fixture(scope='module')
-def golden(shared):
-    """A function: inputs and outputs of an original network, and its weights."""
-    folder = shared / 'reference/golden'
-    if not folder.is_dir():
-        pytest.skip(f'no golden cases at {folder}')
-    spec = importlib.util.spec_from_file_location('golden_weights', folder / 'weights.py')
-    weights = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(weights)
-
-    def case(name):
-        arrays = np.load(folder / f'adaptivepose-{name}.npz')
-        table = weights.read_table(folder / f'adaptivepose-{name}.keys.tsv.gz')
-        state = weights.make_state(table, arrays)
-        return arrays, {key: torch.from_numpy(np.asarray(v)) for key, v in state.items()}
-
-    return case
-
-
 def interleaved(maps):
     """(N, 2K, H, W), all x before all y, as the authors have it: x, y of each joint."""
     return maps.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
@@ -121,7 +101,7 @@ def test_totals(root, network):
     ],
 )
 def test_equals_the_original(root, golden, network, kind):
-    arrays, state = golden(f'{network}-{kind}')
+    arrays, state = golden(f'adaptivepose-{network}-{kind}')
     model = build(root, network, joint_maps=kind == 'train').double().eval()
     missing, unexpected = model.load_state_dict(adaptivepose.convert(state), strict=False)
     assert not unexpected
@@ -157,7 +137,7 @@ def labels_of(arrays):
 
 
 def test_targets_of_the_original(golden):
-    arrays, _ = golden('w32-train')
+    arrays, _ = golden('adaptivepose-w32-train')
     cells, offset, weights, area = labels_of(arrays)
     assert len(cells) == 2
     joints = 4 * (cells[:, None] + offset)
@@ -173,7 +153,7 @@ def test_targets_of_the_original(golden):
 
 @pytest.mark.parametrize('bones', [False, True])
 def test_losses_of_the_original(golden, monkeypatch, bones):
-    arrays, _ = golden('w32-train')
+    arrays, _ = golden('adaptivepose-w32-train')
     cells, offset, weights, area = labels_of(arrays)
     given = {key: torch.from_numpy(arrays[f'in/pred_{key}']) for key in ('hm', 'hps', 'hm_hp')}
     loss = {'type': 'rlepose_ext.JointOffsetLoss', 'bones': BONES if bones else None}
@@ -197,7 +177,7 @@ def test_losses_of_the_original(golden, monkeypatch, bones):
 
 
 def test_persons_of_the_original(golden):
-    arrays, _ = golden('w32-train')
+    arrays, _ = golden('adaptivepose-w32-train')
     maps = torch.from_numpy(arrays['in/pred_hps']).unflatten(1, (-1, 2))
     maps = maps.transpose(1, 2).flatten(1, 2)
     centre = torch.from_numpy(arrays['in/pred_hm']).sigmoid()

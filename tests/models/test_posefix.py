@@ -2,8 +2,6 @@
 
 import copy
 import importlib
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,9 +22,6 @@ from rlepose_ext.models.backbones import PoseFixResNet
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads.integral import integral
 from rlepose_ext.models.heads.posefix_head import PoseFixHead, coordinate_loss, cross_entropy
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from posefix_golden import read
 
 NAME = 'posefix/posefix_res{}_2xb16-140e_coco-256x192.py'
 COCO = parse_pose_metainfo({'from_file': 'configs/_base_/datasets/coco.py'})
@@ -90,8 +85,8 @@ def test_totals(root):
 
 
 @pytest.mark.parametrize('depth', [50, pytest.param(152, marks=pytest.mark.slow)])
-def test_golden_network_coordinates_and_losses(root, shared, depth):
-    arrays, state = read(shared, f'posefix-res{depth}')
+def test_golden_network_coordinates_and_losses(root, golden, depth):
+    arrays, state = golden(f'posefix-res{depth}')
     # The port's batch norm is torch's own.
     model = build(root, depth, **{'model.backbone.norm_cfg.eps': 1e-5})
     missing = model.load_state_dict(posefix.convert(state), strict=False)

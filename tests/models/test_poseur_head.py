@@ -1,9 +1,6 @@
 """Poseur's head: the original's outputs and losses, noisy groups, the flip test, bad input."""
 
 import copy
-import importlib.util
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,25 +62,16 @@ def features(n: int = 3) -> list[torch.Tensor]:
 
 
 @pytest.fixture(scope='module')
-def golden():
-    root = Path(os.environ.get('RLEPOSE_SHARED', Path(__file__).parents[2].parent / 'shared'))
-    folder = root / 'reference/golden'
-    if not (folder / 'poseur-R50.npz').is_file():
-        pytest.skip(f'no outputs of the original at {folder} (set RLEPOSE_SHARED)')
-    spec = importlib.util.spec_from_file_location('golden_weights', folder / 'weights.py')
-    weights = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(weights)
-    arrays = np.load(folder / 'poseur-R50.npz')
-    table = weights.read_table(folder / 'poseur-R50.keys.tsv.gz')
-    state = weights.make_state(table, arrays)
-    data = {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
-    return {k: torch.from_numpy(np.asarray(v)) for k, v in state.items()}, data
+def case(golden):
+    """Weights, and what the original was given and answered."""
+    arrays, state = golden('poseur-R50')
+    return state, {key: torch.from_numpy(np.asarray(each)) for key, each in arrays.items()}
 
 
 @pytest.fixture(scope='module')
-def original(golden):
+def original(case):
     """Neck and head of the config with the original's weights, its maps, and what it answered."""
-    state, data = golden
+    state, data = case
     model = Config.fromfile(resource(CONFIG)).model
     net = nn.ModuleDict({k: MODELS.build({**model[k], '_scope_': 'mmpose'}) for k in NECK_AND_HEAD})
     net.load_state_dict(poseur.convert(state), strict=True)
@@ -141,8 +129,8 @@ def test_losses_of_the_original(original):
         torch.testing.assert_close(found.float(), data[f'out/loss_{name}'], **EXACT)
 
 
-def test_fusion_of_the_original(golden):
-    _, data = golden
+def test_fusion_of_the_original(case):
+    _, data = case
     ours = torch.cat([data['in/c1'], data['in/s1']], dim=-1)
     theirs = torch.cat([data['in/c2'], data['in/s2']], dim=-1)
     torch.testing.assert_close(joint_certainty(data['in/s1']), data['out/flip_p'], **EXACT)

@@ -1,6 +1,5 @@
 """TokenPose: equal to the originals, patches and embedding by hand, attention, bad input."""
 
-import importlib.util
 import math
 
 import numpy as np
@@ -63,23 +62,8 @@ def build(root, network):
     return MODELS.build(config.model)
 
 
-@pytest.fixture(scope='module')
-def golden(shared):
-    """A function: inputs and outputs of an original network, and its weights."""
-    folder = shared / 'reference/golden'
-    if not folder.is_dir():
-        pytest.skip(f'no golden cases at {folder}')
-    spec = importlib.util.spec_from_file_location('golden_weights', folder / 'weights.py')
-    weights = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(weights)
-
-    def case(network):
-        name = f'tokenpose-{network.upper().replace("-V", "-v")}'
-        arrays = np.load(folder / f'{name}.npz')
-        state = weights.make_state(weights.read_table(folder / f'{name}.keys.tsv.gz'), arrays)
-        return arrays, {key: torch.from_numpy(np.asarray(v)) for key, v in state.items()}
-
-    return case
+def case_of(network):
+    return f'tokenpose-{network.upper().replace("-V", "-v")}'
 
 
 @pytest.mark.parametrize('network', TOTALS)
@@ -90,7 +74,7 @@ def test_totals(root, network):
 
 @pytest.mark.parametrize('network', TOTALS)
 def test_equals_the_original(root, golden, network):
-    arrays, state = golden(network)
+    arrays, state = golden(case_of(network))
     converted = tokenpose.convert(state)
     model = build(root, network).eval()
     missing, unexpected = model.load_state_dict(converted, strict=False)
@@ -103,7 +87,7 @@ def test_equals_the_original(root, golden, network):
 
 
 def test_targets_and_decoding_of_the_original(root, golden):
-    arrays, _ = golden('b')
+    arrays, _ = golden(case_of('b'))
     (path,) = root.glob('configs/tokenpose/tokenpose_b_*.py')
     codec = KEYPOINT_CODECS.build(Config.fromfile(path).codec)
     joints = arrays['in/joints'][None].astype(np.float32)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from golden_case import golden_case
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
@@ -68,9 +67,9 @@ def some_persons(number, seed=0):
 
 
 @pytest.fixture(scope='module')
-def golden(root, shared):
+def original(root, golden):
     """The case, and our network with its weights."""
-    arrays, state = golden_case(shared, 'yolopose-s6')
+    arrays, state = golden('yolopose-s6')
     state = {key: torch.as_tensor(value) for key, value in state.items()}
     model = build(root).eval()
     own = model.state_dict()
@@ -102,8 +101,8 @@ def test_parameters(root):
     assert sum(p.numel() for p in model.parameters()) == 15_114_860
 
 
-def test_maps_of_the_original(golden):
-    arrays, model = golden
+def test_maps_of_the_original(original):
+    arrays, model = original
     with torch.no_grad():
         feats = model.extract_feat(torch.from_numpy(arrays['in/image']))
         maps = model.head.forward(feats)
@@ -114,8 +113,8 @@ def test_maps_of_the_original(golden):
         np.testing.assert_allclose(found, arrays[f'out/raw{level}'], atol=2e-6)
 
 
-def test_decoding_of_the_original(golden):
-    arrays, model = golden
+def test_decoding_of_the_original(original):
+    arrays, model = original
     maps = [torch.from_numpy(arrays[f'out/raw{level}']) for level in range(4)]
     boxes, points, scores, joint_scores = model.head.activate(maps)
     expected = torch.from_numpy(arrays['out/decoded'])
@@ -148,8 +147,8 @@ def samples_of(head, targets, size, images):
     return samples
 
 
-def test_losses_of_the_original(golden):
-    arrays, _ = golden
+def test_losses_of_the_original(original):
+    arrays, _ = original
     maps = [torch.from_numpy(arrays[f'in/p{level}']) for level in range(4)]
     images, _, rows, columns, _ = maps[0].shape
     size = np.array([8 * columns, 8 * rows])
@@ -170,8 +169,8 @@ def test_losses_of_the_original(golden):
     assert sum(found.values()) == pytest.approx(whole, abs=1e-4)
 
 
-def test_suppression_of_the_original(golden):
-    arrays, _ = golden
+def test_suppression_of_the_original(original):
+    arrays, _ = original
     rows = torch.from_numpy(arrays['in/nms_in']).reshape(-1, 6 + 3 * K)
     middle, size = rows[:, :2], rows[:, 2:4]
     joints = rows[:, 6:].unflatten(-1, (K, 3))
