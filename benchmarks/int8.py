@@ -8,7 +8,7 @@
 |---|---|
 | float | the released float model |
 | ptq-original | its weights, rounded with MMPose_Clean's published ranges |
-| ptq | its weights, rounded with our ranges, from 128 persons of LSP |
+| ptq | its weights, rounded with our ranges, from 256 persons of LSP |
 | ptq-onnx | the same model by `rlepose export --int8`, calibrated on the same persons |
 | lsq, qat | MMPose_Clean's LSQ+ and QAT models |
 | qat-integer-original | the integers that MMPose_Clean exported of its QAT model, run as integers |

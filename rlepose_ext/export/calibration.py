@@ -12,7 +12,7 @@ from rlepose_ext.inference.boxes import as_boxes
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.images import SUFFIXES, read_image
 
-MOST = 128
+MOST = 256
 # Of this many pictures of a folder persons are looked for.
 MOST_PICTURES = 512
 

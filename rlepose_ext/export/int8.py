@@ -104,6 +104,39 @@ def _nodes(path: Path) -> tuple[set[str], set[str]]:
     return network, head
 
 
+def _clipped(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Ranges of what a ReLU6 clips next: its limits, not those of the values before it.
+
+    onnxruntime sees to that for ReLU, and for limits that it finds as constants; the exporter gives
+    them by way of a cast.
+    """
+    import onnx
+
+    nodes = {node.output[0]: node for node in onnx.load(path).graph.node if node.output}
+
+    def value(name: str) -> float | None:
+        node = nodes.get(name)
+        while node is not None and node.op_type in ('Cast', 'CastLike', 'Identity'):
+            node = nodes.get(node.input[0])
+        if node is None or node.op_type != 'Constant':
+            return None
+        constant = onnx.helper.get_attribute_value(node.attribute[0])
+        if isinstance(constant, onnx.TensorProto):
+            constant = onnx.numpy_helper.to_array(constant)
+        return float(constant)
+
+    found = {}
+    for node in nodes.values():
+        before = nodes.get(node.input[0]) if node.op_type == 'Clip' else None
+        if before is not None and before.op_type == 'Conv' and len(node.input) == 3:
+            limits = [value(name) for name in node.input[1:]]
+            if None not in limits:
+                found[node.input[0]] = [
+                    {'rmin': np.float32(limits[0]), 'rmax': np.float32(limits[1])}
+                ]
+    return found
+
+
 class _Reader:
     """Crops as onnxruntime's calibration reads them."""
 
@@ -128,6 +161,7 @@ def _quantise(
     from onnxruntime import quantization as ort
 
     options: dict[str, Any] = {'CalibPercentile': PERCENTILE, 'CalibTensorRangeSymmetric': False}
+    options['TensorQuantOverrides'] = _clipped(source)
     if len(crops) % CHUNK == 0:
         options['CalibStridedMinMax'] = CHUNK
     with _quietly():
@@ -141,7 +175,8 @@ def _quantise(
                 nodes_to_quantize=sorted(nodes),
                 per_channel=True,
                 activation_type=ort.QuantType.QUInt8,
-                weight_type=ort.QuantType.QInt8,
+                # signed weights overflow on x86 processors without VNNI
+                weight_type=ort.QuantType.QUInt8,
                 calibrate_method=getattr(ort.CalibrationMethod, _METHOD_NAMES[method]),
                 calibration_cache_path=ranges,
                 extra_options=options,
