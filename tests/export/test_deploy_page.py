@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 
 from rlepose_ext.cli.main import build_parser, main
 from rlepose_ext.convert import files, mmpose_clean
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from movenet_weights import model_json
 
 FENCE = re.compile(r'^```(\w+)\n(.*?)^```', re.S | re.M)
 CLEAN = 'weights/mmpose_clean_rle_mbv2_0.50x_192x192_float.pth'
@@ -48,7 +53,9 @@ def test_the_commands_and_the_program(page, root, shared, trained, tmp_path, mon
     cv2.imwrite('street.jpg', noise)
     # test_int8.py has those of 8 bit
     eight = {'--int8', '--integer'}
-    export, *others = [each for each in commands(page) if not eight & set(each)]
+    found = [each for each in commands(page) if not eight & set(each)]
+    everybody = [each for each in found if 'people.onnx' in each]
+    export, *others = [each for each in found if each not in everybody]
     assert [command[0] for command in (export, *others)] == ['export', 'demo', 'export']
     assert main(export) == 0
     said = next(body for kind, body in FENCE.findall(page) if kind == 'text')
@@ -59,6 +66,10 @@ def test_the_commands_and_the_program(page, root, shared, trained, tmp_path, mon
     assert names == [re.split(r'\d', line)[0] for line in said.splitlines()]
     for command in others:
         assert main(command) == 0
-    (program,) = [body for kind, body in FENCE.findall(page) if kind == 'python']
-    exec(compile(program, 'deploy.md', 'exec'), {})
+    persons, everybodys = [body for kind, body in FENCE.findall(page) if kind == 'python']
+    exec(compile(persons, 'deploy.md', 'exec'), {})
     assert (tmp_path / 'drawn.jpg').is_file()
+    model_json('multipose')
+    for command in everybody:
+        assert main(command) == 0
+    exec(compile(everybodys, 'deploy.md', 'exec'), {})
