@@ -69,6 +69,8 @@ def as_scores(scores: Any, count: int) -> np.ndarray:
 def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> np.ndarray:
     """Indices of the boxes that are kept, best first: of low score, without area and repeated go.
 
+    The overlap is that of MMPose's ``nms``, which counts a box's last pixel in.
+
     Args:
         boxes: (N, 4) x1, y1, x2, y2.
         scores: (N,).
@@ -78,15 +80,15 @@ def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: flo
     good = (scores > bbox_thr) & (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(boxes).all(1)
     left = np.flatnonzero(good)
     left = left[np.argsort(-scores[left], kind='stable')]
-    area = (boxes[:, 2:].astype(np.float64) - boxes[:, :2]).prod(1)
+    area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(1)
     kept = []
     while len(left):
         best, left = left[0], left[1:]
         kept.append(best)
         low = np.maximum(boxes[best, :2], boxes[left, :2])
         high = np.minimum(boxes[best, 2:], boxes[left, 2:])
-        shared = np.maximum(high.astype(np.float64) - low, 0).prod(1)
-        left = left[shared <= nms_thr * (area[best] + area[left] - shared)]
+        shared = np.maximum(high - low + 1, 0).prod(1)
+        left = left[shared / (area[best] + area[left] - shared) <= nms_thr]
     return np.array(kept, dtype=int)
 
 

@@ -102,7 +102,7 @@ def test_what_is_here_goes_before_what_could_be_downloaded(empty_cache, monkeypa
 def test_a_folder_as_mirror_is_at_hand(tmp_path, monkeypatch):
     monkeypatch.setenv('RLEPOSE_MIRROR', str(tmp_path))
     put(tmp_path, 'rtmdet-nano')
-    assert choose._first_detector([]) == 'rtmdet-nano'
+    assert choose.first_detector([]) == 'rtmdet-nano'
 
 
 def test_a_dead_network_is_asked_once(silent_server, monkeypatch):
@@ -111,7 +111,7 @@ def test_a_dead_network_is_asked_once(silent_server, monkeypatch):
     monkeypatch.setattr(weights, 'PATIENCE', 0.3)
     # without a detector the whole picture is a person, and the line says so
     notes = []
-    assert choose._first_detector(notes) == 'full'
+    assert choose.first_detector(notes) == 'full'
     assert 'whole picture' in notes[0]
     assert all(each in notes[0] for each in choose.DEFAULT_DETECTORS)
     with pytest.raises(UserError, match='none can be downloaded now'):

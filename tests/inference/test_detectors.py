@@ -6,12 +6,8 @@ import torch
 from random_weights import random_rtmdet, save, small_config
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.detectors import (
-    LOW_SHARE,
-    FullImage,
-    MMDetDetector,
-    keep_best,
-)
+from rlepose_ext.inference.boxes import best_of
+from rlepose_ext.inference.detectors import LOW_SHARE, FullImage, MMDetDetector
 
 
 @pytest.fixture(scope='module')
@@ -143,7 +139,7 @@ def test_files_that_do_not_fit(rtmdet, pose, tmp_path):
         assert 'wrong.py' in str(raised.value)
 
 
-def test_keep_best_by_hand():
+def test_best_of_by_hand():
     boxes = np.array([
         [0, 0, 999, 999],
         [0, 0, 999, 799],  # the best; IoU 0.8 with the first
@@ -153,14 +149,10 @@ def test_keep_best_by_hand():
         [2000, 0, 3000, 10],  # at the threshold
     ], np.float32)  # fmt: skip
     scores = np.array([0.9, 0.95, 0.8, 0.99, 0.99, 0.5], np.float32)
-    # MMPose's function counts a box's last pixel in, so these IoUs are exact
+    # a box's last pixel is counted in, so these IoUs are exact
     for nms_thr, expected in ((0.24, [1]), (0.26, [1, 2]), (0.79, [1, 2]), (0.81, [1, 0, 2])):
-        found, kept = keep_best(boxes, scores, 0.5, nms_thr)
-        np.testing.assert_array_equal(found, boxes[expected])
-        np.testing.assert_array_equal(kept, scores[expected])
-    found, kept = keep_best(boxes[:0], scores[:0], 0.5, 0.3)
-    assert found.shape == (0, 4)
-    assert kept.shape == (0,)
+        np.testing.assert_array_equal(best_of(boxes, scores, 0.5, nms_thr), expected)
+    assert best_of(boxes[:0], scores[:0], 0.5, 0.3).shape == (0,)
 
 
 def test_the_whole_image():

@@ -53,7 +53,7 @@ def _quiet():
 
 
 def load(harness, name, width=None, slim=False, decoder=None):
-    config = harness.load_for_overfit(harness.systems(families=harness.LEARNING)[name])
+    config = harness.load_for_overfit(harness.systems()[name])
     model = config.model
     if slim:
         model.backbone.update(SLIM_SCNET)
@@ -90,7 +90,7 @@ def test_without_learning_there_is_no_success(harness, people):
 
 
 def test_every_system_is_there_once(harness, root):
-    systems = harness.systems(harness.LEFT_OUT, harness.LEARNING)
+    systems = harness.systems(harness.LEFT_OUT)
     assert set(harness.SAME).isdisjoint(systems)
     assert set(harness.SAME) <= set(harness.systems())
     assert {name for name, _ in BLOCKS.values()} <= set(systems)
@@ -100,9 +100,7 @@ def test_every_system_is_there_once(harness, root):
 
 def test_the_recorded_run_has_every_system_below_the_target(harness):
     rows = json.loads(harness.RESULT.read_text())['rows']
-    assert [row['name'] for row in rows] == list(
-        harness.systems(harness.LEFT_OUT, harness.LEARNING)
-    )
+    assert [row['name'] for row in rows] == list(harness.systems(harness.LEFT_OUT))
     for row in rows:
         assert row['steps_to_limit'] <= harness.STEPS, row['name']
         assert row['error'] <= harness.TARGET, row['name']  # rounded

@@ -24,7 +24,6 @@ from mmcv.cnn import ConvModule
 from mmengine.structures import InstanceData
 from mmpose.models.heads import BaseHead
 from torch import Tensor, nn
-from torchvision.ops import nms
 
 from rlepose_ext.checks import check_counts
 from rlepose_ext.codecs.yolopose_label import BOX_VALUES, YOLOPoseLabel, decode_rows
@@ -137,6 +136,9 @@ class YOLOPoseHead(BaseHead):
         Raises:
             UserError: ``flip_test``, which this head has not.
         """
+        # not above: torchvision loads torch's compiler, and most models do without
+        from torchvision.ops import nms
+
         test_cfg = test_cfg or {}
         if test_cfg.get('flip_test', False):
             raise UserError(

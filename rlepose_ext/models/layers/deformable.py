@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import deform_conv2d
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -59,6 +58,9 @@ class ModulatedDeformConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to the same shape."""
+        # not above: torchvision loads torch's compiler, and most models do without
+        from torchvision.ops import deform_conv2d
+
         found = self.conv_offset_mask(x).to(self.weight.dtype)
         offset, mask = found[:, :18], found[:, 18:].sigmoid()
         x = x.to(self.weight.dtype)
