@@ -58,7 +58,7 @@ systems = functools.partial(_small.systems, families=FAMILIES)
 # The same network as another one, but for the file that it starts from.
 SAME = ('rle_res50-hmpretrained',)
 # tokenpose_s-v1 with smaller patches, tokenpose_b on a wider HRNet, tokenpose_t with fewer blocks.
-LEFT_OUT = (*SAME, *(f'tokenpose_{name}' for name in ('s-v2', 'l-d6', 'l-d24', 'tiny')))
+LEFT_OUT = (*SAME, *(f'tokenpose_{name}' for name in ('l-d24', 'tiny')))
 # Some heads sum their loss over the batch, others average it.
 MAX_NORM = 1.0
 # Layers whose outputs are logits of bins, up to +-100 for a narrow peak.
