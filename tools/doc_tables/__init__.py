@@ -12,6 +12,7 @@ from doc_tables.inference import (
     inference,
     inference_memory,
     inference_stages,
+    int8,
     photographs,
     smoothing,
 )
@@ -73,6 +74,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     'first_picture': measured('first_picture', 'python benchmarks/first_picture.py', first_picture),
     'photographs': measured('photographs', 'python benchmarks/photographs.py', photographs),
+    'int8': measured('int8', 'python benchmarks/int8.py', int8),
     'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
     'skps_codec': measured(

@@ -81,6 +81,34 @@ def _every(interval: int) -> str:
     return '' if interval == 1 else f', every {interval} frames'
 
 
+EIGHT_BIT = {
+    'float': 'float',
+    'ptq-original': "MMPose_Clean's ranges, not trained",
+    'ptq': 'stage `ptq`: our ranges, not trained',
+    'ptq-onnx': '`rlepose export --int8`',
+    'lsq': "MMPose_Clean's LSQ+",
+    'qat': "MMPose_Clean's QAT",
+    'qat-integer-original': 'the same as integers, by its export',
+    'qat-integer': 'the same as integers, by `rlepose export --integer`',
+}
+
+
+def int8(content: dict[str, Any]) -> str:
+    """What 8 bit costs a small RLE model, by the way it was rounded."""
+    rows = [
+        (
+            EIGHT_BIT[row['name']],
+            f'{row["oks"]:.3f}',
+            f'{100 * row["within"]:.0f}',
+            f'{100 * row["sigma_moved"]:.0f}',
+            NONE if row['megabytes'] is None else f'{row["megabytes"]:.2f}',
+        )
+        for row in content['rows']
+    ]
+    head = ('model', 'mean OKS:', 'errors within sigma, %:', 'sigma moved by, %:', 'file, MB:')
+    return table(head, rows)
+
+
 def inference_memory(content: dict[str, Any]) -> str:
     """Peak memory along a long video, with a stand-in for the network and with one."""
     columns = {'with stand-ins for detector and network': 'rows'}
