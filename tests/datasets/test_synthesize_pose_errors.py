@@ -100,7 +100,7 @@ def test_tables():
         probabilities('kpt-3', 5, 0)
 
 
-@pytest.mark.parametrize('dataset', ['coco', 'crowdpose'])
+@pytest.mark.parametrize('dataset', ['coco', pytest.param('crowdpose', marks=pytest.mark.slow)])
 def test_shares_are_those_of_the_tables(dataset):
     """Far from each other all errors are possible, but for joints without a partner."""
     names, pairs, sigmas = meta_of(dataset)

@@ -6,6 +6,7 @@ import sys
 
 import cv2
 import numpy as np
+import pytest
 
 CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
 
@@ -15,6 +16,7 @@ def demo(root, *arguments):
     return subprocess.run(command, cwd=root, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_draws_and_refuses(root, tmp_path):
     weights = runpy.run_path(str(root / 'tests/inference/random_weights.py'))
     checkpoint = weights['random_checkpoint'](root / CONFIG, tmp_path / 'random.pth')

@@ -107,6 +107,7 @@ def test_options_that_do_not_go_together(trained, people, tmp_path, capsys):
     assert 'quantised training' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_integer_tables(root, people, tmp_path, capsys):
     from rlepose_ext.export.integer import IntegerPose
     from rlepose_ext.inference import PoseEstimator

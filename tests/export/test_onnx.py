@@ -80,6 +80,7 @@ def test_the_command_prints_the_differences(trained, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ['simcc.json', 'simcc.onnx']
 
 
+@pytest.mark.slow
 def test_half_is_half_the_size(exported, trained, tmp_path):
     done = export_onnx(*trained['rle'], tmp_path / 'half.onnx', half=True)
     assert done.path.stat().st_size < 0.6 * exported.path.stat().st_size
@@ -111,6 +112,7 @@ def refused(folder, *args, **options):
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_operator_that_onnx_lacks_is_named(trained, tmp_path, monkeypatch):
     def with_eigenvalues(self, x):
         return x + torch.linalg.eigvals(x[..., :3, :3]).real.mean()
@@ -122,6 +124,7 @@ def test_an_operator_that_onnx_lacks_is_named(trained, tmp_path, monkeypatch):
     assert '\n' not in message
 
 
+@pytest.mark.slow
 def test_another_function_is_no_export(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(Normalise, 'forward', lambda self, x: (x - self.mean - 9) / self.std)
     message = refused(tmp_path, *trained['rle'])

@@ -203,6 +203,7 @@ def read_video(path):
     assert isinstance(reader.check_end(), str)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_damaged_videos(tmp_path):
     sources = clips(tmp_path)

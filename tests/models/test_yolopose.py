@@ -329,6 +329,7 @@ def test_what_is_wrong_is_said():
         YOLOPoseLoss(batch_size=0)
 
 
+@pytest.mark.slow
 def test_pictures_that_teach_nothing_are_trained_through(root, tmp_path):
     """One of 5 x 3 px, one whose person has no joint, one with a crowd only, one of 1 x 1 px."""
     content = {'images': [], 'annotations': [], 'categories': [{'id': 1, 'name': 'person'}]}

@@ -50,7 +50,7 @@ def test_a_convolution_by_hand():
     assert model(x)[0][0, 0].tolist() == [[19.5, 21.0], [22.5, 25.0]]
 
 
-@pytest.mark.parametrize('path', [QUANT.format('qat'), SIMCC])
+@pytest.mark.parametrize('path', [QUANT.format('qat'), pytest.param(SIMCC, marks=pytest.mark.slow)])
 def test_each_layer_is_that_of_the_float_simulation(root, batch, path):
     """From the same integers, within one step (a sum rounds twice: two), mostly equal."""
     model = build(root, path)

@@ -63,6 +63,7 @@ def test_ptq_sets_ranges_and_trains_nothing(root, batch):
             assert (steps - steps.round()).abs().max() < 0.01
 
 
+@pytest.mark.slow
 def test_lsq_learns_ranges(root, batch):
     model = with_stage(root, 'lsq')
     trained(model, batch, 2, 0.0)
@@ -73,6 +74,7 @@ def test_lsq_learns_ranges(root, batch):
     assert len(moved(before, ranges(model))) > 0.9 * len(before)
 
 
+@pytest.mark.slow
 def test_qat_trains_weights_with_scales_fixed(root, batch):
     start = with_stage(root, 'lsq')
     trained(start, batch, 4, 1e-3)
