@@ -79,7 +79,7 @@ def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: flo
     """
     good = (scores > bbox_thr) & (boxes[:, 2:] > boxes[:, :2]).all(1) & np.isfinite(boxes).all(1)
     left = np.flatnonzero(good)
-    left = left[np.argsort(-scores[left], kind='stable')]
+    left = left[np.argsort(scores[left])[::-1]]
     area = (boxes[:, 2:] - boxes[:, :2] + 1).prod(1)
     kept = []
     while len(left):
