@@ -1,1 +1,1 @@
-"""A top-down model as one ONNX file, decoding included. Needs the extra ``[export]``."""
+"""A model as one ONNX file, decoding included, also in 8 bit. Needs the extra ``[export]``."""

@@ -48,7 +48,7 @@ def calibration_crops(
     if not persons:
         raise UserError(
             f'{source}: there is no person in it. The ranges of an 8-bit model are taken from '
-            'crops of persons such as it will see; a hundred are enough.'
+            f'crops of persons such as it will see; up to {MOST} are taken.'
         )
     chosen = np.linspace(0, len(persons) - 1, min(number, len(persons))).astype(int)
     pixels, image, last = [], None, None

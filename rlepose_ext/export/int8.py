@@ -26,7 +26,8 @@ OPERATORS = (
     *('Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Add', 'Concat', 'Resize'),
     *('Clip', 'Relu', 'MaxPool', 'AveragePool', 'GlobalAveragePool'),
 )
-METHODS = ('minmax', 'percentile', 'entropy')
+# By onnxruntime's names.
+METHODS = {'minmax': 'MinMax', 'percentile': 'Percentile', 'entropy': 'Entropy'}
 PERCENTILE = 99.99
 HELD_OUT = 4  # every fourth crop decides
 CHUNK = 8  # crops whose activations are in memory at once
@@ -43,7 +44,7 @@ def decide(crops: np.ndarray) -> np.ndarray:
     if len(crops) < HELD_OUT:
         raise UserError(
             f'{len(crops)} persons are too few to choose 8-bit ranges: at least {HELD_OUT} are '
-            'needed, a hundred are enough'
+            'needed, hundreds are better'
         )
     return np.arange(len(crops)) % HELD_OUT == HELD_OUT - 1
 
@@ -177,7 +178,7 @@ def _quantise(
                 activation_type=ort.QuantType.QUInt8,
                 # signed weights overflow on x86 processors without VNNI
                 weight_type=ort.QuantType.QUInt8,
-                calibrate_method=getattr(ort.CalibrationMethod, _METHOD_NAMES[method]),
+                calibrate_method=getattr(ort.CalibrationMethod, METHODS[method]),
                 calibration_cache_path=ranges,
                 extra_options=options,
             )
@@ -185,9 +186,6 @@ def _quantise(
             raise UserError(
                 f'onnxruntime cannot round this model: {type(error).__name__}: {error}'
             ) from error
-
-
-_METHOD_NAMES = {'minmax': 'MinMax', 'percentile': 'Percentile', 'entropy': 'Entropy'}
 
 
 @contextlib.contextmanager

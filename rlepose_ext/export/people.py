@@ -9,6 +9,7 @@ file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -240,25 +241,21 @@ class YOLOXPoseDecoder(nn.Module):
         return chosen(points), chosen(visible.sigmoid()), chosen(boxes), score
 
 
+@dataclass(frozen=True)
 class Kind:
     """How models of a head are exported.
 
-    Args:
+    Attributes:
         decode: makes the module that decodes.
         expected: from a model and normalised pictures to the four outputs, by the head itself.
         bbox_thr: lowest score of a person, by default.
         nms_thr: largest IoU of two persons' boxes, by default; None takes that of the config.
     """
 
-    def __init__(
-        self,
-        decode: Callable[[Any], nn.Module],
-        expected: Callable[[nn.Module, Tensor], list[np.ndarray]],
-        bbox_thr: float,
-        nms_thr: float | None = None,
-    ) -> None:
-        self.decode, self.expected = decode, expected
-        self.bbox_thr, self.nms_thr = bbox_thr, nms_thr
+    decode: Callable[[Any], nn.Module]
+    expected: Callable[[nn.Module, Tensor], list[np.ndarray]]
+    bbox_thr: float
+    nms_thr: float | None = None
 
 
 def _multipose(model: nn.Module, x: Tensor) -> list[np.ndarray]:

@@ -96,14 +96,14 @@ class PoseRefiner:
             for image, result in zip(images, results, strict=True)
             for points, scores in zip(result.keypoints, result.scores, strict=True)
         ]
-        corrected = [np.empty((0, *each.keypoints.shape[1:]), np.float32) for each in results[:1]]
+        if not pairs:
+            return [replace(each, sigma=None) for each in results]
+        corrected: list[np.ndarray] = []
         with clock('refine'), torch.inference_mode():
             for start in range(0, len(pairs), self.batch_size):
                 batch = [self._sample(*pair) for pair in pairs[start : start + self.batch_size]]
                 samples = self.model.test_step(pseudo_collate(batch))
                 corrected += [sample.pred_instances.keypoints for sample in samples]
-        if not pairs:
-            return [replace(each, sigma=None) for each in results]
         ends = np.cumsum([len(each) for each in results], dtype=int)
         parts = np.split(np.concatenate(corrected).astype(np.float32), ends)[:-1]
         return [

@@ -8,8 +8,7 @@ with n of 8 bit, so that a processor needs a multiplication and a shift. Zero po
 bias, B = round(b / s_out + z_out - (n / 2^m) z_in sum(q_w)), and the border is padded with z_in.
 A ReLU6 is a smaller clamp, [z_out, z_out + round(6 / s_out)]. Sums of two branches and the mean
 over pixels are of the same form, with a factor n / 2^m for each input. Halves are rounded up:
-``(x + 2^(m - 1)) >> m``. Without this half,
-MMPose_Clean's own integers lose 5 points of OKS.
+``(x + 2^(m - 1)) >> m``. Without this half MMPose_Clean's own integers lose 5 points of OKS.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ class IntegerModel:
 
 
 def dyadic(ratio: np.ndarray, most: int = MOST) -> tuple[np.ndarray, np.ndarray]:
-    """N and m with n / 2^m nearest to a positive ratio, n at most 255, in lowest terms.
+    """The n / 2^m that is nearest to a positive ratio, n at most 255, in lowest terms.
 
     Returns:
         n and m, int64, of the shape of ``ratio``.
@@ -122,7 +121,7 @@ def dyadic(ratio: np.ndarray, most: int = MOST) -> tuple[np.ndarray, np.ndarray]
 
 
 def shifted(x: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """X / 2^m of integers, halves rounded up."""
+    """Integers divided by 2^m, halves rounded up."""
     return (x + ((1 << m) >> 1)) >> m
 
 

@@ -39,8 +39,8 @@ class QuantLayer(nn.Module):
         source: the :class:`.fake_quant.Point` that the input went through, in a list so that it is
             not a part of this layer.
         output: that of the output.
-        weight_scale: (O,), fixed; only where :meth:`fix_weight_scale` was called. Elsewhere the
-            scale follows the weights.
+        weight_scale: (O,), fixed; only where :meth:`fix_weight_scale` was called. Elsewhere, and
+            where it is NaN, the scale follows the weights.
     """
 
     rounds_weights = True
@@ -68,8 +68,8 @@ class QuantLayer(nn.Module):
 
     def scale_of(self, weight: Tensor) -> Tensor:
         """The scale of each output channel of a folded weight, (O,)."""
-        fixed = getattr(self, 'weight_scale', None)
-        return weight_scale(weight) if fixed is None or fixed.isnan().any() else fixed
+        found, fixed = weight_scale(weight), getattr(self, 'weight_scale', None)
+        return found if fixed is None else torch.where(fixed.isnan(), found, fixed)
 
     def before_output(self, x: Tensor) -> Tensor:
         """The output before it is rounded."""
@@ -323,8 +323,6 @@ def steps(model: nn.Module) -> Iterator[Step]:
             yield Step(name, module, 'layer', module.source, module.output)
         elif isinstance(module, QuantPooling):
             yield Step(name, module, 'pool', module.source, module.output)
-        elif isinstance(module, nn.Sequential) and name.endswith('.conv'):
-            continue
         elif isinstance(module, Point) and name.endswith('.add'):
             block = model.get_submodule(name.removesuffix('.add'))
             sources = [block.conv[-1].output, *block.source]

@@ -13,8 +13,8 @@ SIDE = 128
 
 def test_pictures_of_three(root, monkeypatch):
     MMLogger.get_current_instance().setLevel('WARNING')
-    monkeypatch.syspath_prepend(root / 'benchmarks')
-    figure = importlib.import_module('adaptivepose_figure')
+    monkeypatch.syspath_prepend(root / 'tools')
+    figure = importlib.import_module('draw_adaptivepose')
     pictures = figure.draw_pictures(2, SIDE)
     model = figure.small_model(SIDE)
     model.init_weights()

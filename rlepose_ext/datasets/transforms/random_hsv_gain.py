@@ -34,9 +34,9 @@ class RandomHSVGain(BaseTransform):
     MMPose's ``YOLOXHSVRandomAug`` adds numbers instead, the same to dark and to bright pixels.
 
     Args:
-        hue: the number is from -hue to hue; likewise
-        saturation: ...
-        value: ...
+        hue: largest magnitude of the number for hue.
+        saturation: of that for saturation.
+        value: of that for value.
 
     Raises:
         UserError: one is negative.

@@ -66,19 +66,16 @@ class QuantPoseEstimator(TopdownPoseEstimator):
         Raises:
             UserError: there are no ranges yet.
         """
-        rounds = self.backbone.conv1.input.mode == 'round'
-        if rounds and not self._ready:
-            self._ready = layers.is_calibrated(self)
-            if not self._ready:
-                raise UserError(
-                    'this model has no ranges of activations yet, so it cannot round them. Train '
-                    'this config first, or give the checkpoint of such a training.'
-                )
+        if self.backbone.conv1.input.mode == 'round' and not self._has_ranges():
+            raise UserError(
+                'this model has no ranges of activations yet, so it cannot round them. Train this '
+                'config first, or give the checkpoint of such a training.'
+            )
         return super().extract_feat(inputs)
 
     def loss(self, inputs: Tensor, data_samples: list) -> dict[str, Tensor]:
         """Losses of a batch; 0 for batches that only set the ranges."""
-        if not layers.is_calibrated(self):
+        if not self._has_ranges():
             self._observe(inputs)
             return self._nothing_to_learn()
         if self.stage == 'ptq':
@@ -87,6 +84,11 @@ class QuantPoseEstimator(TopdownPoseEstimator):
             snap(self)
             self._snapped = True
         return super().loss(inputs, data_samples)
+
+    def _has_ranges(self) -> bool:
+        """Whether all activations have; not asked again once they have, as it waits for a GPU."""
+        self._ready = self._ready or layers.is_calibrated(self)
+        return self._ready
 
     def _observe(self, inputs: Tensor) -> None:
         if self._seen == 0:

@@ -46,6 +46,7 @@ from rlepose_ext.checks import check_counts
 from rlepose_ext.codecs.adaptive_pose_label import AdaptivePoseLabel
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_image
+from rlepose_ext.models.heads.movenet_head import PRIOR, SMALLEST, pairs_at
 from rlepose_ext.models.layers.deformable import (
     ModulatedDeformConv,
     at_least_float32,
@@ -55,10 +56,6 @@ from rlepose_ext.registry import KEYPOINT_CODECS, MODELS
 
 # COCO's joints by part: nose, eyes and ears, shoulders, left arm, right arm, hips, left leg, ...
 COCO_PARTS = ((0, 1, 2, 3, 4), (5, 6), (7, 9), (8, 10), (11, 12), (13, 15), (14, 16))
-# Bias of the last convolution of a heatmap, sigmoid(-2.19) = 0.1: nearly all cells are empty.
-PRIOR = -2.19
-# Losses with logarithms see probabilities no nearer to 0 or 1.
-SMALLEST = 1e-4
 
 
 class PartBranch(nn.Module):
@@ -280,7 +277,9 @@ class AdaptivePoseHead(BaseHead):
             losses['loss_heatmap'] = self.heatmap_loss(found, heatmaps)
         offset = torch.cat([each.offset for each in persons])
         weights = torch.cat([each.keypoint_weights for each in persons])
-        found = _at_centres(maps.offset.float(), persons)
+        counts = torch.tensor([len(each.centre_cell) for each in persons], device=offset.device)
+        cells = torch.cat([each.centre_cell for each in persons])
+        found = pairs_at(maps.offset.float(), torch.repeat_interleave(counts), cells)
         losses['loss_offset'] = self.offset_loss(found, offset, weights)
         if self.oks_loss is not None:
             area = torch.cat([each.area for each in persons])
@@ -346,14 +345,6 @@ def _leave_out_joint_maps(module: AdaptivePoseHead, state_dict: dict, prefix: st
 
 def _probability(logits: Tensor) -> Tensor:
     return logits.float().sigmoid().clamp(SMALLEST, 1 - SMALLEST)
-
-
-def _at_centres(offset: Tensor, persons: Sequence[InstanceData]) -> Tensor:
-    """What the maps (N, 2K, H, W) say at the centres of the persons of N pictures: (M, K, 2)."""
-    counts = torch.tensor([len(each.centre_cell) for each in persons], device=offset.device)
-    images = torch.arange(len(persons), device=offset.device).repeat_interleave(counts)
-    x, y = torch.cat([each.centre_cell for each in persons]).unbind(-1)
-    return offset[images, :, y, x].unflatten(1, (2, -1)).transpose(1, 2)
 
 
 def _at_first_scale(keypoints: np.ndarray, size: np.ndarray, first: np.ndarray) -> np.ndarray:

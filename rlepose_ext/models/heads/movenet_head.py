@@ -166,7 +166,7 @@ class MoveNetHead(BaseHead):
         return losses
 
     def _point_losses(self, outputs: dict[str, Tensor], labels: _Labels) -> dict[str, Tensor]:
-        guess = _at(outputs['regression'], labels.person_image, labels.centre_cell)
+        guess = pairs_at(outputs['regression'], labels.person_image, labels.centre_cell)
         k = torch.arange(self.out_channels, device=guess.device)
         n, _, height, width = outputs['offset'].shape
         offset = outputs['offset'].view(n, 2, -1, height, width)
@@ -260,7 +260,7 @@ class MoveNetMultiPoseHead(MoveNetHead):
         labels = _Labels(batch_data_samples)
         losses = self._map_losses(outputs, labels, 1.0) | self._point_losses(outputs, labels)
         for part, factor in (('box_size', self.box_weight), ('box_offset', 1.0)):
-            found = _at(outputs[part], labels.person_image, labels.centre_cell)[:, 0]
+            found = pairs_at(outputs[part], labels.person_image, labels.centre_cell)[:, 0]
             target = getattr(labels, part)
             value = _or_zero(self.box_loss, found, target, torch.ones_like(target))
             losses[f'loss_{part}'] = factor * value
@@ -282,9 +282,7 @@ class _Labels:
             setattr(self, name, torch.cat([each[name] for each in persons]))
         counts = [len(each.keypoint_weights) for each in persons]
         device = self.heatmaps.device
-        self.person_image = torch.arange(len(samples), device=device).repeat_interleave(
-            torch.tensor(counts, device=device)
-        )
+        self.person_image = torch.repeat_interleave(torch.tensor(counts, device=device))
 
 
 def _map_head(in_channels: int, feat_channels: int, out_channels: int) -> nn.Sequential:
@@ -296,7 +294,7 @@ def _map_head(in_channels: int, feat_channels: int, out_channels: int) -> nn.Seq
     )
 
 
-def _at(maps: Tensor, images: Tensor, cells: Tensor) -> Tensor:
+def pairs_at(maps: Tensor, images: Tensor, cells: Tensor) -> Tensor:
     """Pairs of (N, 2K, H, W) at cells (M, 2) of the pictures (M,): (M, K, 2)."""
     values = maps[images, :, cells[:, 1], cells[:, 0]]
     return values.view(len(values), 2, maps.shape[1] // 2).transpose(1, 2)

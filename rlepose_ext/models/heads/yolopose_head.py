@@ -178,7 +178,7 @@ class YOLOPoseHead(BaseHead):
         names = YOLOPoseLabel.label_mapping_table
         cells, boxes, points, weights = (torch.cat([each[n] for each in labels]) for n in names)
         counts = torch.tensor([len(each.cells) for each in labels], device=cells.device)
-        image = torch.arange(len(labels), device=cells.device).repeat_interleave(counts)
+        image = torch.repeat_interleave(counts)
         levels = []
         for number, rows in enumerate(self.forward(feats)):
             rows = rows.float()

@@ -1,7 +1,7 @@
 """The figure of docs/adaptivepose.md: AdaptivePose learns drawn pictures of three by heart.
 
-    python benchmarks/adaptivepose_figure.py    # some minutes; docs/images/adaptivepose.jpg
-    python benchmarks/adaptivepose_figure.py --out here.jpg --steps 100
+    python tools/draw_adaptivepose.py    # some minutes; docs/images/adaptivepose.jpg
+    python tools/draw_adaptivepose.py --out here.jpg --steps 100
 
 The chain is that of a training: config, codec, head.loss, optimizer, head.predict. Only data,
 augmentation, sizes and pretrained weights are others: HRNet has one module in each stage, and
@@ -14,7 +14,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from _record import ROOT  # first: imports rlepose_ext
+import rlepose_ext  # noqa: F401  (before anything of OpenMMLab)
 
 # isort: split
 import cv2
@@ -33,6 +33,7 @@ from rlepose_ext.engine.cpu_speed import keep_freed_memory, use_channels_last
 from rlepose_ext.geometry.spaces import heatmap_to_input
 from rlepose_ext.models.heads.adaptive_pose_head import COCO_PARTS
 
+ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/adaptivepose/adaptivepose_hrnet-w32_8xb8-280e_coco-512x512.py'
 FIGURE = ROOT / 'docs/images/adaptivepose.jpg'
 SIDE = 160
