@@ -96,9 +96,11 @@ def _compilers_are_asked_once():
 
 @pytest.fixture(autouse=True)
 def _no_default_scope():
-    """Each test starts without the scope that a Runner or ``init_model`` of another one set."""
+    """No test, and no fixture of a module, sees the scope that a Runner of another one set."""
     from mmengine.registry import DefaultScope
 
+    DefaultScope._instance_dict.clear()
+    yield
     DefaultScope._instance_dict.clear()
 
 
