@@ -13,6 +13,7 @@ from rlepose_ext.cli import (
     doctor,
     eval,
     export,
+    init,
     launch,
     lip,
     merge,
@@ -41,6 +42,7 @@ COMMANDS = (
     convert,
     export,
     data,
+    init,
     doctor,
 )
 
