@@ -5,6 +5,7 @@ import os
 import sys
 
 from rlepose_ext.cli import (
+    calibrate,
     chain,
     convert,
     curves,
@@ -40,6 +41,7 @@ COMMANDS = (
     posefix,
     convert,
     export,
+    calibrate,
     data,
     doctor,
 )

@@ -203,6 +203,8 @@ def describe(estimator: PoseEstimator, half: bool, layout: str) -> dict[str, Any
         'units': 'input px: keypoints and sigma',
         'crop': crop,
         'sigma_spread': _plain(estimator.meta.get('sigma_spread')),
+        'sigma_correlation': estimator.meta.get('sigma_correlation'),
+        'calibration': estimator.meta.get('calibration'),
     }
 
 
