@@ -17,7 +17,7 @@ SETUP := $(PYTHON) tools/setup_env.py --venv '$(VENV)' \
 	$(if $(MMCV),--mmcv $(MMCV)) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) \
 	$(if $(filter command line,$(origin PYTHON)),--python-named)
 
-.PHONY: setup demo test test-slow lint format bench matrix docs doctor clean
+.PHONY: setup demo test test-slow lint format bench matrix docs site doctor clean
 
 setup:
 	@$(SETUP)
@@ -61,8 +61,12 @@ matrix: setup
 docs: setup
 	$(BIN)/python tools/make_docs.py
 
+# Strict: a broken link, anchor or reference fails.
+site: setup
+	NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(BIN)/python -m mkdocs build --strict
+
 doctor: setup
 	@$(BIN)/rlepose doctor
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache

@@ -6,10 +6,13 @@ torch (see :mod:`rlepose_ext.compat`) and gives training features to every run (
 itself: what they need is mended at the moment they are imported.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlepose_ext import patches
 from rlepose_ext.version import __version__
+
+if TYPE_CHECKING:
+    from rlepose_ext.inference.pose import Pose
 
 __all__ = ['Pose', '__version__']
 

@@ -1,5 +1,7 @@
 """The exception for mistakes in the user's input."""
 
+__all__ = ['UserError']
+
 
 class UserError(Exception):
     """Bad input, with a remedy.

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = ['with_codec']
+
 
 def with_codec(
     pipeline: Sequence[Mapping[str, Any]], codec: Mapping[str, Any]

@@ -23,6 +23,18 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+__all__ = [
+    'denormalise',
+    'flip_normalised',
+    'flip_points',
+    'heatmap_to_input',
+    'image_to_input',
+    'input_to_heatmap',
+    'input_to_image',
+    'normalise',
+    'swap_sides',
+]
+
 Points = TypeVar('Points', np.ndarray, 'torch.Tensor')
 Size = Sequence[float]
 

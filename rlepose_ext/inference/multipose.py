@@ -43,6 +43,8 @@ from rlepose_ext.inference.network import normalise_crops
 from rlepose_ext.models.backbones.movenet import STRIDE
 from rlepose_ext.models.heads import MoveNetMultiPoseHead
 
+__all__ = ['MultiPose']
+
 MODEL = 'movenet-multipose'
 # Longer side, px, of the picture that the network sees, and of the small copy.
 SIDES = (384, 160)

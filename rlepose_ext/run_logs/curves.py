@@ -21,6 +21,8 @@ from pathlib import Path
 
 from rlepose_ext.errors import UserError
 
+__all__ = ['Run', 'read_run']
+
 LOG = 'vis_data/scalars.json'
 Row = dict[str, float]
 # Columns that are no curve of their own.

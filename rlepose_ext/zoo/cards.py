@@ -95,8 +95,14 @@ def result_text(result: Result, whole: bool = False) -> str:
 
 
 def card(entry: Entry) -> str:
-    """The model card: one fact a line, unknown ones left out."""
-    facts: list[tuple[str, str | None]] = [
+    """The model card: one fact a line."""
+    lines = [f'{name:<12}{text}' for name, text in facts(entry)]
+    return '\n'.join([entry.name, '', *lines])
+
+
+def facts(entry: Entry) -> list[tuple[str, str]]:
+    """What the model card says, in its order: a label, empty for a note, and a text."""
+    found: list[tuple[str, str | None]] = [
         ('config', entry.config),
         ('family', f'{entry.family}, {entry.collection}'),
         ('paper', ' '.join(entry.paper) if entry.paper else None),
@@ -107,10 +113,10 @@ def card(entry: Entry) -> str:
         ('parameters', f'{entry.params:,} at inference'),
         *_cost_facts(entry),
     ]
-    facts += [('result', f'{result_text(r, True)} ({_source(r)})') for r in entry.results]
+    found += [('result', f'{result_text(r, True)} ({_source(r)})') for r in entry.results]
     if not entry.results:
-        facts.append(('result', 'none published, none measured here'))
-    facts += [
+        found.append(('result', 'none published, none measured here'))
+    found += [
         ('cost', entry.training_cost),
         ('weights', entry.weights or _ready_note(entry) or 'none published for this config'),
         ('', conversion_note(entry)),
@@ -121,8 +127,7 @@ def card(entry: Entry) -> str:
         *(('', f'rlepose chain {name}, with the stages before it') for name in _chains(entry)),
         ('test', testing_command(entry)),
     ]
-    lines = [f'{name:<12}{text}' for name, text in facts if text]
-    return '\n'.join([entry.name, '', *lines])
+    return [(name, text) for name, text in found if text]
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

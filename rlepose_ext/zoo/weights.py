@@ -25,6 +25,8 @@ from rlepose_ext.zoo.files import WeightsFile, file_named, of_entry
 from rlepose_ext.zoo.metafiles import Entry
 from rlepose_ext.zoo.progress import bar, say
 
+__all__ = ['fetch']
+
 CACHE = 'RLEPOSE_CACHE'
 MIRROR = 'RLEPOSE_MIRROR'
 _BLOCK = 1 << 20
