@@ -26,7 +26,7 @@ from _record import RESULTS, ROOT, TRAINING, record
 
 import rlepose_ext  # noqa: F401  isort: skip  (the compatibility layer comes first)
 import cv2
-from _drawn_chain import VIDEO, box_ap, boxes_of, score_video, write_video
+from _drawn_chain import VIDEO, box_ap, boxes_of, score_video, train_pose_model, write_video
 
 from rlepose_ext.datasets.synthetic import DatasetPaths, write_dataset
 from rlepose_ext.inference.detectors import MMDetDetector
@@ -35,7 +35,6 @@ from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.predictors import TopDown
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.tracking import METHODS
-from rlepose_ext.quickstart import Quickstart, run_quickstart
 from rlepose_ext.quickstart.job import MAIN
 from rlepose_ext.quickstart.watch import watch
 
@@ -76,14 +75,6 @@ def train_detector(out: Path, seed: int) -> dict[str, Any]:
     }
     stamp.write_text(json.dumps(found))
     return found
-
-
-def train_pose_model(out: Path, seed: int) -> Path:
-    """The model of ``rlepose quickstart``, or what an earlier run trained."""
-    summary = out / 'quickstart' / 'summary.json'
-    if not summary.is_file():
-        run_quickstart(Quickstart(out=out / 'quickstart', seed=seed, num_pictures=1))
-    return Path(json.loads(summary.read_text())['checkpoint'])
 
 
 def test_detector(checkpoint: str | Path, paths: DatasetPaths) -> dict[str, Any]:

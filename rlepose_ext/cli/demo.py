@@ -113,7 +113,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default='iou',
         help='identities',
     )
-    video.add_argument('--smooth', action='store_true', help='One-Euro filter on tracked joints')
+    video.add_argument(
+        '--smooth',
+        action='store_true',
+        help='calm tracked joints: a Kalman filter by sigma, or One-Euro',
+    )
     video.add_argument(
         '--det-interval', type=int, default=1, metavar='N', help='detect in every Nth frame'
     )

@@ -118,7 +118,7 @@ class Pose:
             start: where in a video to begin, seconds.
             end: where to end, seconds.
             track: ``'bytetrack'``, ``'iou'`` or ``'oks'`` gives the persons of a video identities.
-            smooth: One-Euro filter on tracked joints.
+            smooth: filter tracked joints, so that they do not tremble at rest.
             det_interval: the detector sees every so many frames of a video.
             **style: fields of :class:`.drawing.Style`, for what is drawn.
 
