@@ -16,7 +16,7 @@ def add_parser(subparsers) -> None:
         'chain',
         help='train stages in a row, each from weights of the one before',
         description='Train the stages of a chain by `rlepose train`. The same command again goes '
-        'on where it was stopped; finished stages are passed over.',
+        'on where it was stopped; finished stages are skipped.',
     )
     parser.add_argument('name', nargs='?', help='the chain; --list names them')
     parser.add_argument('--list', action='store_true', help='list chains and their stages, stop')

@@ -50,7 +50,9 @@ COMMANDS = (
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, for :func:`main`, the tests and the docs."""
     parser = argparse.ArgumentParser(
-        prog='rlepose', description='Train, test and use keypoint models on MMPose 1.x.'
+        prog='rlepose',
+        description='Train, test and use keypoint models on MMPose 1.x.',
+        epilog='`rlepose COMMAND --help` lists the options of a command.',
     )
     parser.add_argument('--version', action='version', version=f'rlepose_ext {__version__}')
     subparsers = parser.add_subparsers(metavar='COMMAND', required=True)

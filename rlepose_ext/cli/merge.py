@@ -12,7 +12,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         'merge',
         help='predictions of many inputs in one COCO results file',
-        description=__doc__,
+        description="Put the predictions of many inputs into one file in COCO's results format.",
         epilog='The folder is that of `rlepose demo FOLDER --save-predictions --resume`, all '
         'shards of which are done.',
     )

@@ -15,14 +15,19 @@ def add_parser(subparsers) -> None:
         'quickstart',
         help='from nothing to a trained, tested and drawn pose (make demo)',
         description='Draws a data set of people, trains an RLE model on it, tests it, and draws '
-        'skeletons on held-out images. About five minutes on two CPU cores.',
+        'skeletons on held-out images. Five to eight minutes on two CPU cores.',
     )
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/quickstart'))
-    parser.add_argument('--train-images', type=int, default=None, metavar='N')
-    parser.add_argument('--val-images', type=int, default=None, metavar='N')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('work_dirs/quickstart'),
+        help='folder for everything (default: %(default)s)',
+    )
+    parser.add_argument('--train-images', type=int, metavar='N', help='drawings to train on')
+    parser.add_argument('--val-images', type=int, metavar='N', help='drawings to test on')
+    parser.add_argument('--seed', type=int, default=0, help='of drawings and training')
     parser.add_argument('--epochs', type=int, default=None, help='epochs of the RLE stage')
-    parser.add_argument('--lowest-ap', type=float, default=None, help='fail below this AP')
+    parser.add_argument('--lowest-ap', type=float, default=None, help='status 1 below this AP')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
