@@ -25,6 +25,7 @@ def write_sheet(
     out: str | Path,
     number: int = 24,
     tile: int = 240,
+    legend: bool = False,
 ) -> Path:
     """Draw persons spread evenly over the file: box, links and joints.
 
@@ -39,6 +40,7 @@ def write_sheet(
         out: picture to write, by its ending.
         number: of persons.
         tile: side of a person's square in px.
+        legend: number the joints, and list their names at the right side.
 
     Returns:
         ``out``.
@@ -52,7 +54,7 @@ def write_sheet(
     persons = np.flatnonzero(good)
     if len(persons):
         persons = persons[np.linspace(0, len(persons) - 1, min(number, len(persons))).astype(int)]
-    tiles = [_tile(pose_file, person, Path(images), meta, tile) for person in persons]
+    tiles = [_tile(pose_file, person, Path(images), meta, tile, legend) for person in persons]
     tiles = [picture for picture in tiles if picture is not None]
     if not tiles:
         raise UserError(
@@ -64,6 +66,8 @@ def write_sheet(
     for index, picture in enumerate(tiles):
         row, column = divmod(index, columns)
         sheet[row * tile :, column * tile :][:tile, :tile] = picture
+    if legend:
+        sheet = np.hstack([sheet, _legend(meta, len(sheet))])
     out = Path(out)
     try:
         encoded = cv2.imencode(out.suffix or '.jpg', sheet)[1].tobytes()
@@ -74,7 +78,7 @@ def write_sheet(
 
 
 def _tile(
-    pose_file: PoseFile, person: int, images: Path, meta: PoseMeta, tile: int
+    pose_file: PoseFile, person: int, images: Path, meta: PoseMeta, tile: int, numbers: bool
 ) -> np.ndarray | None:
     """A square of the image around the person's box, drawn on; None without an image."""
     path = images / pose_file.names[pose_file.image_of[person]]
@@ -105,4 +109,26 @@ def _tile(
             filled = -1 if v == 2 else 1
             radius = max(1, tile // (60 if len(joints) < 30 else 120))
             cv2.circle(picture, place(np.array((x, y))), radius, colors[k], filled, cv2.LINE_AA)
+            if numbers:
+                left, top = place(np.array((x, y)))
+                _write(picture, str(k), (left + radius + 1, top - radius), colors[k])
     return picture
+
+
+def _legend(meta: PoseMeta, height: int) -> np.ndarray:
+    """Numbers and names of the joints in their colours, in as many columns as they need."""
+    line, width = 18, 40 + 8 * max(map(len, meta.joints))
+    rows = max(1, height // line - 1)
+    picture = np.full((height, width * ceil(len(meta.joints) / rows), 3), _BACKGROUND, np.uint8)
+    for k, name in enumerate(meta.joints):
+        column, row = divmod(k, rows)
+        place = (8 + column * width, line * (row + 1))
+        _write(picture, f'{k} {name}', place, meta.colors[k][::-1])
+    return picture
+
+
+def _write(picture: np.ndarray, text: str, place: tuple[int, int], color: tuple[int, ...]) -> None:
+    for shade, thickness in (((0, 0, 0), 3), (color, 1)):  # dark around it, for bright pictures
+        cv2.putText(
+            picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.42, shade, thickness, cv2.LINE_AA
+        )

@@ -1,16 +1,17 @@
-"""``rlepose data``: which data sets are known, and whether one is whole and consistent."""
+"""``rlepose data``: which data sets are known, whether one is consistent, how labels vary."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from rlepose_ext.errors import UserError
 
 
 def add_parser(subparsers) -> None:
-    """Register ``rlepose data list`` and ``rlepose data check``."""
+    """Register ``rlepose data`` with its verbs."""
     parser = subparsers.add_parser('data', help='list and check data sets')
     verbs = parser.add_subparsers(metavar='VERB', required=True)
     listing = verbs.add_parser('list', help='the data sets that the configs use')
@@ -41,6 +42,13 @@ def add_parser(subparsers) -> None:
     )
     _add_common(check)
     check.set_defaults(run=run_check)
+
+    sigmas = verbs.add_parser('sigmas', help='OKS sigmas from labels of two people')
+    sigmas.add_argument('folder', metavar='DATA_FOLDER', type=Path, help='with the images')
+    labels = 'labels of one, as `rlepose init --labels` takes them'
+    sigmas.add_argument('first', metavar='FIRST', help=labels)
+    sigmas.add_argument('second', metavar='SECOND', help='those of the other')
+    sigmas.set_defaults(run=run_sigmas)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +120,21 @@ def run_check(args: argparse.Namespace) -> int:
         else:
             print(f'{drawn} drawn.', file=sys.stderr if args.json else sys.stdout)
     return status
+
+
+def run_sigmas(args: argparse.Namespace) -> int:
+    """Print a sigma for each joint, the line of metainfo, and what AP makes of them."""
+    from rlepose_ext.own_data.sigmas import measure
+
+    joints, sigmas, counts, ap = measure(args.folder, args.first, args.second)
+    width = max(map(len, joints))
+    for joint, sigma, count in zip(joints, sigmas, counts, strict=True):
+        print(f'  {joint:<{width}}  {sigma:.4f}  from {count} pairs')
+    print(f'sigmas={[round(float(sigma), 4) for sigma in sigmas]}')
+    print('AP of SECOND against FIRST:')
+    for factor, value in ap.items():
+        print(f'  with {factor:g} times these sigmas  {value:.3f}')
+    return 0
 
 
 def _refuse(args: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from rlepose_ext.cli import (
     doctor,
     eval,
     export,
+    init,
     launch,
     lip,
     merge,
@@ -43,6 +44,7 @@ COMMANDS = (
     export,
     calibrate,
     data,
+    init,
     doctor,
 )
 

@@ -1,9 +1,9 @@
-"""A small data set of five joints, drawn by the script that docs/datasets.md works with."""
+"""A small data set of five joints, drawn by `puppets.py`."""
 
-import importlib.util
 import json
 import shutil
 
+import puppets as puppets_drawn
 import pytest
 
 from rlepose_ext.annotations.check import check_part
@@ -11,13 +11,9 @@ from rlepose_ext.annotations.metainfo import load_metainfo
 
 
 @pytest.fixture(scope='session')
-def drawn(root, tmp_path_factory):
-    path = root / 'demo/own_dataset/draw_puppets.py'
-    spec = importlib.util.spec_from_file_location('draw_puppets', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp('drawn') / 'puppets'
-    module.write(folder)
+    puppets_drawn.write(folder)
     return folder
 
 
@@ -43,7 +39,7 @@ def edit(puppets):
 
 @pytest.fixture(scope='session')
 def meta(root):
-    return load_metainfo(root / 'demo/own_dataset/puppets_metainfo.py')
+    return load_metainfo(root / 'tests/annotations/puppets_metainfo.py')
 
 
 @pytest.fixture

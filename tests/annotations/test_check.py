@@ -187,10 +187,12 @@ def test_joints_out_of_range_are_reported_in_numbers(check, edit, meta, tmp_path
     assert sheet.is_file()
 
 
-def test_wrong_flip_pairs_are_named_by_both(check, meta):
+def test_wrong_flip_pairs_are_named_by_both(check, meta, root):
     wrong = replace(meta, partners=(0, 1, 2, 4, 3))
     names, poses = problems(check(meta=wrong))
-    assert '2 flip pairs contradict the names of joints: left_hand does not swap' in names
+    said = '2 flip pairs contradict the names of joints: left_hand does not swap; by its name it'
+    assert said in names
+    assert said in (root / 'docs/datasets.md').read_text()
     assert '2 flip pairs contradict the poses: left_hand swaps with left_hand (cost 0.' in poses
     assert 'the poses fit right_hand' in poses
     text = as_text([check(meta=wrong)])

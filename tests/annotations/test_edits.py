@@ -150,7 +150,7 @@ MODES = ['topdown', pytest.param('bottomup', marks=pytest.mark.slow)]
 @pytest.mark.parametrize('data_mode', MODES)
 def test_build(edited, root, data_mode):
     path, said, built, _ = edited
-    metainfo = {'from_file': str(root / 'demo/own_dataset/puppets_metainfo.py')}
+    metainfo = {'from_file': str(root / 'tests/annotations/puppets_metainfo.py')}
 
     def build():
         return CocoDataset(ann_file=str(path), metainfo=metainfo, data_mode=data_mode)

@@ -101,7 +101,7 @@ def test_building_a_data_set(truth, puppets, root, data_mode):
     from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 
     path = puppets / 'changed.json'
-    file = root / 'demo/own_dataset/puppets_metainfo.py'
+    file = root / 'tests/annotations/puppets_metainfo.py'
     metainfo = read_config(file)['dataset_info']  # read once, not each time
     build = partial(
         CocoDataset, ann_file=str(path), metainfo=metainfo, data_mode=data_mode, lazy_init=True

@@ -115,7 +115,7 @@ def test_the_same_pairs_as_mmpose(known):
 
 def test_metainfo_of_a_config(root):
     assert read_metainfo(METAINFO, 'here') == parse(METAINFO, 'here')
-    path = str(root / 'demo/own_dataset/puppets_metainfo.py')
+    path = str(root / 'tests/annotations/puppets_metainfo.py')
     assert read_metainfo({'from_file': path}, 'here').joints[0] == 'head'
     # MMPose names its own files like this
     coco = read_metainfo({'from_file': 'configs/_base_/datasets/coco.py'}, 'here')

@@ -128,7 +128,7 @@ def test_a_known_set_with_its_own_numbers(puppets, meta, monkeypatch):
 @pytest.fixture
 def config(tmp_path, root):
     path = tmp_path / 'config.py'
-    meta = root / 'demo/own_dataset/puppets_metainfo.py'
+    meta = root / 'tests/annotations/puppets_metainfo.py'
     path.write_text(
         f"""
 own = dict(type='CocoDataset', metainfo=dict(from_file='{meta}'), data_root='data/puppets/',
@@ -213,7 +213,7 @@ def test_configs_without_data(tmp_path, text):
 
 
 def test_ones_own(puppets, root):
-    meta = root / 'demo/own_dataset/puppets_metainfo.py'
+    meta = root / 'tests/annotations/puppets_metainfo.py'
     files = puppets / 'train.json', puppets / 'images'
     assert sources.check_own(*files, str(meta)).problems == []
     # a name of the catalogue instead of a file

@@ -1,6 +1,5 @@
-"""Metainfo of a data set with five joints; docs/datasets.md explains it."""
+"""Metainfo of a data set with five joints."""
 
-# ruff: noqa: C408
 _left, _right, _middle = [0, 255, 0], [255, 128, 0], [51, 153, 255]
 
 dataset_info = dict(

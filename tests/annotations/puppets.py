@@ -1,9 +1,5 @@
-"""Draw the small data set that docs/datasets.md works with: puppets with five joints.
+"""Draw a small data set of puppets with five joints."""
 
-python demo/own_dataset/draw_puppets.py data/puppets
-"""
-
-import argparse
 import json
 from pathlib import Path
 
@@ -68,10 +64,3 @@ def write(folder: Path, seed: int = 0) -> None:
         categories = [{'id': 1, 'name': 'puppet', 'keypoints': list(JOINTS)}]
         content = {'images': images, 'annotations': annotations, 'categories': categories}
         (folder / f'{split}.json').write_text(json.dumps(content))
-    print(f'{folder}: {SPLITS["train"]} images to train on, {SPLITS["val"]} to validate')
-
-
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('folder', type=Path)
-    write(parser.parse_args().folder)

@@ -1,0 +1,260 @@
+"""``rlepose init``: labels become annotation files, metainfo, a config and a contact sheet."""
+
+from __future__ import annotations
+
+import json
+import os
+import pprint
+import re
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rlepose_ext.annotations.check import check_part
+from rlepose_ext.annotations.coco_json import refuse
+from rlepose_ext.annotations.contact_sheet import write_sheet
+from rlepose_ext.annotations.metainfo import load_metainfo
+from rlepose_ext.annotations.report import PartReport
+from rlepose_ext.errors import UserError
+from rlepose_ext.own_data.guesses import guess_links, guess_partners, lie_in_all_directions
+from rlepose_ext.own_data.objects import Images, as_coco, find_objects, split
+from rlepose_ext.own_data.readers import read_labels
+from rlepose_ext.resources import resource
+
+_MODEL = 'simcc_resnet18-slim'
+_BASE = 'configs/quickstart/_base_/simcc_synthetic-96x72.py'
+_SAMPLES = 40_000  # crops that a training sees: minutes on two cores
+_EPOCHS = (10, 300)
+_BATCH = 16
+_WARM_UP = 0.05  # of all iterations
+_SELDOM = 0.05  # of the objects
+_SIGMA = 0.05  # of the object's size; COCO's go from 0.025 (eyes) to 0.107 (hips)
+_LEFT, _RIGHT, _MIDDLE = [0, 255, 0], [255, 128, 0], [51, 153, 255]
+_FILES = ('train.json', 'val.json', 'metainfo.py', 'sheet.png')
+
+
+def init(
+    folder: Path,
+    labels: str,
+    out: Path | None = None,
+    name: str | None = None,
+    by_image: bool = False,
+    skip_bad: bool = False,
+    force: bool = False,
+    seed: int = 0,
+) -> str:
+    """Write a folder, whole or not at all.
+
+    Args:
+        folder: of the data.
+        labels: as :func:`~rlepose_ext.own_data.readers.read_labels` takes it.
+        out: folder to write; ``rlepose`` in ``folder`` by default.
+        name: of the objects; by default that of the folder.
+        by_image: split image by image, and not by sequences.
+        skip_bad: leave out entries that cannot be used, instead of refusing the labels.
+        force: replace what an earlier call has written.
+        seed: of the split.
+
+    Returns:
+        What was read, guessed and written, and the next commands.
+
+    Raises:
+        UserError: the labels cannot be used, or the folder is there.
+    """
+    if not folder.is_dir():
+        raise UserError(f'the folder {folder} does not exist (seen from {Path.cwd()}).')
+    out = out or folder / 'rlepose'
+    name = re.sub(r'\W+', '_', name or folder.resolve().name).strip('_').lower() or 'own'
+    _check_out(out, force)
+    read = read_labels(folder, labels)
+    objects, problems, bare = find_objects(read, Images(folder, read.source, out))
+    if not skip_bad:
+        refuse(read.source, problems)
+    files = {o.file for o in objects}
+    if len(files) < 2:
+        bad = f' ({problems[0]})' if problems else ''
+        raise UserError(
+            f'{read.source}: expected labelled objects in at least two images, one to train on '
+            f'and one to validate; found {len(objects)} objects that can be used{bad}.'
+        )
+    val_files, how = split(objects, by_image, seed)
+    train = [o for o in objects if o.file not in val_files]
+    val = [o for o in objects if o.file in val_files]
+    keypoints, boxes = np.array([o.keypoints for o in objects]), np.array([o.box for o in objects])
+    partners, source = guess_partners(read.joints, read.pairs, keypoints, boxes)
+    pairs = [f'{read.joints[a]}/{read.joints[b]}' for a, b in enumerate(partners) if a < b]
+    index = {joint: k for k, joint in enumerate(read.joints)}
+    links = [(index[a], index[b]) for a, b in read.links] or guess_links(keypoints)
+    turned = lie_in_all_directions(keypoints)
+    length = fit(len(train))
+    config = f'{_MODEL}_{name}-96x96.py'
+    ways = ((folder, out), (out, folder))
+    root, here = (Path(os.path.relpath(a.resolve(), b.resolve())).as_posix() for a, b in ways)
+    head = (
+        f'# {name}: {len(index)} joints, {len(train)} objects to train on; written by rlepose init.'
+    )
+    texts = {
+        'train.json': json.dumps(as_coco(train, name, read.joints)),
+        'val.json': json.dumps(as_coco(val, name, read.joints)),
+        'metainfo.py': metainfo_text(name, read.joints, partners, links),
+        config: f'{head}\n{config_text(len(index), length, bool(pairs), turned, root, here)}',
+    }
+    report = _write(out, texts, folder)
+    said = [
+        f'{read.source}: {read.kind}, {len(objects)} objects with {len(index)} joints in '
+        f'{len(files)} images',
+        f'  {len(train)} to train on, {len(val)} to validate, {how}',
+        f'  left and right, from {source}: {", ".join(pairs)}' if pairs else
+        '  no left and right found: images will not be mirrored',
+        f'  objects lie {"in all directions" if turned else "upright"}',
+        f'  {length["epochs"]} epochs of {length["per_epoch"]} iterations, the first '
+        f'{length["warm_up"]} to warm up',
+        *[f'  {finding}' for finding in report.findings],
+        *[f'  left out: {problem}' for problem in problems],
+    ]  # fmt: skip
+    counts = (keypoints[..., 2] > 0).sum(axis=0)
+    seldom = [j for j, n in zip(read.joints, counts, strict=True) if n < len(objects) * _SELDOM]
+    if seldom:
+        said.append(f'  seldom labelled, perhaps misspelt: {", ".join(seldom)}')
+    if bare:
+        said.append(f'  left out: {bare} objects without enough labelled joints')
+    return '\n'.join([*said, '', *next_steps(out, config, name, length['epochs'])])
+
+
+def _check_out(out: Path, force: bool) -> None:
+    """Refuse to overwrite; even with ``force`` anything but what init itself has written."""
+    if set('\'"{}\\') & set(str(out.resolve())):
+        raise UserError(f'{out.resolve()}: a config cannot be in a folder with quotes or braces.')
+    if not out.exists():
+        return
+    if not force:
+        raise UserError(f'{out} is there already: give another --out, or replace it with --force.')
+    if not out.is_dir() or not all(
+        path.name in _FILES or path.match(f'{_MODEL}_*.py') for path in out.iterdir()
+    ):
+        raise UserError(f'{out} holds files that rlepose init has not written: give another --out.')
+
+
+def _write(out: Path, texts: Mapping[str, str], folder: Path) -> PartReport:
+    """Put files and the sheet into ``out``, all or none; what a check of the data says."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as parent:
+            draft = Path(parent) / 'draft'
+            draft.mkdir()
+            for file, text in texts.items():
+                (draft / file).write_text(text, encoding='utf-8')
+            meta = load_metainfo(draft / 'metainfo.py')
+            report = check_part('train', draft / 'train.json', None, meta)
+            write_sheet(report.pose_file, folder, meta, draft / 'sheet.png', 16, 320, legend=True)
+            if out.exists():
+                out.rename(Path(parent) / 'old')
+            draft.rename(out)
+    except OSError as error:
+        raise UserError(f'{out} cannot be written: {error}') from error
+    return report
+
+
+def fit(objects: int) -> dict[str, int]:
+    """``batch``, ``epochs``, iterations ``per_epoch`` and of ``warm_up`` for so many objects."""
+    batch = min(_BATCH, max(2, objects // 4))
+    epochs, per_epoch = int(np.clip(_SAMPLES // objects, *_EPOCHS)), -(-objects // batch)
+    warm_up = max(1, int(_WARM_UP * epochs * per_epoch))
+    return {'batch': batch, 'epochs': epochs, 'per_epoch': per_epoch, 'warm_up': warm_up}
+
+
+def metainfo_text(
+    name: str, joints: Sequence[str], partners: Sequence[int], links: Sequence[tuple[int, int]]
+) -> str:
+    """The metainfo file, as MMPose reads it."""
+    colors = [_MIDDLE if k == partners[k] else _color(joint) for k, joint in enumerate(joints)]
+    swaps = ['' if k == partner else joints[partner] for k, partner in enumerate(partners)]
+    info = {
+        'dataset_name': name,
+        'paper_info': dict.fromkeys(('author', 'title', 'container', 'year', 'homepage'), ''),
+        'keypoint_info': {
+            k: {'name': joint, 'id': k, 'color': colors[k], 'type': '', 'swap': swaps[k]}
+            for k, joint in enumerate(joints)
+        },
+        'skeleton_info': {
+            i: {'link': (joints[a], joints[b]), 'id': i, 'color': colors[b]}
+            for i, (a, b) in enumerate(links)
+        },
+        'joint_weights': [1.0] * len(joints),
+        'sigmas': [_SIGMA] * len(joints),
+    }
+    text = pprint.pformat(info, width=99, compact=True, sort_dicts=False)
+    head = f'"""Joints of {name}; docs/datasets.md says what the keys are."""'
+    return f'{head}\n\ndataset_info = {text}\n'
+
+
+def _color(joint: str) -> list[int]:
+    words = {word.lower() for word in re.findall(r'[A-Z]?[a-z]+|[A-Z]', joint)}
+    return _LEFT if words & {'left', 'l'} else _RIGHT
+
+
+def config_text(
+    joints: int, length: Mapping[str, int], mirrored: bool, turned: bool, root: str, here: str
+) -> str:
+    """The leaf config.
+
+    Args:
+        joints: their number.
+        length: of :func:`fit`.
+        mirrored: whether to mirror images; without flip pairs that would teach wrong joints.
+        turned: whether objects lie in all directions.
+        root: the folder of the data, seen from the config's.
+        here: the reverse.
+    """
+    steps = 'with_codec(_base_.train_pipeline, codec)'
+    if not mirrored:
+        steps = f"[step for step in {steps} if step['type'] != 'RandomFlip']"
+    epochs = length['epochs']
+    return f"""\
+_base_ = [{str(resource(_BASE))!r}]
+
+from rlepose_ext.datasets.pipelines import with_codec
+
+data_root = '{{{{ fileDirname }}}}/{root}/'
+metainfo = dict(from_file='{{{{ fileDirname }}}}/metainfo.py')
+_data = dict(metainfo=metainfo, data_root=data_root, data_prefix=dict(img=''))
+
+codec = dict(_base_.codec, input_size=(96, 96))
+model = dict(
+    head=dict(out_channels={joints}, input_size=(96, 96), in_featuremap_size=(6, 6), decoder=codec),
+    test_cfg=dict(flip_test={mirrored}),
+)
+train_cfg = dict(max_epochs={epochs}, val_interval={max(1, epochs // 10)})
+param_scheduler = [
+    dict(type='LinearLR', begin=0, end={length['warm_up']}, start_factor=0.01, by_epoch=False),
+    dict(type='CosineAnnealingLR', T_max={epochs}, convert_to_iter_based=True),
+]
+train_pipeline = {steps}
+train_pipeline[-4].update(scale_factor=[0.75, 1.25], rotate_factor={180 if turned else 30})
+_train = dict(ann_file='{here}/train.json', pipeline=train_pipeline, **_data)
+train_dataloader = dict(batch_size={length['batch']}, dataset=_train)
+val_pipeline = with_codec(_base_.val_pipeline, codec)
+_val = dict(ann_file='{here}/val.json', pipeline=val_pipeline, **_data)
+val_dataloader = test_dataloader = dict(dataset=_val)
+_train = dict(ann_file=data_root + '{here}/train.json', img_root=data_root)
+val_evaluator = [dict(type='rlepose_ext.PoseBaselines', thr=0.05, prefix='PCK@0.05', **_train)]
+test_evaluator = val_evaluator
+del _data, _train, _val  # else they become keys of the config
+"""
+
+
+def next_steps(out: Path, config: str, name: str, epochs: int) -> list[str]:
+    """Commands that work as they stand."""
+    work = f'work_dirs/{name}'
+    config, checkpoint = shlex.quote(str(out / config)), f'{work}/epoch_{epochs}.pth'
+    return [
+        f'Look at {out / "sheet.png"}: are joints, names, left and right where they belong? Then',
+        f'  rlepose train {config} --work-dir {work}',
+        f'  rlepose test {config} --checkpoint {checkpoint}',
+        f'  rlepose demo PICTURE --det full --pose {config} {checkpoint}',
+        f'  rlepose export {config} {checkpoint} --out {work}/{name}.onnx',
+        f'  rlepose demo PICTURE --det full --pose {work}/{name}.onnx',
+    ]
