@@ -6,7 +6,7 @@ become of our class. Both runners get it, ``Runner`` and ``FlexibleRunner``: the
 in common, and much of the same under the same names.
 
 Importing this module loads nothing heavy: the work is done when MMEngine is imported. A method
-of MMEngine's is replaced here and nowhere else, and once.
+of MMEngine's is replaced here, once, and nowhere else but in :mod:`.data_path`.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ FEATURES = (
     Feature('exact_resume', '--resume goes on within the epoch, exactly', 'ExactResumeHook'),
     Feature('log_writing', 'a log that cannot be written is a warning'),
     Feature('data_checks', 'mistakes in annotations, metainfo and images are named'),
+    Feature('data_path', 'samples cost less time, and decoded pictures are kept where you say'),
     Feature('deferred_imports', 'what a run does not use, such as FSDP, is not imported'),
     Feature('data_root', "data/... of MMPose's configs is below RLEPOSE_DATA", switch=VARIABLE),
 )
@@ -73,6 +74,8 @@ def install(off: Collection[str] = ()) -> None:
         when_imported(module, functools.partial(_equip_runner, name=name, on=on))
     if 'data_checks' in on:
         data_checks.install()
+    if 'data_path' in on:
+        when_imported('mmengine.structures.base_data_element', _equip_data)
     if 'cpu_training' in on:
         when_imported('mmengine.runner.runner', lambda module: _equip_model(module.Runner))
         # builds the model of a FlexibleRunner
@@ -231,6 +234,13 @@ def _equip_model(builder: type) -> None:
 
             speed_up(model)
         return model
+
+
+def _equip_data(module: ModuleType) -> None:
+    # needs NumPy, which MMEngine has loaded by now
+    from rlepose_ext.engine import data_path
+
+    data_path.install()
 
 
 def _equip_files(module: ModuleType) -> None:

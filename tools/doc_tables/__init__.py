@@ -22,6 +22,7 @@ from doc_tables.rooms import rooms
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
+    data_path,
     quickstart,
     rle_loss,
     skps_codec,
@@ -46,6 +47,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
         'cpu_training_accuracy',
         'python benchmarks/cpu_training.py --accuracy',
         cpu_training_accuracy,
+    ),
+    'data_path': measured(
+        'data_path',
+        'python benchmarks/data_path.py',
+        data_path,
+        lambda content: min(
+            row['times_stock']['median'] for row in content['rows'] if row['side'] == 'ours'
+        ),
     ),
     'quickstart': measured(
         'quickstart',
