@@ -209,6 +209,7 @@ def run(args: argparse.Namespace) -> int:
             nms_thr=args.nms_thr,
             category=args.det_cat_id,
             refine=args.refine,
+            video=any(source.is_film for source in sources),
             batch_size=args.batch_size,
             flip_test=False if args.no_flip_test else None,
             dtype=args.dtype,

@@ -64,6 +64,7 @@ def run_all(
             frames = 0
             try:
                 source = source.resolve()
+                bar.name = source.output_name
                 if args.show:
                     # A single picture stays until a key is pressed, as in MMPose's demo.
                     wait = None if source.kind == 'image' else pause
