@@ -30,7 +30,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import lsp_finetune
+import numpy as np
 from _record import RESULTS, ROOT, TRAINING, WHICH_ROWS, command_line, origin, record
 from faces68 import BACKBONE, EPOCHS, rlepose
 from faces68 import train as train_faces
@@ -96,7 +98,7 @@ def written(change: Callable[[Any], None], start: Path, target: Path) -> Path:
 
 
 def calibrated(config: Path, checkpoint: Path, folder: Path, *more: Any) -> dict[str, Any]:
-    """What ``rlepose calibrate`` reports over all joints."""
+    """What ``rlepose calibrate`` reports over all joints; its plots stay in ``folder/report``."""
     rlepose('calibrate', config, checkpoint, '--report', folder / 'report', *more)
     report = json.loads((folder / 'report' / 'report.json').read_text())
     kept = ('images', 'persons', 'joints_that_prove', 'flip_test')
@@ -172,6 +174,13 @@ def imagenet(folder: Path) -> Path:
     return target
 
 
+def beside(report: Path, target: Path) -> None:
+    """Both plots of a report as one picture, as docs/images/calibration.png is."""
+    plots = [cv2.imread(str(report / f'{n}.png')) for n in ('reliability', 'sparsification')]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(target), np.hstack(plots))
+
+
 def add(path: Path, row: dict[str, Any]) -> None:
     """Write a row beside the others; one of the same name, seed and minutes is replaced."""
     rows = [other for other in rows_of(path) if key(other) != key(row)] + [row]
@@ -183,7 +192,7 @@ def add(path: Path, row: dict[str, Any]) -> None:
         repeats=len(seeds),
         spread='[value, low, high] at 95 %, from resampling images; a row for each seed',
         seed=seeds,
-        command=command_line((*WHICH_ROWS, '--checkpoint')),
+        command=command_line((*WHICH_ROWS, '--checkpoint', '--plots')),
     )
 
 
@@ -206,6 +215,7 @@ def main() -> None:
     parser.add_argument(
         '--checkpoint', type=Path, help="of drawn: the quickstart's, trained before"
     )
+    parser.add_argument('--plots', type=Path, help='folder for the two plots of each model')
     parser.add_argument('--again', action='store_true', help='also rows that are there already')
     parser.add_argument('--output', type=Path, default=RESULT)
     parser.add_argument('--cfg-options', nargs='+', default=[], help='to try other settings')
@@ -224,6 +234,8 @@ def main() -> None:
                     os.environ.update(RLEPOSE_DATA=data, RLEPOSE_WEIGHTS=place)
                 make = {'drawn': drawn, 'lsp': lsp, 'faces68': faces68}.get(name)
                 row |= side(name, seed, args, folder) if make is None else make(seed, args, folder)
+                if args.plots is not None and 'calibration' in row:
+                    beside(folder / 'report', args.plots / f'{name}-{seed}.png')
             add(args.output, row | origin(CODE))
             numbers = row.get('calibration', {}).get('calibrated', {})
             said = [f'{k} {v[0]:.3f}' for k, v in numbers.items()]

@@ -8,7 +8,7 @@ a copy of the checkpoint, from which :class:`.estimator.PoseEstimator` and `rlep
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def calibrate(
         Path(given or Path(checkpoint).with_name(f'{Path(checkpoint).stem}_{default}'))
         for given, default in ((out, 'calibrated.pth'), (report, 'calibration'))
     )
-    persons = list(_labelled(config, data))
+    persons = _labelled(config, data)
     estimator = PoseEstimator(config, checkpoint, device)
     _check_joints(estimator, persons, data)
     found: dict[str, Any] = {}
@@ -163,7 +163,7 @@ def predicted(estimator: PoseEstimator, persons: list[dict[str, Any]]) -> HeldOu
 
 def _labelled(
     config: Config, data: tuple[str | Path, str | Path] | None
-) -> Iterator[dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Entries of the data set that the config validates on, with other files if they are given."""
     loader = config.get('val_dataloader') or config.get('test_dataloader')
     if loader is None:
@@ -182,12 +182,10 @@ def _labelled(
     ):
         built = DATASETS.build(dataset)
         persons = [built.get_data_info(index) for index in range(len(built))]
-    if not persons:
-        raise UserError(f'{built.ann_file}: there are no persons with labels in it')
     missing = sorted({p['img_path'] for p in persons if not Path(p['img_path']).is_file()})
     if missing:
         raise UserError(f'{len(missing)} images do not exist, the first is {missing[0]}')
-    yield from persons
+    return persons
 
 
 def _check_joints(

@@ -153,7 +153,8 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
     if not len(poses):
         return image
     tools = pens(image.shape, poses.boxes, style)
-    left, top, right, bottom = _touched(image, poses, style, tools)
+    found = _ellipses(poses) if style.draw_sigma else None
+    left, top, right, bottom = _touched(image, poses, style, tools, found)
     if left >= right or top >= bottom:
         return image
     part = image[top:bottom, left:right]
@@ -161,7 +162,8 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
     colors = _colors(poses.meta, poses.keypoints.shape[1])
     offset = np.array([left, top], np.float64)
     for index in range(len(poses)):
-        _draw_person(layer, poses, index, offset, colors, style, tools[index])
+        around = None if found is None else found[index]
+        _draw_person(layer, poses, index, offset, colors, style, tools[index], around)
     if style.alpha < 1:
         cv2.addWeighted(layer, style.alpha, part, 1 - style.alpha, 0, dst=part)
     return image
@@ -182,17 +184,17 @@ def _draw_person(
     colors: tuple[list, list, list],
     style: Style,
     pen: Pen,
+    around: np.ndarray | None,
 ) -> None:
     points = poses.keypoints[index].astype(np.float64) - offset
     seen = (poses.scores[index] >= style.kpt_thr) & np.isfinite(points).all(1)
     joint_colors, links, link_colors = colors
     if style.draw_bbox:
         _draw_box(layer, poses, index, offset, pen)
-    found = _ellipses(poses) if style.draw_sigma else None
     centers = _fixed(points)
-    if found is not None:
+    if around is not None:
         for joint in np.flatnonzero(seen):
-            _ellipse(layer, centers[joint], found[index, joint], joint_colors[joint], pen.line)
+            _ellipse(layer, centers[joint], around[joint], joint_colors[joint], pen.line)
     for (a, b), color in zip(links, link_colors, strict=True):
         if seen[a] and seen[b]:
             cv2.line(layer, centers[a], centers[b], color, pen.thickness, cv2.LINE_AA, _SHIFT)
@@ -262,7 +264,11 @@ def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _touched(
-    image: np.ndarray, poses: Persons, style: Style, tools: list[Pen]
+    image: np.ndarray,
+    poses: Persons,
+    style: Style,
+    tools: list[Pen],
+    found: np.ndarray | None,
 ) -> tuple[int, int, int, int]:
     """The part of the image that drawing may touch: left, top, right, bottom."""
     height, width = image.shape[:2]
@@ -270,7 +276,6 @@ def _touched(
     points = [poses.keypoints[seen]]
     if style.draw_bbox:
         points.append(poses.boxes.reshape(-1, 2))
-    found = _ellipses(poses) if style.draw_sigma else None
     if found is not None:
         half = np.nan_to_num(found[seen][:, :2].max(1, keepdims=True), posinf=0, neginf=0)
         points += [poses.keypoints[seen] - half, poses.keypoints[seen] + half]

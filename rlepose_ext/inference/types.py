@@ -327,12 +327,12 @@ class PoseResult:
         if scores not in inspect.signature(supervision.KeyPoints).parameters:
             scores = 'confidence'
         covariance = self.covariance_px
-        data = {} if covariance is None else {'covariance': covariance.astype(np.float32)}
+        known = {} if covariance is None else {'data': {'covariance': np.float32(covariance)}}
         return supervision.KeyPoints(
-            data=data,
             xy=self.keypoints.astype(np.float32),
             class_id=np.zeros(len(self), dtype=int),
             **{scores: self.scores.astype(np.float32)},
+            **known,
         )
 
 

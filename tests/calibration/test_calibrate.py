@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from rlepose_ext.checkpoints.files import damage
 from rlepose_ext.checkpoints.safe_load import load_file, safe_load
 from rlepose_ext.cli.main import main
 from rlepose_ext.datasets.synthetic import write_dataset
-from rlepose_ext.inference import PoseEstimator
+from rlepose_ext.inference import PoseEstimator, calibrating
 from rlepose_ext.inference.calibrating import calibrate
 from rlepose_ext.inference.predictions import Predictions
 from rlepose_ext.resources import resource
@@ -24,6 +25,15 @@ from rlepose_ext.resources import resource
 CONFIG = str(resource('configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'))
 SIMCC = str(resource('configs/quickstart/simcc_resnet18-slim_1xb16-2e_synthetic-96x72.py'))
 BOXES = [[10, 20, 110, 320]]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _few_repeats():
+    """Intervals of 200 repeats take 10 s."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ('table', 'over_all'):
+            patch.setattr(calibrating, name, partial(getattr(calibrating, name), repeats=20))
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -245,7 +255,7 @@ def nobody(content):
         (few, 'no joint has enough labels to calibrate: expected 100 of a joint'),
         (other_number, 'They have 14: nose'),
         (other_order, 'labels are of other joints than the model'),
-        (nobody, 'no persons with labels'),
+        (nobody, 'no joint is labelled'),
     ],
 )
 def test_labels_that_do_not_do(done, edited, tmp_path, capsys, change, message):
@@ -276,3 +286,23 @@ def test_the_data_of_the_config(done, drawn, tmp_path):
                       tmp_path / 'r')  # fmt: skip
     other = json.loads((done / 'epoch_6_calibration' / 'report.json').read_text())
     assert found.content['rows'] == other['rows']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'name',
+    [
+        'simcc_rle/simcc-rle_mobilenetv2-075_1xb64-210e_coco-192x192.py',
+        'poseur/poseur_res50_8xb32-325e_coco-256x192.py',
+    ],
+)
+def test_other_heads_with_sigma(name, drawn, picture, tmp_path):
+    config = Config.fromfile(resource(f'configs/{name}'))
+    config.model.backbone.pop('init_cfg', None)
+    config.model.test_cfg.flip_test = False
+    config.dump(tmp_path / 'config.py')
+    path = checkpoint_of(tmp_path / 'config.py', tmp_path / 'a.pth')
+    done = calibrate(tmp_path / 'config.py', path, drawn)
+    assert 'calibrated' in done.content['rows']
+    found = PoseEstimator(tmp_path / 'config.py', done.checkpoint)(picture, BOXES)
+    assert np.isfinite(found.ellipse_95).all()
