@@ -38,7 +38,7 @@ PARTS = {
     'Hooks': 'engine.hooks',
     'Logs': 'run_logs',
 }
-ROLE = re.compile(r':(?:mod|class|func|meth|attr|data):(?=<code>)')
+ROLE = re.compile(r':(?:mod|class|func|meth|attr|data|math):(?=<code>)')
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -50,7 +50,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         source = (ROOT / entry.config).read_text()
         head, *rows = [_row(*fact) for fact in facts(entry)]
         page = (
-            f'---\nsearch:\n  boost: 0.3\n---\n# {entry.name}\n\n'
+            f'# {entry.name}\n\n'
             + '\n'.join([head, '|---|---|', *rows])
             + f'\n\n```python title="{entry.config}"\n{source}```\n'
         )
@@ -82,6 +82,9 @@ def exported(package: str) -> list[str]:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turn links from the repository's folders to those of the site."""
     here = page.file.src_uri
+    if here.startswith(('api', 'configs/', 'matrix', 'records')):
+        # pages that explain come first
+        page.meta['search'] = {'boost': 0.3}
     source = posixpath.dirname(repository_path(here))
 
     def link(match: re.Match) -> str:

@@ -257,14 +257,14 @@ CATALOGUE = {
         ),
         KnownSet(
             'lsp',
-            'LSP extended, athletes, as crops of one person',
+            'LSP or LSP extended, athletes, one person an image',
             'ours:lsp_topdown',
             14,
             (
-                Split('train', 'lsp/lsp_train.json', 'lsp/images', 2_357, 2_357),
-                Split('val', 'lsp/lsp_val.json', 'lsp/images', 396, 396),
+                Split('train', 'lsp/lsp_train.json', 'lsp/images'),
+                Split('val', 'lsp/lsp_val.json', 'lsp/images'),
             ),
-            'https://sam.johnson.io/research/lspet.html, cropped to the person',
+            'https://sam.johnson.io/research/lspet.html; annotations by `rlepose convert lsp`',
         ),
         KnownSet(
             'faces68',

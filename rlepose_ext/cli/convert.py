@@ -36,7 +36,7 @@ def add_parser(subparsers) -> None:
         _add_authors(kinds, name, authors)
     _add_lip(kinds)
     _add_gray(kinds)
-    _add_aic_and_wflw(kinds)
+    _add_data_sets(kinds)
 
 
 def _add_clean(kinds) -> None:
@@ -202,7 +202,7 @@ def run_gray(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_aic_and_wflw(kinds) -> None:
+def _add_data_sets(kinds) -> None:
     aic = kinds.add_parser(
         'aic',
         help="AI Challenger's original json to COCO keypoint json",
@@ -222,6 +222,15 @@ def _add_aic_and_wflw(kinds) -> None:
     _add_images(wflw)
     wflw.add_argument('output', metavar='OUT_DIR', help='folder for the json files')
     wflw.set_defaults(run=run_wflw)
+    lsp = kinds.add_parser(
+        'lsp',
+        help='the archive of Leeds Sports Pose, or LSP extended, to COCO keypoint json',
+        description='Write lsp_train.json and lsp_val.json.',
+    )
+    lsp.add_argument('input', metavar='MAT', help="the archive's joints.mat")
+    _add_images(lsp)
+    lsp.add_argument('output', metavar='OUT_DIR', help='folder for the json files')
+    lsp.set_defaults(run=run_lsp)
 
 
 def _add_images(kind: argparse.ArgumentParser) -> None:
@@ -255,6 +264,20 @@ def run_wflw(args: argparse.Namespace) -> int:
     for file in wflw.outputs(args.input, args.output).values():
         check_target(file, args.force)
     return _say(wflw.convert(args.input, args.images, args.output, args.skip_bad))
+
+
+def run_lsp(args: argparse.Namespace) -> int:
+    """Convert LSP or LSP extended.
+
+    Raises:
+        UserError: another file, missing images, or a file exists.
+    """
+    from rlepose_ext.annotations import lsp
+    from rlepose_ext.convert.files import check_target
+
+    for file in lsp.outputs(args.output).values():
+        check_target(file, args.force)
+    return _say(lsp.convert(args.input, args.images, args.output, args.skip_bad))
 
 
 def _say(converted) -> int:

@@ -27,24 +27,25 @@ from rlepose_ext.cli import (
 from rlepose_ext.errors import UserError
 from rlepose_ext.version import __version__
 
+# As they are listed: what newcomers need first.
 COMMANDS = (
-    quickstart,
     demo,
-    merge,
+    quickstart,
+    init,
+    data,
     launch,
-    chain,
-    lip,
     curves,
     eval,
-    weights,
-    zoo,
-    params,
-    posefix,
-    convert,
     export,
     calibrate,
-    data,
-    init,
+    zoo,
+    weights,
+    params,
+    convert,
+    chain,
+    posefix,
+    lip,
+    merge,
     doctor,
 )
 
