@@ -14,6 +14,7 @@ import mmpose
 import numpy as np
 import pytest
 
+from rlepose_ext.cli import run_inputs
 from rlepose_ext.errors import UserError
 
 WHEEL = Path(mmpose.__file__).parent / '.mim'
@@ -126,6 +127,7 @@ def test_what_it_refuses(script, models, tmp_path, capsys):
 def test_the_interval_of_showing(script, models, monkeypatch):
     waits = []
     monkeypatch.setenv('DISPLAY', ':0')
+    monkeypatch.setattr(run_inputs, '_OPEN_WINDOW', '')
     monkeypatch.setattr(cv2, 'imshow', lambda *args: None)
     monkeypatch.setattr(cv2, 'waitKey', lambda wait: waits.append(wait) or -1)
     arguments = command(models, 'rle', 'b.mp4', 'x', '--show', '--show-interval', '0.25')
