@@ -121,7 +121,8 @@ def drawn(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     else:
         shutil.copy(args.checkpoint, checkpoint)
     data = write_dataset(folder / 'drawings', 1, DRAWINGS, DRAWING_SEED + seed)
-    return calibrated(DRAWN, checkpoint, folder, '--data', data.val_json, data.val_images)
+    found = calibrated(DRAWN, checkpoint, folder, '--data', data.val_json, data.val_images)
+    return {**found, 'trained_before': args.checkpoint is not None}
 
 
 def lsp(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
