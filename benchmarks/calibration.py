@@ -14,8 +14,9 @@
 | RLE | the same with RLE; calibrated too |
 | heatmaps+RLE | half of the minutes heatmaps, then RLE from that backbone; calibrated too |
 
-The last four rows have the same minutes, on lsp_val with flip test. Rows are written as they come,
-and those that are there already are skipped (``--again`` makes them anew). Needs ``RLEPOSE_SHARED``
+The last four rows have the same minutes, on lsp_val with flip test, and a file of their own,
+results/losses.json. Rows are written as they come, and those that are there already are skipped
+(``--again`` makes them anew). Needs ``RLEPOSE_SHARED``
 (default ``../shared``) for all but drawn people, and MoveNet's weights for lsp.
 """
 
@@ -38,7 +39,6 @@ from faces68 import BACKBONE, EPOCHS, rlepose
 from faces68 import train as train_faces
 from lsp_finetune import MINUTES, SHARED, epochs_in
 
-RESULT = RESULTS / 'calibration.json'
 CODE = (*TRAINING, 'rlepose_ext/calibration', 'rlepose_ext/inference', 'configs/rle')
 DRAWN = ROOT / 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
 FACES = ROOT / 'configs/skps/rle_mobilenetv2-050_1xb64_faces68-128x128.py'
@@ -121,7 +121,8 @@ def drawn(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     else:
         shutil.copy(args.checkpoint, checkpoint)
     data = write_dataset(folder / 'drawings', 1, DRAWINGS, DRAWING_SEED + seed)
-    return calibrated(DRAWN, checkpoint, folder, '--data', data.val_json, data.val_images)
+    found = calibrated(DRAWN, checkpoint, folder, '--data', data.val_json, data.val_images)
+    return {**found, 'trained_before': args.checkpoint is not None}
 
 
 def lsp(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -217,7 +218,7 @@ def main() -> None:
     )
     parser.add_argument('--plots', type=Path, help='folder for the two plots of each model')
     parser.add_argument('--again', action='store_true', help='also rows that are there already')
-    parser.add_argument('--output', type=Path, default=RESULT)
+    parser.add_argument('--output', type=Path, help='one file for all rows')
     parser.add_argument('--cfg-options', nargs='+', default=[], help='to try other settings')
     args = parser.parse_args()
     for seed in args.seeds:
@@ -225,7 +226,9 @@ def main() -> None:
             row: dict[str, Any] = {'name': name, 'seed': seed}
             if name not in ('drawn', 'faces68'):
                 row['minutes'] = args.minutes
-            if not args.again and key(row) in map(key, rows_of(args.output)):
+            file = 'losses.json' if name in SIDES else 'calibration.json'
+            output = args.output or RESULTS / file
+            if not args.again and key(row) in map(key, rows_of(output)):
                 continue
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
@@ -236,7 +239,7 @@ def main() -> None:
                 row |= side(name, seed, args, folder) if make is None else make(seed, args, folder)
                 if args.plots is not None and 'calibration' in row:
                     beside(folder / 'report', args.plots / f'{name}-{seed}.png')
-            add(args.output, row | origin(CODE))
+            add(output, row | origin(CODE))
             numbers = row.get('calibration', {}).get('calibrated', {})
             said = [f'{k} {v[0]:.3f}' for k, v in numbers.items()]
             said += [f'PCK@{k} {v:.3f}' for k, v in row.get('lsp_val_pck', {}).items()]

@@ -147,6 +147,7 @@ def test_the_other_flip_test_has_its_own(done, picture):
     np.testing.assert_allclose(single.sigma_px, single.sigma * np.array(known['spread']))
 
 
+@pytest.mark.slow
 def test_the_onnx_file_and_the_runtime_have_it(done, picture, tmp_path):
     pytest.importorskip('onnxscript')
     pytest.importorskip('onnxruntime')

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from doc_tables.calibration import calibration, calibration_rows, losses
 from doc_tables.common import lowest, measured
 from doc_tables.compat import features, mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
@@ -86,6 +87,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'int8': measured('int8', 'python benchmarks/int8.py', int8),
     'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
+    **{
+        name: measured('calibration', 'python benchmarks/calibration.py', make)
+        for name, make in {
+            'calibration_rows': calibration_rows,
+            'calibration': calibration,
+        }.items()
+    },
+    'losses': measured('losses', 'python benchmarks/calibration.py', losses),
     'skps_codec': measured(
         'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')
     ),
