@@ -27,7 +27,7 @@ AUTHORS = {
 def add_parser(subparsers) -> None:
     """Register ``rlepose convert KIND IN OUT``."""
     parser = subparsers.add_parser(
-        'convert', help="convert another project's checkpoint to MMPose's names"
+        'convert', help='convert checkpoints of other projects and labels of data sets'
     )
     kinds = parser.add_subparsers(metavar='KIND', required=True)
     _add_clean(kinds)

@@ -13,7 +13,7 @@ def add_parser(subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         'quickstart',
-        help='from nothing to a trained, tested and drawn pose (make demo)',
+        help='train on a drawn data set, test, and draw what is found (make demo)',
         description='Draws a data set of people, trains an RLE model on it, tests it, and draws '
         'skeletons on held-out images. Five to eight minutes on two CPU cores.',
     )
