@@ -43,6 +43,8 @@ class Feature:
 
 FEATURES = (
     Feature('cpu_training', 'CPU runs keep their memory and use NHWC', switch='RLEPOSE_CPU_SPEED'),
+    Feature('cpu_amp', '--amp works on the CPU, in bfloat16'),
+    Feature('compile', 'compile_backbone = True (--compile) compiles the backbone'),
     Feature('checkpoint_match', 'a checkpoint of another model is an error, not a warning'),
     Feature('checkpoint_writing', 'checkpoints are whole or not there', 'AtomicCheckpointHook'),
     Feature('averaged_buffers', 'SyncBuffersHook averages those of EMA too', 'SyncAllBuffersHook'),
@@ -80,6 +82,10 @@ def install(off: Collection[str] = ()) -> None:
         when_imported('mmengine.runner.runner', lambda module: _equip_model(module.Runner))
         # builds the model of a FlexibleRunner
         when_imported('mmengine._strategy.base', lambda module: _equip_model(module.BaseStrategy))
+    if 'cpu_amp' in on:
+        when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _equip_amp)
+    if 'compile' in on:
+        when_imported('mmengine.runner.runner', _equip_compile)
     if 'exact_resume' in on:
         when_imported('mmengine.runner.loops', _equip_loops)
     if 'checkpoint_match' in on:
@@ -233,6 +239,30 @@ def _equip_model(builder: type) -> None:
             from rlepose_ext.engine.cpu_speed import speed_up
 
             speed_up(model)
+        return model
+
+
+def _equip_amp(module: ModuleType) -> None:
+    @_around(module.AmpOptimWrapper, '__init__')
+    def init(upstream, self, loss_scale='dynamic', dtype=None, use_fsdp=False, **kwargs):
+        from rlepose_ext.gpus import on_cpu
+
+        if on_cpu():
+            from rlepose_ext.engine.cpu_speed import use_bfloat16
+
+            use_bfloat16(self, **kwargs)
+        else:
+            upstream(self, loss_scale, dtype, use_fsdp, **kwargs)
+
+
+def _equip_compile(module: ModuleType) -> None:
+    @_around(module.Runner, 'build_model')
+    def build_model(upstream, self, model):
+        model = upstream(self, model)
+        if self.cfg.get('compile_backbone'):
+            from rlepose_ext.engine.compiled import compile_backbone
+
+            compile_backbone(model)
         return model
 
 
