@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _record import RESULTS, ROOT, TRAINING, record
+from _record import RESULTS, ROOT, record
 
 import rlepose_ext  # noqa: F401  isort: skip  (the compatibility layer comes first)
 import matplotlib.pyplot as plt
@@ -39,7 +39,12 @@ from rlepose_ext.inference.smoothing import Kalman, OneEuro, Smoother, State
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.quickstart.job import MAIN
 
-CODE = (*TRAINING, 'rlepose_ext/inference', 'rlepose_ext/quickstart', 'configs/quickstart')
+CODE = (
+    'rlepose_ext/inference/smoothing.py',
+    'rlepose_ext/datasets/synthetic',
+    'configs/quickstart',
+    'benchmarks/_drawn_chain.py',
+)
 BOX_NOISE, MOVES, RESTS, WARM = 0.02, 0.01, 0.002, 10
 # Of a joint, as a share of the person's size; about the model's median.
 TYPICAL = 0.037
@@ -148,6 +153,7 @@ def draw_figure(rows: list[dict[str, Any]], path: Path) -> None:
             )
         axis.axhline(100 * rows[0][name], color='grey', linestyle=':', label='not smoothed')
         axis.set(xlabel="lag, % of the person's size", ylabel=f'{name}, %')
+        axis.set_ylim(top=103 * rows[0][name])
     axes[1].legend(fontsize='small')
     figure.savefig(path, dpi=80)
 
