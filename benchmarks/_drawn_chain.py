@@ -17,10 +17,19 @@ from pycocotools.cocoeval import COCOeval
 
 from rlepose_ext.datasets.synthetic.clip import draw_clip
 from rlepose_ext.evaluation.offline import evaluate_files
+from rlepose_ext.quickstart import Quickstart, run_quickstart
 
 FPS = 25.0
 # Width and height; people are about half as high.
 VIDEO = {'width': (480, 480), 'height': (288, 288)}
+
+
+def train_pose_model(out: Path, seed: int) -> Path:
+    """The model of ``rlepose quickstart``, or what an earlier run trained."""
+    summary = out / 'quickstart' / 'summary.json'
+    if not summary.is_file():
+        run_quickstart(Quickstart(out=out / 'quickstart', seed=seed, num_pictures=1))
+    return Path(json.loads(summary.read_text())['checkpoint'])
 
 
 def write_video(

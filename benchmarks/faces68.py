@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,7 +64,9 @@ def rlepose(*arguments: Any, **env: str) -> float:
     return time.perf_counter() - start
 
 
-def train(name: str, seed: int, epochs: int, folder: Path, *overrides: str) -> dict[str, Any]:
+def train(
+    name: str, seed: int, epochs: int, folder: Path, *overrides: str, keep: Path | None = None
+) -> dict[str, Any]:
     """One training: held-out error at its end, and what it took.
 
     Args:
@@ -72,6 +75,7 @@ def train(name: str, seed: int, epochs: int, folder: Path, *overrides: str) -> d
         epochs: length of the training and of its learning rate's fall.
         folder: has the converted backbone; work folders are made in it.
         *overrides: further ``--cfg-options``.
+        keep: where the last checkpoint goes.
     """
     config, options = SIDES[name]
     work_dir = Path(tempfile.mkdtemp(dir=folder))
@@ -95,6 +99,8 @@ def train(name: str, seed: int, epochs: int, folder: Path, *overrides: str) -> d
     curve = {row['step']: round(row['NME'], 5) for row in log if 'NME' in row}
     if epochs not in curve:
         sys.exit(f'{config}: no NME of epoch {epochs} in the log, only of {list(curve)}')
+    if keep is not None:
+        shutil.copy(work_dir / f'epoch_{epochs}.pth', keep)
     return {
         'name': name,
         'seed': seed,

@@ -62,9 +62,11 @@ def yolo_weights(given: str | None, folder: Path) -> str | None:
 
 def run(command: list[str], folder: Path) -> float:
     """Seconds of a command that must write a picture into a folder of its own."""
+    # A user's Python keeps bytecode; the round before the first that counts writes it.
+    env = {k: v for k, v in os.environ.items() if k != 'PYTHONDONTWRITEBYTECODE'}
     with tempfile.TemporaryDirectory(dir=folder) as out:
         start = time.perf_counter()
-        done = subprocess.run(command, cwd=out, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=out, env=env, capture_output=True, text=True)
         seconds = time.perf_counter() - start
         if done.returncode or not [*Path(out).rglob(PICTURE.name)]:
             raise RuntimeError(f'{command} wrote no picture: {done.stdout}{done.stderr}')

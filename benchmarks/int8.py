@@ -95,6 +95,14 @@ def original(stage: str, folder: Path, ours: str | None = None) -> PoseEstimator
     return PoseEstimator(config, out, 'cpu', flip_test=False, fast=False)
 
 
+def exported(stage: str, folder: Path) -> Path:
+    """The ONNX file of what :func:`original` has put into the folder."""
+    from rlepose_ext.export.onnx import export_onnx
+
+    checkpoint = folder / f'{stage}.pth'
+    return export_onnx(ROOT / CONFIG.format('qat'), checkpoint, folder / f'{stage}.onnx').path
+
+
 def our_ptq(folder: Path) -> PoseEstimator:
     """The float model with ranges from persons of LSP."""
     from rlepose_ext.export.calibration import calibration_crops
@@ -163,7 +171,8 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     config, checkpoint = ROOT / FLOAT_CONFIG, folder / 'float.pth'
     plain = export_onnx(config, checkpoint, folder / 'float.onnx').path
     rounded = export_onnx(config, checkpoint, folder / 'ptq.onnx', calibrate=PERSONS_OF_LSP)
-    qat = original('qat', folder)
+    lsq, qat = original('lsq', folder), original('qat', folder)
+    lsq_file, qat_file = (exported(stage, folder) for stage in ('lsq', 'qat'))
     theirs = original_integers(qat)
     tables = export_integer(ROOT / CONFIG.format('qat'), folder / 'qat.pth', folder / 'qat.npz')
     poses: dict[str, tuple[InBoxes, Path | None]] = {
@@ -171,8 +180,10 @@ def rows(folder: Path) -> list[dict[str, Any]]:
         'ptq-original': (original('ptq', folder), None),
         'ptq': (our_ptq(folder), None),
         'ptq-onnx': (OnnxPose(rounded.path, 'cpu'), rounded.path),
-        'lsq': (original('lsq', folder), None),
+        'lsq': (lsq, None),
+        'lsq-onnx': (OnnxPose(lsq_file, 'cpu'), lsq_file),
         'qat': (qat, None),
+        'qat-onnx': (OnnxPose(qat_file, 'cpu'), qat_file),
         'qat-integer-original': (IntegerPose(theirs), None),
         'qat-integer': (IntegerPose(tables.path), tables.path),
     }

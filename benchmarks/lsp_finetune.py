@@ -75,7 +75,9 @@ def resolved(name: str, folder: Path) -> Path:
     return target
 
 
-def train(config: Path, seed: int, epochs: int, folder: Path, *overrides: str) -> dict[str, Any]:
+def train(
+    config: Path, seed: int, epochs: int, folder: Path, *overrides: str, keep: Path | None = None
+) -> dict[str, Any]:
     """One training: PCK at its end, and what it took.
 
     Args:
@@ -84,6 +86,7 @@ def train(config: Path, seed: int, epochs: int, folder: Path, *overrides: str) -
         epochs: length of the training and of its learning rate's fall.
         folder: work folders are made in it.
         *overrides: further ``--cfg-options``.
+        keep: where the last checkpoint goes.
     """
     work_dir = Path(tempfile.mkdtemp(dir=folder))
     seconds = rlepose(
@@ -105,8 +108,17 @@ def train(config: Path, seed: int, epochs: int, folder: Path, *overrides: str) -
     names = {limit: f'PCK@{limit}/PCK' for limit in THRESHOLDS}
     (last,) = [row for row in log if names['0.2'] in row and row['step'] == epochs]
     pck = {limit: round(last[name], 4) for limit, name in names.items()}
+    if keep is not None:
+        shutil.copy(work_dir / f'epoch_{epochs}.pth', keep)
     shutil.rmtree(work_dir)
     return {'epochs': epochs, 'lsp_val_pck': pck, 'train_seconds': round(seconds)}
+
+
+def epochs_in(minutes: float, config: Path, folder: Path, *overrides: str) -> int:
+    """How many epochs fit into the minutes, by the time of one; at least 1."""
+    one, two = (train(config, 0, epochs, folder, *overrides)['train_seconds'] for epochs in (1, 2))
+    # what the second epoch has added, validation and start left out
+    return max(int((60 * minutes - (2 * one - two)) / max(two - one, 1)), 1)
 
 
 def main() -> None:
@@ -130,12 +142,7 @@ def main() -> None:
         shutil.copy(fetch('movenet-lightning'), folder)
         for side in args.only:
             config = resolved(side, folder)
-            one, two = (
-                train(config, 0, epochs, folder, *args.cfg_options)['train_seconds']
-                for epochs in (1, 2)
-            )
-            # what the second epoch has added, validation and start left out
-            epochs = max(int((60 * args.minutes - (2 * one - two)) / max(two - one, 1)), 1)
+            epochs = epochs_in(args.minutes, config, folder, *args.cfg_options)
             for seed in args.seeds:
                 row = {'name': side, 'seed': seed, 'minutes': args.minutes}
                 row |= train(config, seed, epochs, folder, *args.cfg_options)

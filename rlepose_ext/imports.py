@@ -17,12 +17,15 @@ import __future__
 
 import ast
 import importlib
+import marshal
 import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from importlib.util import cache_from_source, source_hash
+from pathlib import Path
+from types import CodeType, ModuleType
 
 ModulePatch = Callable[[ModuleType], None]
 # What is done about an error while a module is loaded; the module is None where the error
@@ -187,13 +190,10 @@ class _PlannedLoader(Loader):
 
     def _execute(self, module: ModuleType, spec: ModuleSpec) -> None:
         try:
-            source = None
-            if self._plan.deferred:
-                source = getattr(self._loader, 'get_source', lambda name: None)(module.__name__)
-            if source is None:
-                self._loader.exec_module(module)
+            if self._plan.deferred and isinstance(self._loader, SourceLoader):
+                _execute_deferring(module, self._loader, self._plan.deferred)
             else:
-                _execute_deferring(module, source, self._plan.deferred)
+                self._loader.exec_module(module)
         except Exception as error:
             if self._plan.remedy is None:
                 raise
@@ -229,7 +229,47 @@ class _StandInLoader(Loader):
         pass
 
 
-def _execute_deferring(module: ModuleType, source: str, names: Collection[str]) -> None:
+def _execute_deferring(module: ModuleType, loader: SourceLoader, names: Collection[str]) -> None:
+    code, found = _compiled(module, loader, names)
+
+    def look_up(name: str) -> object:
+        if name not in found:
+            raise AttributeError(f'module {module.__name__!r} has no attribute {name!r}')
+        home, original = found[name]
+        package = module.__package__ if home.startswith('.') else None
+        value = getattr(importlib.import_module(home, package), original)
+        setattr(module, name, value)
+        return value
+
+    module.__getattr__ = look_up
+    exec(code, vars(module))
+
+
+def _compiled(
+    module: ModuleType, loader: SourceLoader, names: Collection[str]
+) -> tuple[CodeType, dict[str, tuple[str, str]]]:
+    """The code of a module without some imports, and where these lead: module and name.
+
+    It is kept beside the module's own bytecode: to parse large modules takes 0.1 s each.
+    """
+    source = loader.get_source(module.__name__)
+    stamp = source_hash(repr((source, sorted(names), Path(__file__).read_bytes())).encode())
+    kept = cache_from_source(module.__file__, optimization='rlepose')
+    try:
+        of, code, found = marshal.loads(loader.get_data(kept))
+        if of == stamp:
+            return code, found
+    except (OSError, ValueError, TypeError, EOFError):
+        pass
+    code, found = _compile(module, source, names)
+    if not sys.dont_write_bytecode:
+        loader.set_data(kept, marshal.dumps((stamp, code, found)))
+    return code, found
+
+
+def _compile(
+    module: ModuleType, source: str, names: Collection[str]
+) -> tuple[CodeType, dict[str, tuple[str, str]]]:
     tree = ast.parse(source)
     functions = list(_functions(tree))
     kept = _used_while_loading(tree, functions)
@@ -242,20 +282,8 @@ def _execute_deferring(module: ModuleType, source: str, names: Collection[str]) 
         # behind the docstring
         position = 0 if ast.get_docstring(function, clean=False) is None else 1
         function.body[position:position] = [_ask(module, name, function) for name in needed]
-
-    def look_up(name: str) -> object:
-        if name not in imports.found:
-            raise AttributeError(f'module {module.__name__!r} has no attribute {name!r}')
-        node, alias = imports.found[name]
-        package = module.__package__ if node.level else None
-        home = importlib.import_module('.' * node.level + (node.module or ''), package)
-        value = getattr(home, alias.name)
-        setattr(module, name, value)
-        return value
-
-    module.__getattr__ = look_up
     flags = __future__.annotations.compiler_flag
-    exec(compile(tree, module.__file__ or module.__name__, 'exec', flags), vars(module))
+    return compile(tree, module.__file__, 'exec', flags), imports.found
 
 
 class _Imports(ast.NodeTransformer):
@@ -263,7 +291,7 @@ class _Imports(ast.NodeTransformer):
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
-        self.found: dict[str, tuple[ast.ImportFrom, ast.alias]] = {}
+        self.found: dict[str, tuple[str, str]] = {}
 
     def visit_FunctionDef(self, node: ast.AST) -> ast.AST:
         return node
@@ -275,7 +303,7 @@ class _Imports(ast.NodeTransformer):
         for alias in node.names:
             name = alias.asname or alias.name
             if name in self._names:
-                self.found[name] = (node, alias)
+                self.found[name] = ('.' * node.level + (node.module or ''), alias.name)
             else:
                 stay.append(alias)
         if len(stay) == len(node.names):

@@ -117,6 +117,10 @@ def results_like_ours():
             {'name': 'ours', 'seed': 1, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.81}},
             {'name': 'stock', 'seed': 0, 'epochs': 20, 'lsp_val_pck': {**pck, '0.2': 0.815}},
         ],
+        'data_path': [{
+            'method': 'RLE', 'side': 'ours', 'samples_per_second': 432,
+            'times_stock': {'median': 1.5, 'q25': 1.4, 'q75': 1.6},
+        }],
         'quickstart': [{
             'device': 'cpu', 'metrics': {'coco/AP': 0.5678}, 'mean_pose_ap': 0.0123,
             'num_train': 6000, 'num_val': 400, 'train_seconds': 123.4,
@@ -150,6 +154,7 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
     for name, expected in {
         'cpu_training': '| ours | 91.5 | 3.21 (3.10 to 3.40) | 2.5 |',
         'cpu_training_accuracy': '| **ours** | mean of 2 | 0.8200 | 0.5000 | 0.2000 |',
+        'data_path': '| RLE | ours | 432 | 1.50 (1.40 to 1.60) |',
         'quickstart': '| cpu | 6,000 / 400 | 0.568 | 0.012 | 123 | - | - |',
         'rle_loss': '| cuda, autocast | 1,024 | 70% | 9.876 | 4.321 | **2.35** (2.10 to 2.50) |',
         'synthetic': '| 120 | 110 | 130 | 3 |',

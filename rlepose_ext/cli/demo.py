@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlepose_ext.cli.start import leave_out_meta_kernels, without_collecting
 from rlepose_ext.errors import UserError
 
 EPILOG = """\
@@ -112,7 +113,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default='iou',
         help='identities',
     )
-    video.add_argument('--smooth', action='store_true', help='One-Euro filter on tracked joints')
+    video.add_argument(
+        '--smooth',
+        action='store_true',
+        help='calm tracked joints: a Kalman filter by sigma, or One-Euro',
+    )
     video.add_argument(
         '--det-interval', type=int, default=1, metavar='N', help='detect in every Nth frame'
     )
@@ -178,40 +183,43 @@ def add_common(
 
 def run(args: argparse.Namespace) -> int:
     """Run all inputs; one that fails does not stop the others."""
-    from rlepose_ext.cli.run_inputs import check_display, options_of, run_all, style_of
-    from rlepose_ext.inference.attention import AttentionSheet
-    from rlepose_ext.inference.choose import choose
-    from rlepose_ext.inference.finished import Record, Shard, command_of
-    from rlepose_ext.inference.sources import check_outputs, find_sources
+    leave_out_meta_kernels()
+    with without_collecting():
+        from rlepose_ext.cli.run_inputs import check_display, options_of, run_all, style_of
+        from rlepose_ext.inference.attention import AttentionSheet
+        from rlepose_ext.inference.choose import choose
+        from rlepose_ext.inference.finished import Record, Shard, command_of
+        from rlepose_ext.inference.sources import check_outputs, find_sources
 
-    inputs = [*args.input, *take_values(args)]
-    # All that can be wrong is said before models are loaded.
-    options_of(args)
-    if args.show:
-        check_display()
-    sources = find_sources(inputs, nested=args.nested)
-    if 'image' in args.save:
-        check_outputs(sources, args.output_root)
-    shard = Shard.parse(args.shard or '1/1')
-    choice = choose(
-        args.det,
-        args.pose,
-        args.preset,
-        device=args.device,
-        bbox_thr=args.bbox_thr,
-        nms_thr=args.nms_thr,
-        category=args.det_cat_id,
-        refine=args.refine,
-        batch_size=args.batch_size,
-        flip_test=False if args.no_flip_test else None,
-        dtype=args.dtype,
-    )
-    detector, note = getattr(choice.predictor, 'detector', None), ''
-    if hasattr(detector, 'check'):
-        note = detector.check([source.name for source in sources])
-    print(choice.why, file=sys.stderr)
-    if note:
-        print(note, file=sys.stderr)
+        inputs = [*args.input, *take_values(args)]
+        # All that can be wrong is said before models are loaded.
+        options_of(args)
+        if args.show:
+            check_display()
+        sources = find_sources(inputs, nested=args.nested)
+        if 'image' in args.save:
+            check_outputs(sources, args.output_root)
+        shard = Shard.parse(args.shard or '1/1')
+        choice = choose(
+            args.det,
+            args.pose,
+            args.preset,
+            device=args.device,
+            bbox_thr=args.bbox_thr,
+            nms_thr=args.nms_thr,
+            category=args.det_cat_id,
+            refine=args.refine,
+            video=any(source.is_film for source in sources),
+            batch_size=args.batch_size,
+            flip_test=False if args.no_flip_test else None,
+            dtype=args.dtype,
+        )
+        detector, note = getattr(choice.predictor, 'detector', None), ''
+        if hasattr(detector, 'check'):
+            note = detector.check([source.name for source in sources])
+        print(choice.why, file=sys.stderr)
+        if note:
+            print(note, file=sys.stderr)
     draw = AttentionSheet(choice.predictor, style_of(args)) if args.draw_attention else None
     if len(sources) == 1 and not (args.shard or args.resume):
         return run_all(args, sources, choice.predictor, draw)

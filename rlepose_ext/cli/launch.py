@@ -48,6 +48,13 @@ class _Seed(_Forward):
         super().__call__(parser, namespace, f'randomness.seed={values}', '--cfg-options')
 
 
+class _Compile(_Forward):
+    """As :class:`_Seed`: a key of the config."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        super().__call__(parser, namespace, 'compile_backbone=True', '--cfg-options')
+
+
 # MMPose's own options: name, number of values, what it does.
 _COMMON_OPTIONS = (
     ('--work-dir', None, 'where logs and checkpoints go'),
@@ -60,7 +67,7 @@ _COMMON_OPTIONS = (
 _OPTIONS = {
     'train': (
         ('--resume', '?', 'go on from a checkpoint, or from the latest one'),
-        ('--amp', 0, 'mixed precision'),
+        ('--amp', 0, 'mixed precision; bfloat16 on the CPU'),
         ('--no-validate', 0, 'do not evaluate while training'),
         ('--auto-scale-lr', 0, 'scale the learning rate by the batch size'),
     ),
@@ -94,6 +101,9 @@ def add_parser(subparsers) -> None:
         parser.add_argument('--dry-run', action='store_true', help=dry_run)
         parser.set_defaults(run=run, script=name, forwarded=[])
     train.add_argument('--seed', type=int, action=_Seed, help='the same as randomness.seed=N')
+    train.add_argument(
+        '--compile', nargs=0, action=_Compile, help='the same as compile_backbone=True'
+    )
     test.add_argument('--checkpoint', '-C', required=True, help='checkpoint file or URL')
     two_boxes.add_option(test)
 

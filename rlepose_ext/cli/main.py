@@ -5,6 +5,7 @@ import os
 import sys
 
 from rlepose_ext.cli import (
+    calibrate,
     chain,
     convert,
     curves,
@@ -36,6 +37,7 @@ COMMANDS = (
     curves,
     eval,
     export,
+    calibrate,
     zoo,
     weights,
     params,

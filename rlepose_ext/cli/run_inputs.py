@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from rlepose_ext.inference.engine import Draw, Engine, Options
 from rlepose_ext.inference.finished import Record
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sources import Source
+
+_OPEN_WINDOW = 'import cv2; cv2.namedWindow("rlepose")'
 
 
 def run_all(
@@ -64,6 +67,7 @@ def run_all(
             frames = 0
             try:
                 source = source.resolve()
+                bar.name = source.output_name
                 if args.show:
                     # A single picture stays until a key is pressed, as in MMPose's demo.
                     wait = None if source.kind == 'image' else pause
@@ -172,16 +176,22 @@ def quiet_upstream() -> None:
 
 
 def check_display() -> None:
-    """See that a window could be opened: without a display Qt would end the process.
+    """See that a window can be opened: without a display Qt would end the process.
 
     Raises:
-        UserError: there is no display.
+        UserError: there is no display, or none that answers.
     """
     names = ('DISPLAY', 'WAYLAND_DISPLAY', 'QT_QPA_PLATFORM')
     if sys.platform.startswith('linux') and not any(os.environ.get(name) for name in names):
         raise UserError(
             '--show needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set: leave --show '
             'out and look at the files under --output-root'
+        )
+    # Ended by a signal: the display does not answer. An OpenCV without windows says so later.
+    if subprocess.run([sys.executable, '-c', _OPEN_WINDOW], capture_output=True).returncode < 0:
+        raise UserError(
+            f'--show: the display {os.environ.get("DISPLAY") or "of this session"} cannot be '
+            'opened. Check DISPLAY, or leave --show out and look at the files under --output-root'
         )
 
 

@@ -25,6 +25,7 @@ import ctypes
 import os
 import sys
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -77,6 +78,34 @@ def speed_up(model: nn.Module) -> None:
     done = [text for text, on in (('memory is kept', memory), ('NHWC', layout)) if on]
     if done:
         print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off)', logger='current')
+
+
+def use_bfloat16(wrapper: Any, **settings: Any) -> None:
+    """Make an ``AmpOptimWrapper`` of MMEngine's, which refuses CPUs, one of bfloat16 on the CPU.
+
+    Convolutions and matrix products read and write bfloat16, which has the exponents of float32,
+    so that no loss has to be scaled. Parameters, sums of gradients and the optimizer stay in
+    float32, and so do RLE and the other losses.
+
+    Args:
+        wrapper: the object to set up.
+        **settings: those of ``OptimWrapper``.
+    """
+    from mmengine.logging import print_log
+    from mmengine.optim import OptimWrapper
+
+    OptimWrapper.__init__(wrapper, **settings)
+    wrapper._scale_update_param = None
+    wrapper.loss_scaler = torch.amp.GradScaler('cpu', enabled=False)
+    wrapper.cast_dtype = torch.bfloat16
+    slow = '' if has_bfloat16() else ', but this processor has no such arithmetic: expect it slower'
+    print_log(f'--amp on the CPU: bfloat16 without loss scaling{slow}', 'current')
+
+
+def has_bfloat16(info: Path = Path('/proc/cpuinfo')) -> bool:
+    """Whether the processor multiplies bfloat16 (AVX512-BF16, AMX, or Arm's BF16)."""
+    words = info.read_text().split() if info.is_file() else ()
+    return not {'avx512_bf16', 'amx_bf16', 'bf16'}.isdisjoint(words)
 
 
 def keep_freed_memory() -> bool:

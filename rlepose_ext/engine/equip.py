@@ -6,7 +6,7 @@ become of our class. Both runners get it, ``Runner`` and ``FlexibleRunner``: the
 in common, and much of the same under the same names.
 
 Importing this module loads nothing heavy: the work is done when MMEngine is imported. A method
-of MMEngine's is replaced here and nowhere else, and once.
+of MMEngine's is replaced here, once, and nowhere else but in :mod:`.data_path`.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Feature:
 
 FEATURES = (
     Feature('cpu_training', 'CPU runs keep their memory and use NHWC', switch='RLEPOSE_CPU_SPEED'),
+    Feature('cpu_amp', '--amp works on the CPU, in bfloat16'),
+    Feature('compile', 'compile_backbone = True (--compile) compiles the backbone'),
     Feature('checkpoint_match', 'a checkpoint of another model is an error, not a warning'),
     Feature('checkpoint_writing', 'checkpoints are whole or not there', 'AtomicCheckpointHook'),
     Feature('averaged_buffers', 'SyncBuffersHook averages those of EMA too', 'SyncAllBuffersHook'),
@@ -54,6 +56,7 @@ FEATURES = (
     Feature('exact_resume', '--resume goes on within the epoch, exactly', 'ExactResumeHook'),
     Feature('log_writing', 'a log that cannot be written is a warning'),
     Feature('data_checks', 'mistakes in annotations, metainfo and images are named'),
+    Feature('data_path', 'samples cost less time, and decoded pictures are kept where you say'),
     Feature('deferred_imports', 'what a run does not use, such as FSDP, is not imported'),
     Feature('data_root', "data/... of MMPose's configs is below RLEPOSE_DATA", switch=VARIABLE),
 )
@@ -73,10 +76,16 @@ def install(off: Collection[str] = ()) -> None:
         when_imported(module, functools.partial(_equip_runner, name=name, on=on))
     if 'data_checks' in on:
         data_checks.install()
+    if 'data_path' in on:
+        when_imported('mmengine.structures.base_data_element', _equip_data)
     if 'cpu_training' in on:
         when_imported('mmengine.runner.runner', lambda module: _equip_model(module.Runner))
         # builds the model of a FlexibleRunner
         when_imported('mmengine._strategy.base', lambda module: _equip_model(module.BaseStrategy))
+    if 'cpu_amp' in on:
+        when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _equip_amp)
+    if 'compile' in on:
+        when_imported('mmengine.runner.runner', _equip_compile)
     if 'exact_resume' in on:
         when_imported('mmengine.runner.loops', _equip_loops)
     if 'checkpoint_match' in on:
@@ -231,6 +240,37 @@ def _equip_model(builder: type) -> None:
 
             speed_up(model)
         return model
+
+
+def _equip_amp(module: ModuleType) -> None:
+    @_around(module.AmpOptimWrapper, '__init__')
+    def init(upstream, self, loss_scale='dynamic', dtype=None, use_fsdp=False, **kwargs):
+        from rlepose_ext.gpus import on_cpu
+
+        if on_cpu():
+            from rlepose_ext.engine.cpu_speed import use_bfloat16
+
+            use_bfloat16(self, **kwargs)
+        else:
+            upstream(self, loss_scale, dtype, use_fsdp, **kwargs)
+
+
+def _equip_compile(module: ModuleType) -> None:
+    @_around(module.Runner, 'build_model')
+    def build_model(upstream, self, model):
+        model = upstream(self, model)
+        if self.cfg.get('compile_backbone'):
+            from rlepose_ext.engine.compiled import compile_backbone
+
+            compile_backbone(model)
+        return model
+
+
+def _equip_data(module: ModuleType) -> None:
+    # needs NumPy, which MMEngine has loaded by now
+    from rlepose_ext.engine import data_path
+
+    data_path.install()
 
 
 def _equip_files(module: ModuleType) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.export.decode import decoder_of
+from rlepose_ext.export.qdq import with_integers
+from rlepose_ext.models.estimators import QuantPoseEstimator
 from rlepose_ext.models.heads.rle_head import activate
 
 # What rtmlib's RTMPose does to BGR pixels unless told otherwise, before the network sees them.
@@ -22,7 +24,8 @@ class PoseGraph(nn.Module):
     """uint8 crops to keypoints: normalisation, network and decoding.
 
     Args:
-        model: a top-down pose estimator in eval mode; with ``half`` it is converted in place.
+        model: a top-down pose estimator in eval mode; with ``half``, or trained for 8 bit, it is
+            converted in place.
         half: run the network in float16. Normalisation and decoding stay float32.
 
     Raises:
@@ -33,6 +36,8 @@ class PoseGraph(nn.Module):
         super().__init__()
         self.normalise = Normalise(model.data_preprocessor)
         self.decode = decoder_of(model.head.decoder, model.test_cfg)
+        if isinstance(model, QuantPoseEstimator):
+            with_integers(model)
         self.model = model.half() if half else model
         self.dtype = torch.float16 if half else torch.float32
 

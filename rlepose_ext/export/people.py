@@ -10,29 +10,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from mmcv.ops import DeformConv2d
 from mmengine.config import Config
+from mmpose.codecs.utils import batch_heatmap_nms
 from mmpose.datasets.transforms import BottomupResize, LoadImage, PackPoseInputs
+from mmpose.models.heads import DEKRHead as StockDEKRHead
 from mmpose.models.heads.hybrid_heads import YOLOXPoseHead
 from mmpose.registry import TRANSFORMS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rlepose_ext.codecs.adaptive_pose_label import WINDOW
 from rlepose_ext.codecs.movenet_label import COUNTED_SCORE, EQUAL, VARIANCE
 from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
 from rlepose_ext.errors import UserError
 from rlepose_ext.export.graph import Normalise
 from rlepose_ext.export.onnx import LIMIT, NOISE, Subject, about
-from rlepose_ext.inference.in_pictures import fitted_view, view_of
+from rlepose_ext.inference.in_pictures import views_of
 from rlepose_ext.inference.loading import building, init_model
 from rlepose_ext.inference.multipose import SIDES
 from rlepose_ext.inference.network import normalise_crops
 from rlepose_ext.models.backbones.movenet import STRIDE
-from rlepose_ext.models.heads import MoveNetMultiPoseHead
+from rlepose_ext.models.heads import (
+    AdaptivePoseHead,
+    DEKRHead,
+    MoveNetMultiPoseHead,
+    YOLOPoseHead,
+)
 
 OUTPUTS = ['keypoints', 'scores', 'boxes', 'box_scores']
 # P of heads whose priors are thousands, the best of them.
@@ -52,6 +62,11 @@ def people_of(config: Config, checkpoint: str, half: bool) -> Subject:
     with building(f'{config.filename} with {checkpoint}'):
         model = init_model(config, checkpoint, torch.device('cpu'))
     kind = _kind(model)
+    if model.test_cfg.get('multiscale_test', False):
+        raise UserError(
+            f'{config.filename} tests at several scales, and a file has one: export the config '
+            'that is tested at one scale, which has the same weights'
+        )
     how = _picture_of(model, config)
     pictures = _drawn(how)
     expected = _expected(model, pictures)
@@ -72,7 +87,7 @@ def people_of(config: Config, checkpoint: str, half: bool) -> Subject:
         'sigma_spread': None,
     }
     shapes = {0: torch.export.Dim('batch', min=1)}
-    if how['type'] == 'longer side':
+    if 'multiple' in how:
         for axis, name in ((1, 'rows'), (2, 'columns')):
             shapes[axis] = how['multiple'] * torch.export.Dim(name, min=2)
     graph = PeopleGraph(model, half).eval()
@@ -97,12 +112,13 @@ def _picture_of(model: nn.Module, config: Config) -> dict[str, Any]:
             f'PackPoseInputs, got {", ".join(others) or "no BottomupResize"}'
         )
     (step,) = resizes
-    if step.resize_mode != 'fit' or step.use_udp or step.aug_scales:
+    if step.use_udp or step.aug_scales:
         raise UserError(
-            "BottomupResize: rlepose_ext.runtime knows resize_mode='fit' without use_udp and "
-            f'aug_scales, got {step.resize_mode!r}, {step.use_udp} and {step.aug_scales}'
+            'BottomupResize: rlepose_ext.runtime knows it without use_udp and aug_scales, got '
+            f'{step.use_udp} and {step.aug_scales}'
         )
-    return {'type': 'fit', 'size': list(step.input_size), 'fill': list(step.pad_val)}
+    how = {'type': step.resize_mode, 'size': list(step.input_size), 'fill': list(step.pad_val)}
+    return how if step.resize_mode == 'fit' else {**how, 'multiple': step.size_factor}
 
 
 def _drawn(how: dict[str, Any]) -> np.ndarray:
@@ -110,12 +126,7 @@ def _drawn(how: dict[str, Any]) -> np.ndarray:
     views = []
     for index in range(PICTURES):
         image, _ = draw_one(0, 'val', index, SyntheticPeopleConfig())
-        image = cv2.resize(image, SIZE)  # one batch
-        if how['type'] == 'fit':
-            view = fitted_view(image, how['size'], how['fill'])
-        else:
-            view = view_of(image, how['sides'][0], how['multiple'], how['fill'])
-        views.append(view.pixels)
+        views.append(views_of(cv2.resize(image, SIZE), how)[0].pixels)  # one batch
     return np.stack(views)
 
 
@@ -142,7 +153,10 @@ class PeopleGraph(nn.Module):
     def __init__(self, model: nn.Module, half: bool = False) -> None:
         super().__init__()
         self.normalise = Normalise(model.data_preprocessor)
-        self.decode = _kind(model).decode(model.head)
+        self.decode = _kind(model).decode(model)
+        for part in model.modules():
+            if isinstance(part, DeformConv2d):
+                part.forward = partial(_deformed, part)
         self.model = model.half() if half else model
         self.dtype = torch.float16 if half else torch.float32
 
@@ -234,11 +248,106 @@ class YOLOXPoseDecoder(nn.Module):
         boxes = head.decode_bbox(boxes, priors, strides)
         points = head.decode_kpt_reg(offsets, priors, strides)
 
-        def chosen(values: Tensor) -> Tensor:
-            index = best.reshape(*best.shape, *[1] * (values.ndim - 2))
-            return values.gather(1, index.expand(-1, -1, *values.shape[2:]))
+        return *(_best(each, best) for each in (points, visible.sigmoid(), boxes)), score
 
-        return chosen(points), chosen(visible.sigmoid()), chosen(boxes), score
+
+class YOLOPoseDecoder(nn.Module):
+    """The best places of ``YOLOPoseLabel.decode``."""
+
+    def __init__(self, head: YOLOPoseHead) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, maps: list[Tensor]) -> tuple[Tensor, ...]:
+        """Persons of the head's raw maps."""
+        boxes, points, score, joint_scores = self.head.activate(maps)
+        score, best = score.topk(min(MOST, score.shape[1]))
+        return *(_best(each, best) for each in (points, joint_scores, boxes)), score
+
+
+class AdaptivePoseDecoder(nn.Module):
+    """``AdaptivePoseLabel.decode`` as torch operators, with boxes around the joints."""
+
+    def __init__(self, head: AdaptivePoseHead) -> None:
+        super().__init__()
+        codec = head.decoder
+        self.activate, self.persons = head.activate, codec.max_persons
+        self.stride = codec.input_size[0] / codec.heatmap_size[0]
+
+    def forward(self, maps: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Persons of the head's raw maps."""
+        centre, offset = self.activate(maps)
+        score, best = batch_heatmap_nms(centre, WINDOW).flatten(1).topk(self.persons)
+        cells = _grid(*centre.shape[2:], score)[best]
+        points = (cells[:, :, None] + _pairs(offset, best)) * self.stride
+        scores = score[..., None].expand(points.shape[:-1])
+        return points, scores, _around(points), score
+
+
+class DEKRDecoder(nn.Module):
+    """MMPose's ``DEKRHead.decode`` as torch operators, its suppression included.
+
+    Persons that it drops are zeros, behind the others.
+
+    Args:
+        model: its head, skeleton and ``test_cfg`` are read.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.head, self.codec, self.options = model.head, model.head.decoder, model.test_cfg
+        self.links = model.dataset_meta['skeleton_links']
+
+    def forward(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Persons of heatmaps (N, K + 1, H, W) and displacements (N, 2 K, H, W)."""
+        heatmap, displacement = (each.float() for each in outputs)
+        codec, joints, (height, width) = self.codec, heatmap.shape[1] - 1, heatmap.shape[2:]
+        peaks = batch_heatmap_nms(heatmap[:, -1:], codec.decode_nms_kernel).flatten(1)
+        root, best = peaks.topk(codec.decode_max_instances)  # (N, P)
+        found = root > codec.decode_thr
+        # x and y of a joint are neighbours here
+        steps = _best(displacement.flatten(2).mT, best).unflatten(2, (-1, 2))  # (N, P, K, 2)
+        points = _grid(height, width, root)[best][:, :, None] + steps
+        x, y = points.unbind(-1)
+        place = torch.stack([x / (width - 1) * 2 - 1, y / (height - 1) * 2 - 1], -1)
+        scores = F.grid_sample(
+            heatmap[:, :joints].flatten(0, 1)[:, None],
+            place.transpose(1, 2).flatten(0, 1)[:, None],  # (N K, 1, P, 2)
+            padding_mode='border',
+            align_corners=False,
+        )
+        scores = scores.reshape(-1, joints, root.shape[1]).mT  # (N, P, K)
+        points = points * root.new_tensor(codec.scale_factor)
+        if self.head.rescore_net is not None:
+            flat = (points.flatten(0, 1), scores.flatten(0, 1), self.links)
+            again = self.head.rescore_net(*flat).unflatten(0, (-1, root.shape[1]))
+            root = root * torch.where(again.isnan(), 0, again)
+        if self.options.get('nms_dist_thr', 0) > 0:
+            found = self._kept(points, scores.mean(-1), found)
+        scores = root[..., None] * scores * found[..., None]
+        order = torch.where(found, scores.mean(-1), -torch.inf).argsort(descending=True)
+        points = _best(points * found[..., None, None], order)
+        scores = _best(scores, order)
+        return points, scores, _around(points), scores.mean(-1)
+
+    def _kept(self, points: Tensor, score: Tensor, found: Tensor) -> Tensor:
+        """Which of ``found`` (N, P) MMPose's ``nearby_joints_nms`` keeps."""
+        order = torch.where(found, score, -1).argsort(descending=True)
+        points, left = _best(points, order), _best(found, order)
+        spread = (points.amax(2) - points.amin(2)).norm(dim=-1)
+        apart = (points[:, :, None] - points[:, None]).norm(dim=-1)  # (N, P, P, K)
+        close = apart < (self.options['nms_dist_thr'] * spread)[:, :, None, None]
+        most = self.options.get('nms_joints_thr') or points.shape[2] // 2
+        close = close.sum(-1) > most  # (N, P, P)
+        best = close.int().argmax(-1)  # of those near a person
+        kept = torch.zeros_like(left)
+        places = torch.arange(left.shape[1], device=left.device)
+        for person in range(left.shape[1]):
+            here = places == best[:, person, None]
+            taken = left[:, person] & (left & here).any(1)
+            kept = kept | (here & taken[:, None])
+            left = left & ~(close[:, person] & taken[:, None])
+        return kept.gather(1, order.argsort())
 
 
 @dataclass(frozen=True)
@@ -246,7 +355,7 @@ class Kind:
     """How models of a head are exported.
 
     Attributes:
-        decode: makes the module that decodes.
+        decode: makes the module that decodes from the model.
         expected: from a model and normalised pictures to the four outputs, by the head itself.
         bbox_thr: lowest score of a person, by default.
         nms_thr: largest IoU of two persons' boxes, by default; None takes that of the config.
@@ -270,14 +379,54 @@ def _yolox(model: nn.Module, x: Tensor) -> list[np.ndarray]:
     size = (10**6, 10**6)
     samples = [PoseDataSample(metainfo={'input_size': size}) for _ in x]
     test_cfg = {'score_thr': -1, 'nms_thr': 1.0, 'nms_pre': MOST}
-    found = model.head.predict(model.extract_feat(x), samples, test_cfg)
+    return _instances(model.head.predict(model.extract_feat(x), samples, test_cfg))
+
+
+def _yolo(model: nn.Module, x: Tensor) -> list[np.ndarray]:
+    test_cfg = {'score_thr': -1, 'nms_thr': 1.0, 'max_per_img': MOST}
+    return _instances(model.head.predict(model.extract_feat(x), [], test_cfg))
+
+
+def _adaptive(model: nn.Module, x: Tensor) -> list[np.ndarray]:
+    return _instances(model.head.predict(model.extract_feat(x), []))
+
+
+def _dekr(model: nn.Module, x: Tensor) -> list[np.ndarray]:
+    persons = model.head.decoder.decode_max_instances
+    maps = [[each] for each in model.head.forward(model.extract_feat(x))]
+    meta = {'skeleton_links': model.dataset_meta['skeleton_links']}
+    parts = []
+    for found in model.head.decode(*maps, model.test_cfg, meta):
+        order = found.keypoint_scores.mean(1).argsort()[::-1]
+        points, scores = found.keypoints[order], found.keypoint_scores[order]
+        boxes = np.concatenate([points.min(1), points.max(1)], 1)
+        more = persons - len(order)
+        parts.append(
+            [
+                np.concatenate([each, np.zeros((more, *each.shape[1:]), np.float32)])
+                for each in (points, scores, boxes, scores.mean(1))
+            ]
+        )
+    return [np.stack(each) for each in zip(*parts, strict=True)]
+
+
+def _instances(found: list[Any]) -> list[np.ndarray]:
     names = ('keypoints', 'keypoint_scores', 'bboxes', 'bbox_scores')
     return [np.stack([np.asarray(each[name]) for each in found]) for name in names]
 
 
+DEKR = Kind(DEKRDecoder, _dekr, bbox_thr=0.3, nms_thr=1.0)
 KINDS = {
-    MoveNetMultiPoseHead: Kind(MultiPoseDecoder, _multipose, bbox_thr=0.2, nms_thr=0.45),
-    YOLOXPoseHead: Kind(YOLOXPoseDecoder, _yolox, bbox_thr=0.3),
+    MoveNetMultiPoseHead: Kind(
+        lambda model: MultiPoseDecoder(model.head), _multipose, bbox_thr=0.2, nms_thr=0.45
+    ),
+    YOLOXPoseHead: Kind(lambda model: YOLOXPoseDecoder(model.head), _yolox, bbox_thr=0.3),
+    YOLOPoseHead: Kind(lambda model: YOLOPoseDecoder(model.head), _yolo, bbox_thr=0.3),
+    AdaptivePoseHead: Kind(
+        lambda model: AdaptivePoseDecoder(model.head), _adaptive, bbox_thr=0.3, nms_thr=1.0
+    ),
+    StockDEKRHead: DEKR,
+    DEKRHead: DEKR,
 }
 
 
@@ -285,7 +434,7 @@ def _kind(model: nn.Module) -> Kind:
     # By the class itself: a subclass may decode otherwise.
     kind = KINDS.get(type(model.head))
     if kind is None:
-        known = ', '.join(sorted(each.__name__ for each in KINDS))
+        known = ', '.join(sorted({each.__name__ for each in KINDS}))
         raise UserError(
             f'models with {type(model.head).__name__} cannot be exported; of those that find '
             f'everybody, these can: {known}'
@@ -299,6 +448,25 @@ def _grid(height: Any, width: Any, like: Tensor) -> Tensor:
         torch.arange(height).to(like), torch.arange(width).to(like), indexing='ij'
     )
     return torch.stack([x, y], -1).flatten(0, 1)
+
+
+def _best(values: Tensor, best: Tensor) -> Tensor:
+    """The entries ``best`` (N, P) of (N, M, ...): (N, P, ...)."""
+    index = best.reshape(*best.shape, *[1] * (values.ndim - 2))
+    return values.gather(1, index.expand(-1, -1, *values.shape[2:]))
+
+
+def _around(points: Tensor) -> Tensor:
+    """Boxes around the joints (N, P, K, 2): x1, y1, x2, y2, (N, P, 4)."""
+    return torch.cat([points.amin(2), points.amax(2)], -1)
+
+
+def _deformed(layer: DeformConv2d, x: Tensor, offset: Tensor) -> Tensor:
+    """The layer by torchvision's operator, which the exporter knows, for batches of any size."""
+    from torchvision.ops import deform_conv2d
+
+    options = {'stride': layer.stride, 'padding': layer.padding, 'dilation': layer.dilation}
+    return deform_conv2d(x, offset, layer.weight, **options)
 
 
 def _pairs(maps: Tensor, best: Tensor) -> Tensor:

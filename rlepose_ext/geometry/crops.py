@@ -80,6 +80,32 @@ def fitted_region(
     return (size / 2).astype(np.float32), (np.float64(input_size) / factor).astype(np.float32)
 
 
+def expanded_region(
+    image_size: Sequence[int], input_size: Sequence[int], multiple: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The region of a picture whose shorter side fills the input, and the size of that input.
+
+    MMPose's ``BottomupResize`` of mode ``'expand'``: the longer side goes beyond ``input_size``.
+
+    Args:
+        image_size: width and height, px.
+        input_size: width and height, input px.
+        multiple: sides of the input are rounded up to multiples of it.
+
+    Returns:
+        Centre and size of the region, (2,) each, image px, float32; width and height of the input.
+    """
+
+    def ceiled(sides: Sequence[float]) -> np.ndarray:
+        return (np.ceil(np.float64(sides) / multiple) * multiple).astype(int)
+
+    width, height = ceiled(input_size)
+    ratio = image_size[0] / image_size[1]
+    shown = np.array([max(width, height * ratio), max(height, width / ratio)])
+    size, padded = np.float64(image_size), ceiled(shown)
+    return (size / 2).astype(np.float32), (size * padded / shown).astype(np.float32), padded
+
+
 def padded_crop(
     image: np.ndarray,
     center: np.ndarray,

@@ -37,6 +37,8 @@ PRESETS = {
 # Best first; the first of what is at hand is taken, else the first that can be had.
 DEFAULT_DETECTORS = ('rtmdet-m', 'movenet-multipose', 'rtmdet-nano', 'rtmdet-tiny')
 DEFAULT_POSES = ('rtmpose-m', 'movenet-thunder')
+# Of a video on a CPU: one model for everybody, at three times the frames a second.
+VIDEO_POSES = ('movenet-multipose', *DEFAULT_POSES)
 DETECTORS = ('movenet-multipose', *upstream.DETECTORS, 'full')
 # The model that `make demo` trains on drawings of people.
 QUICKSTART = Path('work_dirs/quickstart/summary.json')
@@ -74,6 +76,7 @@ def choose(
     nms_thr: float | None = None,
     category: int | Sequence[int] | None = None,
     refine: Sequence[str] | None = None,
+    video: bool = False,
     **options: Any,
 ) -> Choice:
     """Build what was named, and choose the rest.
@@ -89,6 +92,8 @@ def choose(
         nms_thr: largest IoU of two boxes; by default the detector's own.
         category: of an mmdet detector, the class or classes to take for persons.
         refine: config and checkpoint of a model of PoseFix, which corrects the poses.
+        video: there are videos among the inputs; where nothing is named and there is no GPU,
+            a model is taken that is fast enough.
         **options: of :class:`.estimator.PoseEstimator`.
 
     Raises:
@@ -98,7 +103,13 @@ def choose(
         raise UserError(f'preset: expected one of {", ".join(PRESETS)}, got {preset!r}')
     notes: list[str] = []
     if pose is None:
-        pose = [PRESETS[preset].pose] if preset else [_first_pose(notes)]
+        if preset:
+            pose = [PRESETS[preset].pose]
+        elif video and detector is None and _on_cpu(device):
+            pose = [_first_pose(notes, VIDEO_POSES, 'fast')]
+            notes.append('for videos without a GPU; --preset balanced is slower and better')
+        else:
+            pose = [_first_pose(notes)]
     model = build_pose(pose, device, bbox_thr, nms_thr, **options)
     if hasattr(model, 'predict'):
         if detector is not None:
@@ -243,8 +254,16 @@ def first_detector(notes: list[str]) -> str:
     return name or 'full'
 
 
-def _first_pose(notes: list[str]) -> str:
-    name, failures = _first(DEFAULT_POSES, notes)
+def _on_cpu(device: str) -> bool:
+    from rlepose_ext.inference.loading import choose_device
+
+    return choose_device(device).type == 'cpu'
+
+
+def _first_pose(
+    notes: list[str], names: Sequence[str] = DEFAULT_POSES, preset: str = 'balanced'
+) -> str:
+    name, failures = _first(names, notes, preset)
     if name is None:
         raise UserError(
             'no pose model is on this machine, and none can be downloaded now. Name one with '
@@ -253,18 +272,21 @@ def _first_pose(notes: list[str]) -> str:
     return name
 
 
-def _first(names: Sequence[str], notes: list[str]) -> tuple[str | None, str]:
+def _first(
+    names: Sequence[str], notes: list[str], preset: str = 'balanced'
+) -> tuple[str | None, str]:
     """The first name at hand, else the first that can be had; or why there is none.
 
     Args:
         names: best first.
         notes: gets a remark for the user.
+        preset: the one that takes the first name.
     """
     known = {name: file for name in names if (file := weights_of(name)) is not None}
     for name, file in known.items():
         if weights.at_hand(file):
             if name != names[0]:
-                notes.append('the best on this machine; preset balanced would be downloaded')
+                notes.append(f'the best on this machine; preset {preset} would be downloaded')
             return name, ''
     failures, reached = [], weights.within_reach(known.values())
     for name, file in known.items():

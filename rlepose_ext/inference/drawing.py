@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
+from rlepose_ext.calibration.repair import ellipses
 from rlepose_ext.errors import UserError
 
 # OpenCV takes coordinates as integers with this many fractional bits.
@@ -45,7 +46,8 @@ class Persons(Protocol):
     keypoints: np.ndarray
     scores: np.ndarray
     sigma: np.ndarray | None
-    sigma_px: np.ndarray | None
+    covariance_px: np.ndarray | None
+    ellipse_95: np.ndarray | None
     track_id: np.ndarray | None
     meta: Mapping[str, Any]
 
@@ -59,8 +61,9 @@ class Style:
     Attributes:
         kpt_thr: joints with a lower score are left out, and links to them.
         draw_bbox: boxes, with the identity if there is one.
-        draw_sigma: an ellipse around each joint, where the model estimates sigma: two
-            standard deviations of its error, or sigma itself if the flow is not there.
+        draw_sigma: an ellipse around each joint, where the model estimates sigma: that of 95 %
+            if it is calibrated, else two standard deviations of its error, or sigma itself if the
+            flow is not there.
         show_kpt_idx: the number of each joint beside it.
         radius: of joints, px; by default it follows the sizes of picture and person.
         thickness: of links, px; likewise.
@@ -150,7 +153,8 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
     if not len(poses):
         return image
     tools = pens(image.shape, poses.boxes, style)
-    left, top, right, bottom = _touched(image, poses, style, tools)
+    found = _ellipses(poses) if style.draw_sigma else None
+    left, top, right, bottom = _touched(image, poses, style, tools, found)
     if left >= right or top >= bottom:
         return image
     part = image[top:bottom, left:right]
@@ -158,7 +162,8 @@ def draw_poses(image: np.ndarray, poses: Persons, style: Style | None = None) ->
     colors = _colors(poses.meta, poses.keypoints.shape[1])
     offset = np.array([left, top], np.float64)
     for index in range(len(poses)):
-        _draw_person(layer, poses, index, offset, colors, style, tools[index])
+        around = None if found is None else found[index]
+        _draw_person(layer, poses, index, offset, colors, style, tools[index], around)
     if style.alpha < 1:
         cv2.addWeighted(layer, style.alpha, part, 1 - style.alpha, 0, dst=part)
     return image
@@ -179,17 +184,17 @@ def _draw_person(
     colors: tuple[list, list, list],
     style: Style,
     pen: Pen,
+    around: np.ndarray | None,
 ) -> None:
     points = poses.keypoints[index].astype(np.float64) - offset
     seen = (poses.scores[index] >= style.kpt_thr) & np.isfinite(points).all(1)
     joint_colors, links, link_colors = colors
     if style.draw_bbox:
         _draw_box(layer, poses, index, offset, pen)
-    axes = _ellipse_axes(poses) if style.draw_sigma else None
     centers = _fixed(points)
-    if axes is not None:
+    if around is not None:
         for joint in np.flatnonzero(seen):
-            _ellipse(layer, centers[joint], axes[index, joint], joint_colors[joint], pen.line)
+            _ellipse(layer, centers[joint], around[joint], joint_colors[joint], pen.line)
     for (a, b), color in zip(links, link_colors, strict=True):
         if seen[a] and seen[b]:
             cv2.line(layer, centers[a], centers[b], color, pen.thickness, cv2.LINE_AA, _SHIFT)
@@ -228,23 +233,28 @@ def _write_label(
     cv2.putText(layer, text, place, _FONT, pen.text, (0, 0, 0), pen.line, cv2.LINE_AA)
 
 
-def _ellipse_axes(poses: Persons) -> np.ndarray | None:
-    """(N, K, 2) half axes in px."""
-    deviation = poses.sigma_px
-    return poses.sigma if deviation is None else 2 * deviation
+def _ellipses(poses: Persons) -> np.ndarray | None:
+    """(N, K, 3) half axes in px and angles in degrees."""
+    if poses.sigma is None:
+        return None
+    if poses.covariance_px is None:
+        return np.insert(poses.sigma, 2, 0, axis=-1)
+    two = ellipses(poses.covariance_px, 2.0)
+    calibrated = poses.ellipse_95
+    return two if calibrated is None else np.where(np.isnan(calibrated), two, calibrated)
 
 
 def _ellipse(
     layer: np.ndarray,
     center: tuple[int, int],
-    axes: np.ndarray,
+    ellipse: np.ndarray,
     color: tuple[int, int, int],
     line: int,
 ) -> None:
-    if not np.isfinite(axes).all():
+    if not np.isfinite(ellipse).all():
         return
-    half = tuple(int(v) for v in np.clip(axes * _UNIT, 1, _FAR))
-    cv2.ellipse(layer, center, half, 0, 0, 360, color, line, cv2.LINE_AA, _SHIFT)
+    half = tuple(int(v) for v in np.clip(ellipse[:2] * _UNIT, 1, _FAR))
+    cv2.ellipse(layer, center, half, ellipse[2], 0, 360, color, line, cv2.LINE_AA, _SHIFT)
 
 
 def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
@@ -254,7 +264,11 @@ def _fixed(points: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _touched(
-    image: np.ndarray, poses: Persons, style: Style, tools: list[Pen]
+    image: np.ndarray,
+    poses: Persons,
+    style: Style,
+    tools: list[Pen],
+    found: np.ndarray | None,
 ) -> tuple[int, int, int, int]:
     """The part of the image that drawing may touch: left, top, right, bottom."""
     height, width = image.shape[:2]
@@ -262,9 +276,8 @@ def _touched(
     points = [poses.keypoints[seen]]
     if style.draw_bbox:
         points.append(poses.boxes.reshape(-1, 2))
-    axes = _ellipse_axes(poses) if style.draw_sigma else None
-    if axes is not None:
-        half = np.nan_to_num(axes[seen], posinf=0, neginf=0)
+    if found is not None:
+        half = np.nan_to_num(found[seen][:, :2].max(1, keepdims=True), posinf=0, neginf=0)
         points += [poses.keypoints[seen] - half, poses.keypoints[seen] + half]
     every = np.concatenate(points)
     every = every[np.isfinite(every).all(1)]

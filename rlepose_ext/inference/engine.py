@@ -25,7 +25,7 @@ from rlepose_ext.inference.images import read_image, write_image
 from rlepose_ext.inference.parallel import in_order, torch_threads, workers_and_threads
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sink import Sink
-from rlepose_ext.inference.smoothing import OneEuro
+from rlepose_ext.inference.smoothing import build_smoother
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.inference.video import VideoReader
@@ -44,7 +44,7 @@ class Options:
         style: of the drawing.
         tracking: ``None``, or one of :data:`.tracking.METHODS`; videos only.
         overlap: largest IoU of the boxes that ``'bytetrack'`` sees; ``None`` is the detector's own.
-        smooth: One-Euro filter on tracked joints.
+        smooth: filter tracked joints, see :mod:`.smoothing`.
         det_interval: the detector sees every so many frames of a video; between them a
             person's box is that around its last joints.
         vid_stride: every so many frames of a video are taken; the drawn one keeps its duration.
@@ -200,7 +200,7 @@ class Engine:
             from rlepose_ext.inference.tracking import build_tracker
 
             tracker = build_tracker(options.tracking, self.predictor)
-            smoother = OneEuro() if options.smooth else None
+            smoother = build_smoother(self.predictor) if options.smooth else None
             if options.tracking == 'bytetrack':
                 boxes = all_boxes(self.predictor, options.overlap)
         with boxes:

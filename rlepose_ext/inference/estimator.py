@@ -34,7 +34,7 @@ from rlepose_ext.inference.loading import (
     choose_device,
     config_and_checkpoint,
     crop_pipeline,
-    spread_of,
+    uncertainty_of,
 )
 from rlepose_ext.inference.network import (
     give_float32,
@@ -91,9 +91,11 @@ class PoseEstimator(InBoxes):
         if cfg_options:
             config.merge_from_dict(cfg_options)
         self.model = build_model(config, self.checkpoint, self.device)
-        self.meta = JointsMeta(self.model.dataset_meta, sigma_spread=spread_of(self.model))
         self.flip_test = (
             bool(self.model.test_cfg.get('flip_test', False)) if flip_test is None else flip_test
+        )
+        self.meta = JointsMeta(
+            self.model.dataset_meta, **uncertainty_of(self.model, self.flip_test)
         )
         with (
             building(f'test pipeline of {config.filename}'),

@@ -15,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from rlepose_ext.geometry.crops import fitted_region, padded_crop
+from rlepose_ext.geometry.crops import expanded_region, fitted_region, padded_crop
 from rlepose_ext.geometry.spaces import input_to_image
 from rlepose_ext.inference.boxes import best_of
 from rlepose_ext.inference.clock import Clock
@@ -68,6 +68,24 @@ def fitted_view(frame: np.ndarray, size: Sequence[int], fill: Sequence[int] = (0
     """Resized to fit into a picture of ``size`` (width, height), in its middle."""
     center, scale = fitted_region(frame.shape[1::-1], size)
     return View(padded_crop(frame, center, scale, size, fill=fill), center, scale, np.array(size))
+
+
+def views_of(frame: np.ndarray, how: Mapping[str, Any]) -> list[View]:
+    """The views of a frame, as ``picture`` of an exported file's metadata says.
+
+    Args:
+        frame: (H, W, 3) uint8.
+        how: ``type``, ``fill`` and what that type needs: ``'fit'`` into ``size``, ``'expand'`` of
+            the shorter side to ``size``, or ``'longer side'``, each of ``sides``; the last two to
+            multiples of ``multiple``.
+    """
+    kind, fill = how['type'], how['fill']
+    if kind == 'longer side':
+        return [view_of(frame, side, how['multiple'], fill) for side in how['sides']]
+    if kind == 'fit':
+        return [fitted_view(frame, how['size'], fill)]
+    center, scale, size = expanded_region(frame.shape[1::-1], how['size'], how['multiple'])
+    return [View(padded_crop(frame, center, scale, size, fill=fill), center, scale, size)]
 
 
 class InPictures(ABC):

@@ -26,12 +26,14 @@ from torch import nn
 from rlepose_ext.engine import checkpoint_match as match
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle import learned_spread
+from rlepose_ext.models.losses.rle import learned_covariance
 from rlepose_ext.zoo import Entry, find, read_zoo
 from rlepose_ext.zoo.counting import load_config
 from rlepose_ext.zoo.upstream import upstream_model
 from rlepose_ext.zoo.weights import fetch
 
+# In the meta of a checkpoint; its keys are whether the flip test is on.
+CALIBRATION = 'rlepose_calibration'
 # Transforms of a test pipeline that read what is in memory already, convert annotations,
 # which there are none of, or pack what we batch.
 NOT_CROPPING = (LoadImage, KeypointConverter, PackPoseInputs)
@@ -158,8 +160,8 @@ def init_model(config: Config, checkpoint: str, device: torch.device) -> nn.Modu
         device: of the model.
 
     Returns:
-        The model, with ``cfg``, ``dataset_meta`` (of the checkpoint, else of the config's data set)
-        and ``test_cfg``.
+        The model, with ``cfg``, ``dataset_meta`` (of the checkpoint, else of the config's data
+        set), ``test_cfg``, and ``calibration``, what `rlepose calibrate` has left in the file.
 
     Raises:
         UserError: the checkpoint is of another model.
@@ -174,7 +176,9 @@ def init_model(config: Config, checkpoint: str, device: torch.device) -> nn.Modu
     before = match.snapshot(built)
     loaded = load_checkpoint(built, checkpoint, map_location='cpu')
     match.require_exact(match.compare(built, before, loaded), checkpoint)
-    built.dataset_meta = loaded.get('meta', {}).get('dataset_meta') or _dataset_meta(config)
+    meta = loaded.get('meta', {})
+    built.dataset_meta = meta.get('dataset_meta') or _dataset_meta(config)
+    built.calibration = meta.get(CALIBRATION, {})
     built.cfg = config
     return built.to(device).eval()
 
@@ -202,12 +206,37 @@ def crop_pipeline(config: Config) -> Compose:
 
 
 def spread_of(model: Any) -> Callable[[], np.ndarray | None]:
-    """A function that computes the standard deviation of a joint's error in sigmas, once.
+    """A function that gives the standard deviations of a joint's error in sigmas, (2,)."""
+    return _density_of(model)['sigma_spread']
 
-    It gives ``None`` for heads that have not learnt it. It takes a second or two.
+
+def uncertainty_of(model: Any, flip_test: bool) -> dict[str, Callable[[], Any]]:
+    """What is known of the errors of a model: functions for :class:`JointsMeta`.
+
+    Args:
+        model: of :func:`init_model`.
+        flip_test: a calibration is for one of the two.
+    """
+    calibration = model.calibration.get(str(flip_test))
+    known = {} if calibration is None else {'calibration': lambda: calibration}
+    return {**_density_of(model), **known}
+
+
+def _density_of(model: Any) -> dict[str, Callable[[], Any]]:
+    """Moments of the density that the flow has learnt, computed once, in a second or two.
+
+    They are ``None`` for heads that have not learnt it.
     """
     losses = [part for part in model.head.modules() if isinstance(part, RLELoss)]
-    return functools.cache(lambda: learned_spread(losses[0]) if losses else None)
+    covariance = functools.cache(lambda: learned_covariance(losses[0]) if losses else None)
+
+    def spread() -> np.ndarray | None:
+        return None if covariance() is None else np.sqrt(np.diag(covariance()))
+
+    def correlation() -> float | None:
+        return None if covariance() is None else float(covariance()[0, 1] / spread().prod())
+
+    return {'sigma_spread': spread, 'sigma_correlation': correlation}
 
 
 class JointsMeta(Mapping[str, Any]):

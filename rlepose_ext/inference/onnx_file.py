@@ -116,6 +116,8 @@ def joints_meta(content: Mapping[str, Any]) -> dict[str, Any]:
     meta |= {name: np.array(meta[name]) for name in ARRAYS if name in meta}
     spread = content['sigma_spread']
     meta['sigma_spread'] = None if spread is None else np.array(spread)
+    known = ('sigma_correlation', 'calibration')
+    meta |= {name: content[name] for name in known if content.get(name) is not None}
     return meta
 
 

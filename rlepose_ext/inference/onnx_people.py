@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.in_pictures import InPictures, People, View, fitted_view, view_of
+from rlepose_ext.inference.in_pictures import InPictures, People, View, views_of
 from rlepose_ext.inference.onnx_file import OnnxFile, joints_meta, opened
 
 
@@ -51,10 +51,7 @@ class OnnxPeople(InPictures):
 
     def views(self, frame: np.ndarray) -> list[View]:
         """See :meth:`.InPictures.views`."""
-        how = self.content['picture']
-        if how['type'] == 'fit':
-            return [fitted_view(frame, how['size'], how['fill'])]
-        return [view_of(frame, side, how['multiple'], how['fill']) for side in how['sides']]
+        return views_of(frame, self.content['picture'])
 
     def people(self, pixels: np.ndarray) -> People:
         """See :meth:`.InPictures.people`."""

@@ -12,6 +12,7 @@ What runs is chosen by :mod:`.choose`, and runs in :mod:`.engine`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ class Pose:
 
         Args:
             source: path of an image or a video, folder, pattern, URL, camera, array (H, W, 3) BGR,
-                PIL image, or a list of these.
+                PIL image, or a list of these; an array (N, H, W, 3) is a list. Of several files
+                one that cannot be read is a warning.
             stream: give results one by one, as they come, instead of a list of all of them. A list
                 keeps every frame in memory.
             boxes: (N, 4) x1, y1, x2, y2 in image px, in place of a detector; of one picture.
@@ -118,12 +120,12 @@ class Pose:
             start: where in a video to begin, seconds.
             end: where to end, seconds.
             track: ``'bytetrack'``, ``'iou'`` or ``'oks'`` gives the persons of a video identities.
-            smooth: One-Euro filter on tracked joints.
+            smooth: filter tracked joints, so that they do not tremble at rest.
             det_interval: the detector sees every so many frames of a video.
             **style: fields of :class:`.drawing.Style`, for what is drawn.
 
         Raises:
-            UserError: a source that cannot be read.
+            UserError: a source that is not there, is none of these, or cannot be read.
         """
         if boxes is not None:
             return [self._in_boxes(source, boxes)]
@@ -144,7 +146,12 @@ class Pose:
 
     def _run(self, sources: Sequence[Source], options: Options) -> Iterator[PoseResult]:
         for each in sources:
-            yield from Engine(self.predictor, options).stream(each)
+            try:
+                yield from Engine(self.predictor, options).stream(each)
+            except UserError as error:
+                if len(sources) == 1 or each.image is not None:
+                    raise
+                warnings.warn(str(error), stacklevel=3)
 
     def _in_boxes(self, source: Any, boxes: Any) -> PoseResult:
         estimator = getattr(self.predictor, 'estimator', None)
@@ -154,14 +161,19 @@ class Pose:
 
 
 def _sources(source: Any, nested: bool) -> Iterable[Source]:
-    if isinstance(source, (list, tuple)):
+    if isinstance(source, (list, tuple)) or (isinstance(source, np.ndarray) and source.ndim == 4):
         for index, each in enumerate(source):
             for found in _sources(each, nested):
                 yield found if found.image is None else _in_memory(found.image, index)
     elif isinstance(source, (np.ndarray, Image.Image)):
         yield _in_memory(source, 0)
-    else:
+    elif isinstance(source, (str, Path, int)):
         yield from find_sources(str(source), nested)
+    else:
+        raise UserError(
+            f'source: expected a path, an address, the number of a camera, an array, a PIL image, '
+            f'or a list of these, got a {type(source).__name__}'
+        )
 
 
 def _in_memory(image: Any, index: int) -> Source:

@@ -58,6 +58,11 @@ class Source:
         return self.kind in ('webcam', 'stream')
 
     @property
+    def is_film(self) -> bool:
+        """Whether it has many frames; of an address, as far as its name tells."""
+        return self.is_live or self.path.suffix.lower() in VIDEO_SUFFIXES
+
+    @property
     def readable(self) -> Any:
         """What a reader opens: picture, path, address, or the number of a camera."""
         if self.image is not None:

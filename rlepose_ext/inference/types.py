@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +17,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rlepose_ext.calibration.measures import covariances
+from rlepose_ext.calibration.repair import LEVELS, Calibration, ellipses
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.drawing import Style, draw_poses
 from rlepose_ext.inference.images import write_image
+
+# Of ``ellipse_95`` in a table.
+_ELLIPSE = ('ellipse_long', 'ellipse_short', 'ellipse_angle')
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +37,13 @@ class PoseResult:
         keypoints: (N, K, 2) in image px.
         scores: (N, K) confidence of each joint; their scale is the method's.
         sigma: (N, K, 2) scale of the error in x and y, image px; ``None`` for methods that
-            do not estimate it. ``meta['sigma_spread']`` times it is a standard deviation.
+            do not estimate it. ``sigma_px`` are standard deviations.
         track_id: (N,) identity of the person in a video; ``None`` without tracking.
         meta: what the joints are: ``keypoint_id2name``, ``skeleton_links``,
             ``keypoint_colors``, ``skeleton_link_colors``, ``sigmas``, ``flip_indices``,
-            as MMPose's ``dataset_meta``; and ``sigma_spread``, (2,) or ``None``, see
-            :mod:`rlepose_ext.models.losses.rle`.
+            as MMPose's ``dataset_meta``; ``sigma_spread``, (2,), and ``sigma_correlation``, of
+            the density that the model has learnt, see :mod:`rlepose_ext.models.losses.rle`; and
+            ``calibration``, what :class:`rlepose_ext.calibration.repair.Calibration` has found.
         image: (H, W, 3) uint8 BGR, where the caller wants to draw on it.
         path: what the image was read from.
         frame: its number in the video, from 0.
@@ -95,10 +102,56 @@ class PoseResult:
         return [str(by_id.get(i, i)) for i in range(self.keypoints.shape[1])]
 
     @property
+    def _calibration(self) -> Calibration | None:
+        known = self.meta.get('calibration')
+        return None if self.sigma is None or known is None else Calibration.from_plain(known)
+
+    @property
     def sigma_px(self) -> np.ndarray | None:
-        """(N, K, 2) typical error of each joint in x and y, image px; ``None`` if unknown."""
+        """(N, K, 2) standard deviation of the error in x and y, image px; ``None`` if unknown.
+
+        Of a calibrated model (`rlepose calibrate`) it is that of errors on labels.
+        """
+        known = self._calibration
+        if known is not None:
+            return known.deviation(self.sigma, sizes_of(self.boxes))
         spread = self.meta.get('sigma_spread')
         return None if self.sigma is None or spread is None else self.sigma * spread
+
+    @property
+    def covariance_px(self) -> np.ndarray | None:
+        """(N, K, 2, 2) covariance of the error in x and y, px²; ``None`` if unknown."""
+        known, deviation = self._calibration, self.sigma_px
+        if deviation is None:
+            return None
+        of_flow = self.meta.get('sigma_correlation') or 0.0
+        return covariances(deviation, of_flow if known is None else known.correlation)
+
+    @property
+    def ellipse_95(self) -> np.ndarray | None:
+        """:meth:`ellipses` of 95 %."""
+        return self.ellipses(0.95)
+
+    def ellipses(self, level: float = 0.95) -> np.ndarray | None:
+        """Ellipses around the joints that hold their labels this often, of a calibrated model.
+
+        Args:
+            level: 0.5, 0.9 or 0.95.
+
+        Returns:
+            (N, K, 3): longer and shorter half axis, px, and the angle of the longer one with the
+            x axis, degrees clockwise on the screen, as OpenCV draws them. NaN for joints that could
+            not be calibrated; ``None`` without calibration.
+
+        Raises:
+            UserError: another level.
+        """
+        if level not in LEVELS:
+            raise UserError(f'level: expected one of {", ".join(map(str, LEVELS))}, got {level}')
+        known = self._calibration
+        if known is None:
+            return None
+        return ellipses(self.covariance_px, known.radius[:, LEVELS.index(level)])
 
     def plot(self, image: np.ndarray | None = None, **style: Any) -> np.ndarray:
         """The image with boxes and skeletons on it.
@@ -149,8 +202,8 @@ class PoseResult:
     def to_json(self, path: str | Path | None = None) -> str:
         """The persons as JSON: a list with ``box``, ``score``, ``track_id`` and ``keypoints``.
 
-        ``keypoints`` is a list of ``name``, ``x``, ``y``, ``score`` and, where it is known,
-        ``sigma_px``.
+        ``keypoints`` is a list of ``name``, ``x``, ``y``, ``score`` and, where they are known,
+        ``sigma_px`` and ``ellipse_95``.
 
         Args:
             path: write it there too.
@@ -180,11 +233,13 @@ class PoseResult:
                 del joint['name']
                 if 'sigma_px' in joint:
                     joint['sigma_x'], joint['sigma_y'] = joint.pop('sigma_px')
+                if 'ellipse_95' in joint:
+                    joint |= dict(zip(_ELLIPSE, joint.pop('ellipse_95'), strict=True))
                 rows.append({**first, **joint})
         return pandas.DataFrame(rows)
 
     def _persons(self) -> Iterator[dict[str, Any]]:
-        deviation = self.sigma_px
+        deviation, ellipse = self.sigma_px, self.ellipse_95
         for index in range(len(self)):
             joints = []
             for joint, name in enumerate(self.names):
@@ -193,6 +248,8 @@ class PoseResult:
                 joints.append({'name': name, 'x': x, 'y': y, 'score': score})
                 if deviation is not None:
                     joints[-1]['sigma_px'] = _rounded(deviation[index, joint])
+                if ellipse is not None:
+                    joints[-1]['ellipse_95'] = _rounded(ellipse[index, joint])
             entry = {'box': _rounded(self.boxes[index])}
             entry['score'] = round(float(self.box_scores[index]), 4)
             if self.track_id is not None:
@@ -228,9 +285,11 @@ class PoseResult:
     def to_instances(self) -> list[dict[str, Any]]:
         """Entries of ``instance_info`` in the predictions file of MMPose's demo.
 
-        The box is a list in a list, as there. ``track_id`` and ``sigma`` are ours.
+        The box is a list in a list, as there. ``track_id``, ``sigma``, ``sigma_px`` and
+        ``ellipse_95`` are ours.
         """
         entries = []
+        known = {'sigma_px': self.sigma_px, 'ellipse_95': self.ellipse_95}
         for index in range(len(self)):
             entry: dict[str, Any] = {
                 'keypoints': self.keypoints[index].astype(float).tolist(),
@@ -240,6 +299,9 @@ class PoseResult:
             }
             if self.sigma is not None:
                 entry['sigma'] = self.sigma[index].astype(float).tolist()
+            for name, values in known.items():
+                if values is not None:
+                    entry[name] = [_rounded(value) for value in values[index]]
             if self.track_id is not None:
                 entry['track_id'] = int(self.track_id[index])
             entries.append(entry)
@@ -247,6 +309,9 @@ class PoseResult:
 
     def to_supervision(self) -> Any:
         """``supervision.KeyPoints`` of these persons.
+
+        Where errors are known, ``data['covariance']`` is :attr:`covariance_px`, which
+        supervision's ellipse annotators draw.
 
         Raises:
             UserError: the package supervision is not installed.
@@ -261,12 +326,22 @@ class PoseResult:
         scores = 'keypoint_confidence'
         if scores not in inspect.signature(supervision.KeyPoints).parameters:
             scores = 'confidence'
+        covariance = self.covariance_px
+        known = {} if covariance is None else {'data': {'covariance': np.float32(covariance)}}
         return supervision.KeyPoints(
             xy=self.keypoints.astype(np.float32),
             class_id=np.zeros(len(self), dtype=int),
             **{scores: self.scores.astype(np.float32)},
+            **known,
         )
 
 
-def _rounded(values: Sequence[float] | np.ndarray) -> list[float]:
-    return [round(float(value), 3) for value in values]
+def sizes_of(boxes: np.ndarray) -> np.ndarray:
+    """(N,) roots of the areas of boxes (N, 4), px, at least 1."""
+    sides = np.maximum(boxes[:, 2:].astype(float) - boxes[:, :2], 1)
+    return np.sqrt(sides.prod(1))
+
+
+def _rounded(values: Sequence[float] | np.ndarray) -> list[float | None]:
+    """As JSON has them: NaN, of joints without calibration, is ``None``."""
+    return [None if math.isnan(value) else round(float(value), 3) for value in values]

@@ -15,7 +15,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -246,17 +246,22 @@ class VideoReader:
 
     def _run(self) -> None:
         try:
-            found: tuple[np.ndarray, float] | None = self._first
-            while found is not None and not self._stop.is_set():
-                if self._end is not None and found[1] > self._end - 0.5 / self._source_fps:
-                    self._cut = True
-                    break
-                self._put(found)
-                with self._clock('decode'):
-                    found = self._read() if self._skip() else None
+            # That a stream is silent is said once, at its end.
+            with quiet() if self._is_stream else nullcontext():
+                self._give()
             self._put(_END)
         except Exception as error:
             self._put(error)
+
+    def _give(self) -> None:
+        found: tuple[np.ndarray, float] | None = self._first
+        while found is not None and not self._stop.is_set():
+            if self._end is not None and found[1] > self._end - 0.5 / self._source_fps:
+                self._cut = True
+                break
+            self._put(found)
+            with self._clock('decode'):
+                found = self._read() if self._skip() else None
 
     def _skip(self) -> bool:
         """Pass over the frames between two that are given; false at the end."""

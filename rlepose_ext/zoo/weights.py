@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from filelock import FileLock, Timeout
-
 from rlepose_ext.errors import UserError
 from rlepose_ext.zoo.download import TIMEOUT, DownloadError, Progress, discard, download
 from rlepose_ext.zoo.files import WeightsFile, file_named, of_entry
@@ -268,6 +266,9 @@ def _copy(source: Path, part: Path, progress: Progress) -> None:
 @contextmanager
 def _only_one(target: Path) -> Iterator[None]:
     """Let one process or thread at a time get a file."""
+    # not above: what is at hand needs no lock
+    from filelock import FileLock, Timeout
+
     lock = FileLock(target.with_name(f'.{target.name}.lock'))
     try:
         lock.acquire(timeout=0)

@@ -100,13 +100,20 @@ def test_mmposes_script_gets_its_arguments(config, started, words, expected):
     assert command[1:] == [config, *checkpoint, '--launcher', 'none', *expected]
 
 
-def test_a_seed_is_an_override_of_the_config(config, started, monkeypatch):
-    assert main.main(['train', config, '--cfg-options', 'a=1', '--seed', '7', '--amp']) == 0
+def test_seed_and_compile_are_overrides_of_the_config(config, started, monkeypatch):
+    assert (
+        main.main(['train', config, '--cfg-options', 'a=1', '--seed', '7', '--compile', '--amp'])
+        == 0
+    )
     # as MMPose's own script reads it
     parse_args = runpy.run_path(started[0][0])['parse_args']
     monkeypatch.setattr('sys.argv', started[0])
     monkeypatch.setenv('LOCAL_RANK', '0')
-    assert parse_args().cfg_options == {'a': 1, 'randomness.seed': 7}
+    assert parse_args().cfg_options == {
+        'a': 1,
+        'randomness.seed': 7,
+        'compile_backbone': True,
+    }
 
 
 def test_torchrun_starts_this_command_again_for_each_rank(config, started):

@@ -156,9 +156,12 @@ def test_deferred_imports(tmp_path):
     (tmp_path / 'derived.py').write_text(
         'from heavy import Base, work\nclass Child(Base): pass\ndef shadow(work): return work\n'
     )
-    out = run_python(
-        """
+    code = """
+        from rlepose_ext import imports
         from rlepose_ext.imports import defer
+        sys.dont_write_bytecode = False
+        if {again}:
+            imports._compile = None  # it is there from the first time
         defer('lazy.user', 'kind', 'work', 'unknown')
         defer('lazy', 'renamed')
         import lazy
@@ -170,12 +173,15 @@ def test_deferred_imports(tmp_path):
         defer('derived', 'Base', 'work')
         import derived
         print(derived.Child.__mro__[1].__module__, derived.shadow(3), derived.work())
-        """,
-        str(tmp_path),
-    )
-    assert out.splitlines() == [
+    """
+    expected = [
         'False False What it does.',
         "5 doneint ['done', 'done'] True",
         "True ['replaced'] False",
         'heavy 3 done',
     ]
+    for again in (False, True):
+        assert run_python(code.format(again=again), str(tmp_path)).splitlines() == expected
+    user = tmp_path / 'lazy/user.py'
+    user.write_text(user.read_text().replace('later = 5', 'later = 7'))
+    assert '7 doneint' in run_python(code.format(again=False), str(tmp_path))

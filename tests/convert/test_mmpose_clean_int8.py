@@ -1,5 +1,6 @@
 """MMPose_Clean's 8-bit tables: names, and, where they are at hand, the original's figures."""
 
+import cv2
 import int8
 import numpy as np
 import pytest
@@ -61,6 +62,7 @@ def estimators(tables, tmp_path_factory):
             made[stage] = int8.original(stage, folder)
         return made[stage]
 
+    of.folder = folder
     return of
 
 
@@ -90,3 +92,20 @@ def test_integers_are_the_originals(estimators):
     assert total == 756_176
     assert different <= 0.001 * total
     assert oks(IntegerPose(theirs)) == pytest.approx(0.8293, abs=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('stage', 'expected'), [('lsq', 0.83), ('qat', 0.82)])
+def test_its_scales_in_onnx(estimators, stage, expected):
+    """Rounding moves joints by a pixel, in whichever way it is computed, and OKS stays."""
+    pytest.importorskip('onnxscript', reason='needs the extra [export]')
+    from rlepose_ext.export.onnx import torch_outputs
+    from rlepose_ext.runtime import OnnxPose
+
+    estimator = estimators(stage)
+    pose = OnnxPose(int8.exported(stage, estimators.folder), 'cpu')
+    assert oks(pose) == pytest.approx(expected, abs=0.015)
+    image = int8.persons()[0]
+    crops = estimator.crop(cv2.imread(str(image.path)), image.boxes).pixels
+    apart = np.abs(pose.points(crops)[0] - torch_outputs(estimator, crops)[0])
+    assert apart.mean() < 1.5

@@ -1,7 +1,9 @@
 """Exported models that find everybody: decoding, whole pictures, and files of the other kind."""
 
 import sys
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,13 +11,15 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpose.apis import init_model
-from mmpose.models.heads.hybrid_heads import YOLOXPoseHead
+from mmpose.datasets.transforms import BottomupResize
+from mmpose.registry import MODELS
 
 from rlepose_ext import Pose
 from rlepose_ext.cli.main import main
 from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.choose import build_pose
+from rlepose_ext.inference.in_pictures import views_of
 from rlepose_ext.runtime import OnnxPeople, OnnxPose
 from rlepose_ext.zoo import find
 
@@ -23,7 +27,7 @@ pytest.importorskip('onnxscript', reason='needs the extra [export]')
 pytest.importorskip('onnxruntime', reason='needs the extra [export]')
 
 from rlepose_ext.export.onnx import export_onnx
-from rlepose_ext.export.people import MultiPoseDecoder
+from rlepose_ext.export.people import DEKRDecoder, MultiPoseDecoder
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from movenet_weights import model_json
@@ -31,31 +35,65 @@ from movenet_weights import model_json
 SIDE = 128
 YOLOX = 'yoloxpose_cspdarknet-s'
 MULTIPOSE = 'movenet-multipose'
+DEKR = 'dekr-rescore_hrnet-w32_8xb10-140e_coco-512x512'
+ADAPTIVE = 'adaptivepose_hrnet-w32_8xb8-280e_coco-512x512'
+YOLO = 'yolopose_yolov5s6_4xb16-300e_coco-640x640'
 
 
 @torch.no_grad()
 def scale_heads(head):
     """Random weights that find persons, with boxes of sensible sizes."""
-    if isinstance(head, YOLOXPoseHead):
+    draw = torch.nn.init.normal_
+    kind = type(head).__name__
+    if kind == 'YOLOXPoseHead':
         for parameter in head.parameters():
             parameter.mul_(0.1)  # sizes of boxes are exponentials
-        return
-    for name in head.parts(17):
-        last = getattr(head, name)[-1]
-        torch.nn.init.normal_(last.weight, std=0.5)
-        torch.nn.init.constant_(last.bias, 6.0 if name == 'box_size' else 0.0)
+    elif kind == 'MoveNetMultiPoseHead':
+        for name in head.parts(17):
+            last = getattr(head, name)[-1]
+            draw(last.weight, std=0.5)
+            torch.nn.init.constant_(last.bias, 6.0 if name == 'box_size' else 0.0)
+    elif kind == 'YOLOPoseHead':
+        for layer in head.detection:
+            draw(layer.weight, std=0.3)
+            layer.bias.zero_()
+    elif kind == 'AdaptivePoseHead':
+        draw(head.searcher.weight, std=0.05)
+        draw(head.centre_out[-1].weight, std=3)
+        for part in head.parts:
+            draw(part.deform.conv_offset_mask.weight, std=0.05)
+            draw(part.joints.weight, std=0.3)
+    else:
+        draw(head.heatmap_conv_layers[-1].weight, std=5)
+        head.heatmap_conv_layers[-1].bias.fill_(0.5)
+        draw(head.displacement_conv_layers[-1].weight, std=1)
+        for part in head.modules():
+            if hasattr(part, 'transform_matrix_conv'):
+                draw(part.transform_matrix_conv.weight, std=0.05)
+
+
+def small(name):
+    """The config of that name for pictures of :data:`SIDE`, with few layers and no flip test."""
+    config = Config.fromfile(find(name).path)
+    config.model.backbone.pop('init_cfg', None)
+    for stage in dict(config.model.backbone.get('extra') or {}).values():
+        stage.update(num_modules=1, num_blocks=(1,) * len(stage.num_blocks))
+    (config.model.head.get('rescore_cfg') or {}).pop('init_cfg', None)
+    config.model.test_cfg = {**(config.model.get('test_cfg') or {}), 'flip_test': False}
+    for step in config.test_dataloader.dataset.pipeline:
+        if 'input_size' in step:
+            step.input_size = (SIDE, SIDE)
+    return config
 
 
 @pytest.fixture(scope='module')
 def models(tmp_path_factory):
-    """By name: config, random checkpoint, and the exported file."""
-    folder, found = tmp_path_factory.mktemp('people'), {}
-    for name in (YOLOX, MULTIPOSE):
-        config = Config.fromfile(find(name).path)
-        config.model.backbone.pop('init_cfg', None)
-        for step in config.test_dataloader.dataset.pipeline:
-            if 'input_size' in step:
-                step.input_size = (SIDE, SIDE)
+    """From a name to config, random checkpoint, and the exported file."""
+    folder = tmp_path_factory.mktemp('people')
+
+    @cache
+    def made(name):
+        config = small(name)
         torch.manual_seed(0)
         model = init_model(config, device='cpu')
         scale_heads(model.head)
@@ -63,9 +101,11 @@ def models(tmp_path_factory):
         config.dump(path)
         meta = {'dataset_meta': dict(model.dataset_meta)}
         torch.save({'state_dict': model.state_dict(), 'meta': meta}, path.with_suffix('.pth'))
-        found[name] = (str(path), str(path.with_suffix('.pth')), path.with_suffix('.onnx'))
-        assert main(['export', *found[name][:2], '--out', str(found[name][2])]) == 0
-    return found
+        found = (str(path), str(path.with_suffix('.pth')), path.with_suffix('.onnx'))
+        assert main(['export', *found[:2], '--out', str(found[2])]) == 0
+        return found
+
+    return made
 
 
 def test_multipose_decoding_is_the_codec_s():
@@ -87,11 +127,52 @@ def test_multipose_decoding_is_the_codec_s():
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.parametrize('distance', [0.0, 0.3])
+def test_dekr_decoding_is_the_head_s(distance):
+    """With the network that scores again, and with persons that are dropped as repeated."""
+    torch.manual_seed(0)
+    config = small(DEKR).model
+    head = MODELS.build(config.head).eval()
+    links = [(i, i + 1) for i in range(16)] + [(0, 5), (5, 11), (0, 16)]
+    options = {'nms_dist_thr': distance}
+    model = SimpleNamespace(head=head, test_cfg=options, dataset_meta={'skeleton_links': links})
+    maps = torch.rand(3, 18, 32, 48), 2 * torch.randn(3, 34, 32, 48)
+    with torch.no_grad():
+        found = DEKRDecoder(model)(maps)
+    counts = []
+    for number in range(3):
+        keypoints, scores, boxes, box_scores = (each[number].numpy() for each in found)
+        expected = head.decode(
+            *([each[number][None]] for each in maps), options, {'skeleton_links': links}
+        )[0]
+        order = expected.keypoint_scores.mean(1).argsort()[::-1]
+        counts.append(len(order))
+        part = slice(len(order))
+        np.testing.assert_allclose(keypoints[part], expected.keypoints[order], atol=1e-3)
+        np.testing.assert_allclose(scores[part], expected.keypoint_scores[order], atol=1e-5)
+        np.testing.assert_allclose(box_scores[part], scores[part].mean(1), atol=1e-6)
+        np.testing.assert_allclose(boxes[part, 2:], keypoints[part].max(1), atol=1e-6)
+        assert not box_scores[len(order) :].any()
+    assert max(counts) < 30 if distance else min(counts) == 30
+
+
+@pytest.mark.parametrize('size', [(123, 77), (77, 123), (640, 480)])
+def test_an_expanded_picture_is_mmpose_s(size):
+    picture = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
+    step = BottomupResize((96, 96), size_factor=32, resize_mode='expand', pad_val=(114, 9, 0))
+    expected = step({'img': picture, 'ori_shape': size[::-1]})
+    how = {'type': 'expand', 'size': [96, 96], 'multiple': 32, 'fill': [114, 9, 0]}
+    (view,) = views_of(picture, how)
+    np.testing.assert_array_equal(view.pixels, expected['img'])
+    np.testing.assert_array_equal(view.scale, expected['input_scale'])
+    assert tuple(view.size) == expected['input_size']
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [YOLOX, MULTIPOSE])
+@pytest.mark.parametrize('name', [YOLOX, MULTIPOSE, DEKR, ADAPTIVE, YOLO])
 def test_persons_are_those_of_the_checkpoint(models, name):
     """Two pictures of different proportions, through resizing, batches and suppression."""
-    config, checkpoint, file = models[name]
+    config, checkpoint, file = models(name)
     pictures = [draw_one(0, 'val', i, SyntheticPeopleConfig())[0] for i in (5, 6)]
     pictures[1] = np.ascontiguousarray(pictures[1][:, :60])
     model = build_pose([config, checkpoint], 'cpu', bbox_thr=1e-4)
@@ -124,7 +205,7 @@ def test_google_s_multipose_on_a_photograph(shared, tmp_path):
 def test_as_a_detector_of_the_demo(models, exported, tmp_path):
     picture = tmp_path / 'drawn.png'
     cv2.imwrite(str(picture), draw_one(0, 'val', 1, SyntheticPeopleConfig())[0])
-    pair = ['--det', str(models[MULTIPOSE][2]), '--pose', str(exported.path)]
+    pair = ['--det', str(models(MULTIPOSE)[2]), '--pose', str(exported.path)]
     assert main(['demo', str(picture), *pair, '--output-root', str(tmp_path / 'out')]) == 0
     assert list((tmp_path / 'out').rglob('drawn*'))
 
@@ -132,19 +213,25 @@ def test_as_a_detector_of_the_demo(models, exported, tmp_path):
 @pytest.mark.slow
 def test_files_of_the_other_kind(models, exported):
     with pytest.raises(UserError, match='takes pictures'):
-        OnnxPose(models[YOLOX][2])
+        OnnxPose(models(YOLOX)[2])
     with pytest.raises(UserError, match='takes crops'):
         OnnxPeople(exported.path)
 
 
 @pytest.mark.slow
 def test_what_cannot_be_exported(models, tmp_path):
-    config = Config.fromfile(models[YOLOX][0])
+    config = Config.fromfile(models(YOLOX)[0])
     for step in config.test_dataloader.dataset.pipeline:
         if 'input_size' in step:
-            step.resize_mode = 'expand'
-    with pytest.raises(UserError, match='resize_mode'):
-        export_onnx(config, models[YOLOX][1], tmp_path / 'model.onnx')
+            step.use_udp = True
+    with pytest.raises(UserError, match='use_udp'):
+        export_onnx(config, models(YOLOX)[1], tmp_path / 'model.onnx')
     with pytest.raises(UserError, match='layout'):
-        export_onnx(*models[MULTIPOSE][:2], tmp_path / 'model.onnx', layout='rtmlib')
-    assert not list(tmp_path.iterdir())
+        export_onnx(*models(MULTIPOSE)[:2], tmp_path / 'model.onnx', layout='rtmlib')
+    several = find('adaptivepose-multiscale_hrnet-w32_8xb8-280e_coco-512x512').path
+    config = Config.fromfile(several)
+    config.model.backbone.pop('init_cfg')
+    torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'none.pth')
+    with pytest.raises(UserError, match='several scales'):
+        export_onnx(config, tmp_path / 'none.pth', tmp_path / 'model.onnx')
+    assert [path.name for path in tmp_path.iterdir()] == ['none.pth']

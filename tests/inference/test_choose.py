@@ -9,6 +9,7 @@ import pytest
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import choose
+from rlepose_ext.inference.sources import find_sources
 from rlepose_ext.zoo import files, upstream, weights
 
 
@@ -130,6 +131,39 @@ def test_what_is_unknown(arguments, said, pose):
         arguments = {**arguments, 'pose': pose}
     with pytest.raises(UserError, match=said):
         choose.choose(**arguments)
+
+
+def test_a_video_without_a_gpu_gets_one_model_for_everybody(empty_cache, monkeypatch):
+    class Model:
+        pass
+
+    def build(values, *args, **more):
+        model = Model()
+        if values == ['movenet-multipose']:
+            model.predict = None
+        return model
+
+    monkeypatch.setattr(choose, 'build_pose', build)
+    monkeypatch.setattr(choose, 'build_detector', lambda *args: None)
+    put(empty_cache, 'movenet-thunder')
+    put(empty_cache, 'movenet-multipose')
+    pair, alone = 'detector movenet-multipose, pose movenet-thunder', 'pose movenet-multipose'
+    assert choose.choose(video=False, device='cpu').models == pair
+    assert choose.choose(video=True, device='cpu').models == alone
+    assert choose.choose(['movenet-multipose'], video=True, device='cpu').models == pair
+    monkeypatch.setattr(choose, '_on_cpu', lambda device: False)
+    assert choose.choose(video=True).models == pair
+
+
+@pytest.mark.parametrize(('text', 'is_film'), [
+    ('http://somewhere.org/film.mp4', True),
+    ('http://somewhere.org/photo', False),
+    ('rtsp://somewhere.org/live', True),
+    ('webcam', True),
+])  # fmt: skip
+def test_what_is_a_video_by_its_name(text, is_film):
+    (source,) = find_sources(text)
+    assert source.is_film is is_film
 
 
 def test_a_detector_beside_a_model_that_needs_none(monkeypatch):

@@ -15,8 +15,9 @@ import sys
 from rlepose_ext.cli.main import main
 status = main(['demo', *sys.argv[1:], '--output-root', 'out', '--device', 'cpu'])
 heavy = (
-    'matplotlib', 'mmdet', 'mmpose.apis', 'mmpose.visualization', 'pandas', 'requests', 'scipy',
-    'sympy', 'torch._dynamo', 'torch.distributed.fsdp', 'torch.distributed.optim', 'torchvision',
+    'filelock', 'matplotlib', 'mmdet', 'mmpose.apis', 'mmpose.visualization', 'pandas', 'requests',
+    'scipy', 'sympy', 'torch._dynamo', 'torch._prims', 'torch.distributed.fsdp',
+    'torch.distributed.optim', 'torchvision',
 )
 print(status, [name for name in heavy if name in sys.modules])
 """

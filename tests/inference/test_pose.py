@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from clips import write_clip
 from people import META, persons
 from PIL import Image
@@ -40,6 +42,7 @@ def test_every_kind_of_source_is_the_same_picture(tmp_path, noise, find):
         np.testing.assert_array_equal(found.keypoints, expected.keypoints)
     both = find([tmp_path / 'a.png', image, pil])
     assert [result.path for result in both] == [str(tmp_path / 'a.png'), 'image1.jpg', 'image2.jpg']
+    assert [len(result) for result in find(np.stack([image, image]))] == [1, 1]
     (boxed,) = find(image, boxes=[[10, 5, 60, 55], [0, 0, 9, 9]])
     assert boxed.boxes.tolist() == [[10, 5, 60, 55], [0, 0, 9, 9]]
 
@@ -89,7 +92,21 @@ def test_tables_of_a_result(tmp_path):
     np.testing.assert_array_equal(table[['sigma_x', 'sigma_y']], [[4, 2]] * 6)
 
 
+def test_a_torn_file_does_not_stop_the_others(tmp_path, noise, find):
+    for name in ('a.jpg', 'c.jpg'):
+        cv2.imwrite(str(tmp_path / name), noise(80, 60))
+    (tmp_path / 'b.jpg').write_bytes((tmp_path / 'a.jpg').read_bytes()[:400])
+    with pytest.warns(UserWarning, match='truncated or corrupt'):
+        found = find(tmp_path)
+    assert [Path(result.path).name for result in found] == ['a.jpg', 'c.jpg']
+    with pytest.raises(UserError, match='truncated or corrupt'):
+        find(tmp_path / 'b.jpg')
+
+
 def test_what_is_refused(tmp_path, find, pose):
+    for source in (None, torch.zeros(3, 9, 9), {'image': 1}):
+        with pytest.raises(UserError, match=f'got a {type(source).__name__}'):
+            find(source)
     with pytest.raises(UserError, match='does not exist'):
         find(tmp_path / 'absent.jpg')
     with pytest.raises(UserError, match='no config of the zoo is called'):

@@ -46,6 +46,31 @@ def test_sigma_goes_into_the_entries_and_into_pixels():
     assert persons([[0, 0]]).sigma_px is None
 
 
+def test_covariances_and_ellipses_by_hand():
+    """Deviations of 4 and 3 px with a correlation of 0, and of 4 and 4 px with one of 0.5."""
+    sigma = np.array([[[8.0, 6.0], [8.0, 8.0], [8.0, 8.0]]])
+    flow = {'sigma_spread': np.array([0.5, 0.5]), 'sigma_correlation': 0.25}
+    poses = persons([[0, 0]], sigma=sigma, meta={**META, **flow})
+    np.testing.assert_allclose(poses.covariance_px[0, 0], [[16, 3], [3, 9]])
+    np.testing.assert_allclose(poses.covariance_px[0, 1], [[16, 4], [4, 16]])
+    assert poses.ellipse_95 is None
+    found = {
+        'spread': [[0.5, 0.5]] * 3,
+        'correlation': [0.0, 0.5, 0.0],
+        'radius': [[1, 2, 3], [1, 2, 3], [None] * 3],
+        'curve': None,
+    }
+    poses = persons([[0, 0]], sigma=sigma, meta={**META, **flow, 'calibration': found})
+    np.testing.assert_allclose(poses.sigma_px, sigma / 2)
+    np.testing.assert_allclose(poses.ellipse_95[0, 0], [12, 9, 0])
+    # along the diagonal the variance is 16 (1 + 0.5), across 16 (1 - 0.5)
+    np.testing.assert_allclose(poses.ellipses(0.9)[0, 1], [2 * 24**0.5, 2 * 8**0.5, 45])
+    assert np.isnan(poses.ellipse_95[0, 2, :2]).all()
+    assert poses.to_instances()[0]['ellipse_95'][2][0] is None
+    with pytest.raises(UserError, match='expected one of'):
+        poses.ellipses(0.99)
+
+
 def test_subsets_keep_what_belongs_together():
     poses = persons([[0, 0], [50, 0], [90, 9]], sigma=np.ones((3, 3, 2))).with_track_id([4, 5, 6])
     for part in (poses[[2]], poses[2], poses[np.array([False, False, True])], poses[2:]):

@@ -9,7 +9,7 @@ from model_case import randomised
 from torch import nn
 
 from rlepose_ext.models.losses import RLELoss
-from rlepose_ext.models.losses.rle import learned_spread
+from rlepose_ext.models.losses.rle import learned_covariance, learned_spread
 
 
 def stretched(bias: float, shift: float = 0.0) -> RLELoss:
@@ -34,11 +34,14 @@ def test_normal_densities_from_narrow_to_wide(bias, shift):
 
 
 @pytest.mark.parametrize('prior_mean', [0.0, 2.0])
-def test_is_the_standard_deviation_of_samples(prior_mean):
+def test_is_that_of_samples(prior_mean):
     loss = randomised(RLELoss(prior_mean=prior_mean), 0.3)
     with torch.no_grad():
         samples, _ = loss.flow_model(torch.randn(200_000, 2) + prior_mean)
     np.testing.assert_allclose(learned_spread(loss), samples.std(0), rtol=0.02)
+    expected = np.cov(samples.T)
+    assert abs(expected[0, 1]) > 0.02 * expected[0, 0]
+    np.testing.assert_allclose(learned_covariance(loss), expected, rtol=0.06)
 
 
 def mixture(number: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from doc_tables.calibration import calibration, calibration_rows, losses
 from doc_tables.common import lowest, measured
 from doc_tables.compat import features, mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
@@ -22,6 +23,7 @@ from doc_tables.rooms import rooms
 from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
+    data_path,
     quickstart,
     rle_loss,
     skps_codec,
@@ -46,6 +48,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
         'cpu_training_accuracy',
         'python benchmarks/cpu_training.py --accuracy',
         cpu_training_accuracy,
+    ),
+    'data_path': measured(
+        'data_path',
+        'python benchmarks/data_path.py',
+        data_path,
+        lambda content: min(
+            row['times_stock']['median'] for row in content['rows'] if row['side'] == 'ours'
+        ),
     ),
     'quickstart': measured(
         'quickstart',
@@ -77,6 +87,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'int8': measured('int8', 'python benchmarks/int8.py', int8),
     'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
+    **{
+        name: measured('calibration', 'python benchmarks/calibration.py', make)
+        for name, make in {
+            'calibration_rows': calibration_rows,
+            'calibration': calibration,
+        }.items()
+    },
+    'losses': measured('losses', 'python benchmarks/calibration.py', losses),
     'skps_codec': measured(
         'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')
     ),

@@ -153,25 +153,15 @@ def drawn_chain(content: dict[str, Any]) -> str:
 
 
 def smoothing(content: dict[str, Any]) -> str:
-    """Calmness at rest and lag in motion of each setting of the filter, noise of 1 %."""
+    """Lag, error and trembling of each filter and setting; defaults are bold."""
     rows = []
     for row in content['rows']:
-        if row['noise'] != 0.01:
-            continue
-        settings = content['settings'][row['name']]
-        pixels = ('walk_lag', 'walk_rms_error', 'fast_lag', 'fast_rms_error', 'overshoot')
-        rows.append(
-            (
-                row['name'],
-                *(f'{float(value):g}' for value in settings.values()),
-                f'{row["noise_left"]:.0%}',
-                f'{row["trembling_left"]:.0%}',
-                *(f'{SIZE * row[name]:.1f}' for name in pixels),
-            )
-        )
-    head = ('filter', *(f'`{name}`:' for name in next(iter(content['settings'].values()))))
-    head += ('noise left at rest:', 'trembling left:', 'lag, walk px:', 'error, walk px:')
-    return table((*head, 'lag, fast px:', 'error, fast px:', 'overshoot px:'), rows)
+        names = ('lag', 'error', 'trembling')
+        names += ('trembling_at_rest', *(f'fast_{name}' for name in names))
+        cells = (row['filter'], row['setting'], *(f'{SIZE * row[name]:.1f}' for name in names))
+        rows.append(tuple(f'**{cell}**' for cell in cells) if row['default'] else cells)
+    head = ('filter', 'setting', 'lag px:', 'error px:', 'trembling px:', 'at rest px:')
+    return table((*head, 'fast: lag px:', 'error px:', 'trembling px:'), rows)
 
 
 def _rate(row: dict[str, Any]) -> str:

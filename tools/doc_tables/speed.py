@@ -41,6 +41,22 @@ def cpu_training(content: dict[str, Any]) -> str:
     return table(('side', 'images a second:', 'times stock:', 'peak memory, GB:'), rows)
 
 
+def data_path(content: dict[str, Any]) -> str:
+    """Training samples a second of one core, by method."""
+    rows = []
+    for row in content['rows']:
+        ratio = row['times_stock']
+        rows.append(
+            (
+                row['method'],
+                row['side'],
+                number(row['samples_per_second'], 0),
+                f'{ratio["median"]:.2f} ({ratio["q25"]:.2f} to {ratio["q75"]:.2f})',
+            )
+        )
+    return table(('method', 'side', 'samples a second:', 'times stock:'), rows)
+
+
 def _ratio(row: dict[str, Any]) -> str:
     """``3.14 (2.95 to 3.54)``: of the medians, and of single rounds."""
     low, high = row['ratio_range'] or (1, 1)

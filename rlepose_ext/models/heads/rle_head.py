@@ -160,6 +160,13 @@ class RLEHead(BaseHead):
                 f"{tuple(feats[-1].shape)}. Set in_channels to the backbone's, and "
                 "neck=dict(type='GlobalAveragePooling') in the model."
             )
+        if torch.is_autocast_enabled(x.device.type):
+            # bfloat16 has 8 bits for a coordinate, half a pixel of 192
+            with torch.autocast(x.device.type, enabled=False):
+                return self._regress(x.float())
+        return self._regress(x)
+
+    def _regress(self, x: Tensor) -> Tensor:
         if not self.split:
             return self.fc(x).unflatten(1, (self.num_joints, 4))
         direction = _normalised(x) if self.norm_linear else x

@@ -252,12 +252,12 @@ POINTS = 121
 _INITIAL_GAIN = 0.01
 
 
-def learned_spread(loss: RLELoss) -> np.ndarray | None:
-    """Standard deviation of the learnt density of the error, in sigmas.
+def learned_covariance(loss: RLELoss) -> np.ndarray | None:
+    """Covariance of the learnt density of the error, in sigmas.
 
     Sigma is a scale, not a standard deviation: the density of e is that of the flow, which may be
-    much narrower than 1. The standard deviation of a joint's error is ``spread * sigma``, with one
-    spread per axis for the whole model.
+    much narrower than 1. The covariance of a joint's error is ``diag(sigma) C diag(sigma)``, with
+    one C for the whole model.
 
     The flow maps noise z ~ N(0, I) to e, so that moments of e are expectations over z. They are
     summed on a grid in z, which the flow takes to wherever e is, be that narrow or wide. Within
@@ -267,8 +267,8 @@ def learned_spread(loss: RLELoss) -> np.ndarray | None:
         loss: of a trained head, with its flow.
 
     Returns:
-        (2,) for x and y, or ``None`` if the flow is as it was initialised, because the
-        checkpoint does not have it.
+        C, (2, 2), or ``None`` if the flow is as it was initialised, because the checkpoint does
+        not have it.
     """
     flow = loss.flow_model
     if not _is_trained(flow):
@@ -279,8 +279,14 @@ def learned_spread(loss: RLELoss) -> np.ndarray | None:
     with torch.no_grad():
         error = flow(z + flow.loc)[0].double()
     weight = torch.softmax(log_standard_normal(z).double(), dim=0)
-    mean = weight @ error
-    return (weight @ (error - mean).square()).sqrt().cpu().numpy()
+    error = error - weight @ error
+    return (error.T @ (weight[:, None] * error)).cpu().numpy()
+
+
+def learned_spread(loss: RLELoss) -> np.ndarray | None:
+    """Standard deviations (2,) in x and y of :func:`learned_covariance`, or ``None``."""
+    covariance = learned_covariance(loss)
+    return None if covariance is None else np.sqrt(np.diag(covariance))
 
 
 def _is_trained(flow: nn.Module) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from demo_case import CONFIG, SIZE, names, picture, read_clip, results, write_clip
 
+from rlepose_ext.cli import run_inputs
 from rlepose_ext.cli.main import main
 
 
@@ -105,6 +106,7 @@ class Screen:
     def __init__(self, monkeypatch, keys):
         self.shown, self.waits, self.keys = 0, [], list(keys)
         monkeypatch.setenv('DISPLAY', ':0')
+        monkeypatch.setattr(run_inputs, '_OPEN_WINDOW', '')
         monkeypatch.setattr(cv2, 'imshow', self.show)
         monkeypatch.setattr(cv2, 'waitKey', self.wait)
         monkeypatch.setattr(cv2, 'getWindowProperty', lambda *args: 1.0)
@@ -128,6 +130,14 @@ def test_showing(demo, monkeypatch):
     assert demo('b.mp4', '--show') == 0
     assert (screen.shown, screen.waits) == (3, [1, 1, 1])
     assert len(read_clip('out/b.mp4')[0]) == 3
+
+
+def test_a_display_that_does_not_answer(demo, monkeypatch, capsys):
+    cv2.imwrite('a.png', picture())
+    monkeypatch.setenv('DISPLAY', ':63999')
+    assert demo('a.png', '--show') == 2
+    said = capsys.readouterr().err
+    assert 'the display :63999 cannot be opened' in said or 'opencv-python-headless' in said
 
 
 def test_an_opencv_without_windows(demo, monkeypatch, capsys):

@@ -1,0 +1,268 @@
+"""Calibrate a model on held-out labels: predict, fit on one half of the images, prove on the other.
+
+The half that fits is divided once more: scales and correlations come from one part, the radii of
+the ellipses from the other, without which their guarantee would not hold. What was found goes into
+a copy of the checkpoint, from which :class:`.estimator.PoseEstimator` and `rlepose export` take it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmpose.registry import DATASETS
+
+from rlepose_ext.annotations.coco_file import read_json
+from rlepose_ext.calibration.repair import FEWEST, Calibration, HeldOut, fit
+from rlepose_ext.calibration.report import (
+    Proof,
+    draw_reliability,
+    draw_sparsification,
+    over_all,
+    prove,
+    table,
+)
+from rlepose_ext.checkpoints.files import write_sealed
+from rlepose_ext.checkpoints.safe_load import load_file
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.estimator import PoseEstimator
+from rlepose_ext.inference.loading import CALIBRATION, building, config_and_checkpoint
+from rlepose_ext.inference.types import sizes_of
+from rlepose_ext.models.losses import RLELoss
+
+# Pictures that are in memory at once.
+_TOGETHER = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What :func:`calibrate` wrote and found.
+
+    Attributes:
+        checkpoint: the new one.
+        report: folder of ``report.json``, ``reliability.png`` and ``sparsification.png``.
+        content: of ``report.json``.
+    """
+
+    checkpoint: Path
+    report: Path
+    content: dict[str, Any]
+
+
+def calibrate(
+    model: str | Path | Config,
+    checkpoint: str | Path | None = None,
+    data: tuple[str | Path, str | Path] | None = None,
+    out: str | Path | None = None,
+    report: str | Path | None = None,
+    isotonic: bool = False,
+    seed: int = 0,
+    device: str = 'auto',
+) -> Calibrated:
+    """Measure and repair the uncertainty of a top-down model with sigma.
+
+    With the config's flip test and, for exported files, without: each has a calibration of its own.
+
+    Args:
+        model: config file, ``Config`` or name.
+        checkpoint: file or URL.
+        data: COCO annotations and folder of images; by default those that the config validates on.
+        out: the checkpoint to write, by default ``<checkpoint>_calibrated.pth`` beside it.
+        report: folder, by default ``<checkpoint>_calibration`` beside it.
+        isotonic: correct sigma by a curve too.
+        seed: of the splits and of the intervals.
+        device: as of :class:`.estimator.PoseEstimator`.
+
+    Raises:
+        UserError: a model without sigma, labels of other joints, no joint with enough labels, or
+            files that cannot be read or written. Then nothing is written.
+    """
+    config, checkpoint = config_and_checkpoint(model, checkpoint)
+    content = load_file(checkpoint) if Path(checkpoint).is_file() else None
+    if content is None:
+        raise UserError(f'{checkpoint}: expected a checkpoint file on this machine')
+    out, report = (
+        Path(given or Path(checkpoint).with_name(f'{Path(checkpoint).stem}_{default}'))
+        for given, default in ((out, 'calibrated.pth'), (report, 'calibration'))
+    )
+    persons = _labelled(config, data)
+    estimator = PoseEstimator(config, checkpoint, device)
+    _check_joints(estimator, persons, data)
+    found: dict[str, Any] = {}
+    for flip_test in dict.fromkeys((estimator.flip_test, False)):
+        estimator.flip_test = flip_test
+        calibration, left, proof = _calibrated(predicted(estimator, persons), estimator, isotonic,
+                                               seed)  # fmt: skip
+        found[str(flip_test)] = {
+            **calibration.to_plain(),
+            'isotonic': isotonic,
+            'seed': seed,
+            'left': left,
+        }
+        if len(found) == 1:
+            first, kept = proof, {'flip_test': flip_test, 'left': left, **table(proof, seed)}
+        else:
+            kept['without_flip_test'] = over_all(proof, seed)
+    described = {
+        'config': Path(config.filename or 'config').name,
+        'checkpoint': Path(checkpoint).name,
+        'data': Path(data[0]).name if data else 'validation data of the config',
+        'images': len({person['img_path'] for person in persons}),
+        'persons': len(persons),
+        'joints_that_prove': len(first.joint),
+        'seed': seed,
+        'isotonic': isotonic,
+        'unit': 'root of the area of the box; NLL in nats per joint; [value, low, high] at 95 %',
+        **kept,
+    }
+    content.setdefault('meta', {})[CALIBRATION] = found
+    _write(out, report, content, described, first)
+    return Calibrated(out, report, described)
+
+
+def predicted(estimator: PoseEstimator, persons: list[dict[str, Any]]) -> HeldOut:
+    """Predict persons in their annotated boxes.
+
+    Args:
+        estimator: of a model with sigma.
+        persons: entries of MMPose's top-down data sets.
+    """
+    paths = list(dict.fromkeys(person['img_path'] for person in persons))
+    of_image: dict[str, list[dict[str, Any]]] = {path: [] for path in paths}
+    for person in persons:
+        of_image[person['img_path']].append(person)
+    results = []
+    for start in range(0, len(paths), _TOGETHER):
+        some = paths[start : start + _TOGETHER]
+        results += estimator(some, [[p['bbox'][0] for p in of_image[path]] for path in some])
+    ordered = [person for path in paths for person in of_image[path]]
+    error = np.concatenate([each.keypoints for each in results]).astype(float)
+    error -= np.concatenate([person['keypoints'] for person in ordered])
+    sigma = np.concatenate([each.sigma for each in results]).astype(float)
+    labelled = np.concatenate([person['keypoints_visible'] for person in ordered]) > 0
+    size = sizes_of(np.concatenate([each.boxes for each in results]))
+    return HeldOut(
+        error=error,
+        sigma=sigma,
+        score=np.concatenate([each.scores for each in results]),
+        flow_nll=_flow_nll(estimator, error, sigma, size),
+        labelled=labelled & np.isfinite(error + sigma).all(-1),
+        visible=np.stack([_visible(person) for person in ordered]),
+        size=size,
+        image=np.repeat(np.arange(len(paths)), [len(of_image[path]) for path in paths]),
+        names=tuple(results[0].names),
+    )
+
+
+def _labelled(
+    config: Config, data: tuple[str | Path, str | Path] | None
+) -> list[dict[str, Any]]:
+    """Entries of the data set that the config validates on, with other files if they are given."""
+    loader = config.get('val_dataloader') or config.get('test_dataloader')
+    if loader is None:
+        raise UserError(f'{config.filename}: there is no val_dataloader in this config')
+    dataset = {**loader.dataset, 'pipeline': [], 'test_mode': False, 'bbox_file': None}
+    if data is not None:
+        annotations, images = map(Path, data)
+        if not images.is_dir():
+            raise UserError(f'--data: {images} is no folder of images')
+        read_json(annotations)
+        dataset |= {'data_root': None, 'ann_file': str(annotations.absolute())}
+        dataset['data_prefix'] = {'img': str(images.absolute())}
+    with (
+        building(f'data set of {config.filename}'),
+        DefaultScope.overwrite_default_scope('mmpose'),
+    ):
+        built = DATASETS.build(dataset)
+        persons = [built.get_data_info(index) for index in range(len(built))]
+    missing = sorted({p['img_path'] for p in persons if not Path(p['img_path']).is_file()})
+    if missing:
+        raise UserError(f'{len(missing)} images do not exist, the first is {missing[0]}')
+    return persons
+
+
+def _check_joints(
+    estimator: PoseEstimator, persons: list[dict[str, Any]], data: tuple[str | Path, ...] | None
+) -> None:
+    if not estimator.has_sigma:
+        raise UserError(
+            f'{type(estimator.model.head).__name__} does not estimate sigma: there is nothing to '
+            'calibrate. Heads with RLE do: RLEHead, SimCCRLEHead, PoseurHead.'
+        )
+    names = [str(estimator.meta['keypoint_id2name'][i]) for i in range(estimator.num_keypoints)]
+    kinds = read_json(data[0]).get('categories') if data else None
+    theirs = (kinds or [{}])[0].get('keypoints') or names
+    number = persons[0]['keypoints'].shape[1]
+    if number != len(names) or [_plain(a) for a in theirs] != [_plain(b) for b in names]:
+        raise UserError(
+            f'the labels are of other joints than the model. They have {number}: '
+            f'{", ".join(map(str, theirs)) if kinds else "names are not given"}. The model has '
+            f'{len(names)}: {", ".join(names)}. Give --data labels of these joints, in this order.'
+        )
+
+
+def _plain(name: str) -> str:
+    return ''.join(letter for letter in str(name).lower() if letter.isalnum())
+
+
+def _calibrated(
+    held_out: HeldOut, estimator: PoseEstimator, isotonic: bool, seed: int
+) -> tuple[Calibration, dict[str, str], Proof]:
+    fitting, proof = held_out.split(seed)
+    shape, promise = fitting.split(seed + 1)
+    spread = estimator.meta['sigma_spread']
+    correlation = estimator.meta['sigma_correlation'] or 0.0
+    labels = held_out.labelled.sum(0)
+    calibration, left = fit(shape, promise, labels, spread, correlation, isotonic)
+    if len(left) == len(labels):
+        raise UserError(
+            f'no joint has enough labels to calibrate: expected {FEWEST} of a joint, in many '
+            f'images, got {labels.max()} at most in {len(np.unique(held_out.image))} images'
+        )
+    number = len(labels)
+    own = np.full(2, np.nan) if spread is None else spread
+    before = Calibration(np.tile(own, (number, 1)), np.full(number, correlation), np.zeros(0))
+    return calibration, left, prove(proof, promise, shape, before, calibration)
+
+
+def _flow_nll(
+    estimator: PoseEstimator, error: np.ndarray, sigma: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """``log sigma_x + log sigma_y - log G(error / sigma)``, sigma in sizes of persons; (M, K)."""
+    if estimator.meta['sigma_spread'] is None:
+        return np.full(error.shape[:2], np.nan)
+    (loss, *_) = (part for part in estimator.model.head.modules() if isinstance(part, RLELoss))
+    device = next(loss.parameters()).device
+    standardised = torch.from_numpy(error / sigma).float().flatten(0, 1).to(device)
+    with torch.inference_mode():
+        log_density = torch.cat([loss.flow_model.log_prob(z) for z in standardised.split(20_000)])
+    logs = np.log(sigma / size[:, None, None]).sum(-1)
+    return logs - log_density.double().cpu().numpy().reshape(error.shape[:2])
+
+
+def _visible(person: Mapping[str, Any]) -> np.ndarray:
+    """(K,), COCO's v = 2; MMPose keeps it in the raw annotation only."""
+    raw = np.ravel((person.get('raw_ann_info') or {}).get('keypoints', ()))
+    flags = person['keypoints_visible'][0]
+    return raw[2::3] > 1 if len(raw) == 3 * len(flags) and raw[2::3].max() > 1 else flags > 0
+
+
+def _write(
+    out: Path, report: Path, content: Mapping[str, Any], described: dict[str, Any], proof: Proof
+) -> None:
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+        draw_reliability(proof, report / 'reliability.png')
+        draw_sparsification(proof, report / 'sparsification.png')
+        text = json.dumps(described, indent=1) + '\n'
+        (report / 'report.json').write_text(text, encoding='utf-8')
+        write_sealed(lambda stream: torch.save(content, stream), out)
+    except OSError as error:
+        raise UserError(f'{error.filename or out} cannot be written: {error.strerror}') from error

@@ -1,0 +1,79 @@
+"""The table: what it says of predictions that are known."""
+
+import numpy as np
+import pytest
+from errors import NAMES, held_out, laplace
+
+from rlepose_ext.calibration.repair import Calibration, fit
+from rlepose_ext.calibration.report import (
+    as_text,
+    draw_reliability,
+    draw_sparsification,
+    intervals,
+    prove,
+    table,
+)
+
+
+def proved(data, seed=0):
+    fitting, proof = data.split(seed)
+    shape, promise = fitting.split(seed + 1)
+    found, _ = fit(shape, promise, data.labelled.sum(0))
+    own = Calibration(np.ones((3, 2)), np.zeros(3), np.zeros(0))
+    return prove(proof, promise, shape, own, found)
+
+
+@pytest.fixture(scope='module')
+def proof():
+    return proved(held_out(2000, density=laplace))
+
+
+def test_rows(proof):
+    rows = table(proof, seed=0, repeats=30)['rows']
+    assert set(rows) == {
+        'constant', 'constant per joint', 'score', 'uncalibrated', 'scaled', 'calibrated'
+    }  # fmt: skip
+    # a constant knows nothing
+    assert rows['calibrated']['ause'][0] < 0.7 * rows['constant']['ause'][0]
+    assert rows['calibrated']['ause'][0] < rows['constant per joint']['ause'][0]
+    assert set(rows['score']) == {'ause'}
+    # without the factors of the joints NLL and ENCE are worse
+    for name in ('nll', 'ence'):
+        assert rows['calibrated'][name][0] < rows['uncalibrated'][name][0]
+    for level in (50, 90, 95):
+        value, low, high = rows['calibrated'][f'coverage_{level}']
+        assert low <= value <= high
+        assert low - 0.02 <= level / 100 <= high + 0.02
+    assert rows['scaled']['coverage_50'][0] > 0.55
+    text = as_text(rows)
+    assert 'calibrated' in text
+    assert f'{rows["calibrated"]["ause"][0]:.3f}' in text
+
+
+def test_groups(proof):
+    groups = table(proof, seed=0, repeats=5)
+    assert tuple(groups['joints']) == NAMES
+    assert sum(g['joints_that_prove'] for g in groups['joints'].values()) == 3000
+    for kind in ('visibility', 'size'):
+        assert sum(g['joints_that_prove'] for g in groups[kind].values()) == 3000
+        for group in groups[kind].values():
+            assert group['calibrated']['coverage_90'][0] == pytest.approx(0.9, abs=0.04)
+
+
+def test_intervals_hold_the_truth():
+    """Resampling images: of 40 proofs about 95 % of the intervals hold the long-run coverage."""
+    hits = []
+    for seed in range(40):
+        proof = proved(held_out(400, seed), seed)
+        every = np.ones(len(proof.joint), bool)
+        found = intervals(proof, every, ['uncalibrated'], seed, repeats=60)
+        hits.append(found['uncalibrated']['coverage_90'])
+    truth = np.mean([value for value, *_ in hits])
+    assert 0.8 <= np.mean([low <= truth <= high for _, low, high in hits]) <= 1
+
+
+def test_plots(proof, tmp_path):
+    for draw in (draw_reliability, draw_sparsification):
+        path = tmp_path / f'{draw.__name__}.png'
+        draw(proof, path)
+        assert 5_000 < path.stat().st_size < 200_000

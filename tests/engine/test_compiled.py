@@ -1,0 +1,116 @@
+"""``compile_backbone``: only training batches of one shape, with the losses of an eager run."""
+
+import copy
+import json
+import logging
+
+import pytest
+import torch
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from rlepose_ext.engine.compiled import compile_backbone
+from rlepose_ext.models.heads import RLEHead
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        layers = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU6(), nn.Conv2d(8, 4, 3)
+        self.backbone = nn.Sequential(*layers)
+        self.head = RLEHead(4, num_joints=2)
+
+    def train_step(self, data, optim_wrapper):
+        with optim_wrapper.optim_context(self):
+            features = self.backbone(data)
+            coords = self.head([features.mean((2, 3))])
+            loss = coords.square().sum()
+        self.seen = features.dtype, coords.dtype, loss.dtype
+        optim_wrapper.update_params(loss)
+        return {'loss': loss.detach()}
+
+
+def losses(folder, optim_wrapper='OptimWrapper', **cfg):
+    """Those of three iterations, the last one of a smaller batch, and the trained model."""
+    images = torch.rand(10, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    runner = Runner(
+        model=Model(),
+        work_dir=str(folder),
+        train_dataloader=DataLoader(images, batch_size=4),
+        train_cfg={'by_epoch': True, 'max_epochs': 1},
+        optim_wrapper={'type': optim_wrapper, 'optimizer': {'type': 'SGD', 'lr': 2e-3}},
+        default_hooks={'logger': {'type': 'LoggerHook', 'interval': 1}},
+        log_processor={'window_size': 1},
+        cfg=cfg,
+        randomness={'seed': 0},
+        default_scope='mmpose',
+        experiment_name=folder.name,
+    )
+    runner.train()
+    (scalars,) = folder.glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in scalars.read_text().splitlines()]
+    return [row['loss'] for row in rows], runner.model
+
+
+@pytest.fixture
+def marked(monkeypatch):
+    """A torch.compile that adds 100 to what it compiles."""
+    monkeypatch.setattr(torch, 'compile', lambda call, **_: lambda x: call(x) + 100)
+
+
+def test_what_is_compiled(marked):
+    model, images = Model(), torch.rand(4, 3, 12, 12)
+    expected = model.backbone(images)
+    names = list(model.state_dict())
+    compile_backbone(model)
+    assert torch.equal(model.backbone(images), expected + 100)
+    assert model.backbone(images[:2]).max() < 50
+    assert list(model.state_dict()) == names
+    # a copy has weights of its own
+    twin = copy.deepcopy(model)
+    nn.init.zeros_(twin.backbone[3].weight)
+    nn.init.constant_(twin.backbone[3].bias, 7)
+    assert (twin.backbone(images) == 7).all()
+    model.eval()
+    assert model.backbone(images).max() < 50
+
+
+def test_training_goes_on_where_nothing_can_be_compiled(tmp_path, monkeypatch, caplog):
+    eager, _ = losses(tmp_path / 'eager')
+
+    def compiled(call, **_):
+        def fail(x):
+            raise RuntimeError('No working C++ compiler found\nin many lines')
+
+        return fail
+
+    monkeypatch.setattr(torch, 'compile', compiled)
+    with caplog.at_level(logging.WARNING):
+        assert losses(tmp_path / 'failed', compile_backbone=True)[0] == eager
+    log = next(tmp_path.glob('failed/*/*.log')).read_text()
+    assert log.count('torch.compile failed (RuntimeError: No working C++ compiler found)') == 1
+
+
+@pytest.mark.slow
+def test_losses_are_those_of_an_eager_run(tmp_path):
+    eager, _ = losses(tmp_path / 'eager')
+    compiled, model = losses(tmp_path / 'compiled', compile_backbone=True)
+    assert model.backbone._compiled_call_impl.compiled is not None
+    assert compiled == pytest.approx(eager, rel=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='MMEngine has float16 there')
+def test_amp_on_the_cpu_is_bfloat16(tmp_path):
+    eager, before = losses(tmp_path / 'eager')
+    mixed, model = losses(tmp_path / 'mixed', 'AmpOptimWrapper')
+    assert model.seen == (torch.bfloat16, torch.float32, torch.float32)
+    assert before.seen == (torch.float32,) * 3
+    assert mixed == pytest.approx(eager, rel=0.02)
+    assert mixed != eager
+    for theirs, ours in zip(before.parameters(), model.parameters(), strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=5e-3)
+    log = next(tmp_path.glob('mixed/*/*.log')).read_text()
+    assert '--amp on the CPU: bfloat16' in log

@@ -1,0 +1,76 @@
+"""Tables of benchmarks/calibration.py."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+from doc_tables.common import NONE, table
+
+LEVELS = (50, 90, 95)
+LOSSES = ('L1', 'L2', 'RLE', 'heatmaps+RLE')
+
+
+def calibration_rows(content: dict[str, Any]) -> str:
+    """All rows and columns of the first calibrated model."""
+    first = next(row for row in content['rows'] if 'calibration' in row)
+    body = []
+    for name, numbers in first['calibration'].items():
+        cells = [_around(numbers.get(key), 3) for key in ('nll', 'ence', 'ause')]
+        cells += [_around(numbers.get(f'coverage_{level}'), 1, 100) for level in LEVELS]
+        body.append((name, *cells))
+    head = ('', 'NLL:', 'ENCE:', 'AUSE:', *(f'in {level} %, %:' for level in LEVELS))
+    return table(head, body)
+
+
+def calibration(content: dict[str, Any]) -> str:
+    """What calibration does for each model, on images that it has not seen."""
+    body = []
+    for row in content['rows']:
+        if 'calibration' not in row:
+            continue
+        rows = row['calibration']
+        before, after = rows.get('uncalibrated', {}), rows['calibrated']
+        constant = rows['constant']['ause'][0]
+        body.append(
+            (
+                row['name'],
+                row['seed'],
+                row['persons'],
+                *(
+                    f'{_around(before.get(key), 1, 100)} → {_around(after[key], 1, 100)}'
+                    for key in ('coverage_90', 'coverage_95')
+                ),
+                f'{_around(before.get("ence"), 2)} → {_around(after["ence"], 2)}',
+                f'{after["ause"][0]:.3f}',
+                f'{constant:.3f}',
+                f'{after["ause"][0] / constant:.2f}',
+            )
+        )
+    head = ('model', 'seed:', 'persons:', 'in 90 %, %:', 'in 95 %, %:', 'ENCE:')
+    return table((*head, 'AUSE:', 'of a constant:', 'ratio:'), body)
+
+
+def losses(content: dict[str, Any]) -> str:
+    """PCK on LSP by loss, in the same minutes; mean, and each seed."""
+    body = []
+    for name in LOSSES:
+        rows = [row for row in content['rows'] if row['name'] == name]
+        if rows:
+            scores = {
+                t: [100 * row['lsp_val_pck'][t] for row in rows] for t in ('0.2', '0.1', '0.05')
+            }
+            cells = [
+                f'{statistics.mean(each):.1f} ({", ".join(f"{v:.1f}" for v in each)})'
+                for each in scores.values()
+            ]
+            body.append((name, f'{rows[0]["minutes"]:g}', *cells))
+    return table(('loss', 'minutes:', 'PCK@0.2:', 'PCK@0.1:', 'PCK@0.05:'), body)
+
+
+def _around(value: list[float] | None, digits: int, times: float = 1) -> str:
+    """A number and half the width of its interval."""
+    if value is None:
+        return NONE
+    middle, low, high = (times * v for v in value)
+    return f'{middle:.{digits}f} ±{(high - low) / 2:.{digits}f}'
