@@ -12,8 +12,9 @@ from mmengine.config import Config
 from rlepose_ext.cli.main import main
 from rlepose_ext.errors import UserError
 from rlepose_ext.export.graph import Normalise
-from rlepose_ext.export.onnx import drawn_crops, export_onnx
+from rlepose_ext.export.onnx import Subject, _export, drawn_crops, export_onnx
 from rlepose_ext.inference import PoseEstimator
+from rlepose_ext.models.layers.gated_attention import RMS_EPS
 
 onnx = pytest.importorskip('onnx', reason='needs the extra [export]')
 pytest.importorskip('onnxscript', reason='needs the extra [export]')
@@ -88,6 +89,19 @@ def test_half_is_half_the_size(exported, trained, tmp_path):
     far = {each.what: each.largest for each in done.differences}
     assert 0 < far['keypoints'] < 0.5
     assert run(done.path, np.zeros((1, 96, 72, 3), np.uint8))[0].dtype == np.float32
+
+
+def test_a_small_epsilon_stays(tmp_path):
+    """RMS norm of zeros, as in the gated attention unit; onnxscript's optimiser makes NaN of it."""
+
+    class Norm(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.rms_norm(x, (4,), eps=RMS_EPS)
+
+    content = {'name': 'norm', 'outputs': ['y']}
+    zeros = np.zeros((2, 4), np.float32)
+    _export(Subject(Norm(), content, 'x', zeros, None, [zeros]), tmp_path / 'norm.onnx')
+    np.testing.assert_array_equal(run(tmp_path / 'norm.onnx', zeros)[0], zeros)
 
 
 def test_rtmlib_finds_the_same_joints(trained, tmp_path):
