@@ -17,7 +17,7 @@ SETUP := $(PYTHON) tools/setup_env.py --venv '$(VENV)' \
 	$(if $(MMCV),--mmcv $(MMCV)) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) \
 	$(if $(filter command line,$(origin PYTHON)),--python-named)
 
-.PHONY: setup demo test test-slow lint format bench matrix docs site doctor clean
+.PHONY: setup demo test test-slow lint format bench bench-all matrix docs site doctor clean
 
 setup:
 	@$(SETUP)
@@ -39,9 +39,15 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# A quarter of an hour on any machine; one JSON, named by it.
 bench: setup
+	$(BIN)/python benchmarks/machine.py
+
+bench-all: setup
 	$(BIN)/python benchmarks/rle_loss.py --threads 1
 	$(BIN)/python benchmarks/cpu_training.py
+	$(BIN)/python benchmarks/data_path.py
+	$(BIN)/python benchmarks/compiled.py
 	$(BIN)/python benchmarks/synthetic.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/skps_codec.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py

@@ -121,6 +121,18 @@ def results_like_ours():
             'method': 'RLE', 'side': 'ours', 'samples_per_second': 432,
             'times_stock': {'median': 1.5, 'q25': 1.4, 'q75': 1.6},
         }],
+        'machine': [
+            {
+                'part': 'loss', 'what': 'RLE', 'unit': 'ms', 'ours': 1.25,
+                'ratio': {'median': 2.5, 'q25': 2.4, 'q75': 2.6},
+            },
+            {'part': 'start', 'what': 'failed: x', 'unit': '', 'ours': 0.0, 'ratio': None},
+        ],
+        'compiled': [{
+            'config': 'c', 'side': 'amp', 'batch': 64, 'images_per_second': 81.25,
+            'times_plain': {'median': 1.25, 'q25': 1.2, 'q75': 1.3}, 'first_step_seconds': 80.2,
+            'gpu_memory_gib': None,
+        }],
         'quickstart': [{
             'device': 'cpu', 'metrics': {'coco/AP': 0.5678}, 'mean_pose_ap': 0.0123,
             'num_train': 6000, 'num_val': 400, 'train_seconds': 123.4,
@@ -155,6 +167,8 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
         'cpu_training': '| ours | 91.5 | 3.21 (3.10 to 3.40) | 2.5 |',
         'cpu_training_accuracy': '| **ours** | mean of 2 | 0.8200 | 0.5000 | 0.2000 |',
         'data_path': '| RLE | ours | 432 | 1.50 (1.40 to 1.60) |',
+        'machine': '| loss | RLE | 1.25 ms | 2.50 (2.40 to 2.60) |',
+        'compiled': '| c | amp | 64 | 81.2 | 1.25 (1.20 to 1.30) | 80 | - |',
         'quickstart': '| cpu | 6,000 / 400 | 0.568 | 0.012 | 123 | - | - |',
         'rle_loss': '| cuda, autocast | 1,024 | 70% | 9.876 | 4.321 | **2.35** (2.10 to 2.50) |',
         'synthetic': '| 120 | 110 | 130 | 3 |',

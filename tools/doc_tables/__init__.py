@@ -24,10 +24,12 @@ from doc_tables.speed import (
     cpu_training,
     cpu_training_accuracy,
     data_path,
+    machine,
     quickstart,
     rle_loss,
     skps_codec,
     synthetic,
+    training_steps,
 )
 from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit
 from doc_tables.zoo import weights_files, zoo
@@ -57,6 +59,21 @@ BLOCKS: dict[str, Callable[[], str]] = {
             row['times_stock']['median'] for row in content['rows'] if row['side'] == 'ours'
         ),
     ),
+    'machine': measured(
+        'machine',
+        'make bench',
+        machine,
+        lambda content: min(
+            (
+                row['ratio']['median']
+                for row in content['rows']
+                if row['ratio'] and row['part'] != 'scaling'
+            ),
+            default=0,
+        ),
+    ),
+    'compiled': measured('compiled', 'python benchmarks/compiled.py', training_steps),
+    'gpu': measured('gpu', 'python benchmarks/gpu.py', training_steps),
     'quickstart': measured(
         'quickstart',
         'make demo',

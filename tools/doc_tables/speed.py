@@ -45,16 +45,42 @@ def data_path(content: dict[str, Any]) -> str:
     """Training samples a second of one core, by method."""
     rows = []
     for row in content['rows']:
-        ratio = row['times_stock']
-        rows.append(
-            (
-                row['method'],
-                row['side'],
-                number(row['samples_per_second'], 0),
-                f'{ratio["median"]:.2f} ({ratio["q25"]:.2f} to {ratio["q75"]:.2f})',
-            )
-        )
+        rate = number(row['samples_per_second'], 0)
+        rows.append((row['method'], row['side'], rate, spread(row['times_stock'])))
     return table(('method', 'side', 'samples a second:', 'times stock:'), rows)
+
+
+def machine(content: dict[str, Any]) -> str:
+    """What one machine does, and how many times as fast as stock, or as the first of a kind."""
+    rows = []
+    for row in content['rows']:
+        rows.append(
+            (row['part'], row['what'], f'{row["ours"]:g} {row["unit"]}', spread(row['ratio']))
+        )
+    return table(('part', 'what', 'ours', 'ratio:'), rows)
+
+
+def training_steps(content: dict[str, Any]) -> str:
+    """Steps plain, compiled and in mixed precision; of a GPU also other parts."""
+    rows = [
+        (
+            row['config'],
+            row['side'],
+            number(row.get('batch')),
+            number(row.get('images_per_second'), 1),
+            spread(row.get('times_plain') or row.get('times_faster')),
+            number(row.get('first_step_seconds') or row.get('seconds'), 0),
+            number(row.get('gpu_memory_gib'), 1),
+        )
+        for row in content['rows']
+    ]
+    head = ('config', 'side', 'batch:', 'images a second:', 'times plain:', 'first step, s:')
+    return table((*head, 'GPU memory, GiB:'), rows)
+
+
+def spread(ratio: dict[str, float] | None) -> str:
+    """Median and quartiles, or a dash."""
+    return f'{ratio["median"]:.2f} ({ratio["q25"]:.2f} to {ratio["q75"]:.2f})' if ratio else NONE
 
 
 def _ratio(row: dict[str, Any]) -> str:
