@@ -33,7 +33,7 @@ PLACEHOLDERS = {
     'IN',
     'file.pth',
     # docs/own_data.md has it written first
-    'data/geckos/rlepose/simcc_resnet18-slim_geckos-96x96.py',
+    'data/geckos/rlepose/heatmap_resnet18-slim_geckos-96x96.py',
 }
 
 each_document = pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_the_commands_run(root, commands, tmp_path):
     }
     said = []
     for words in commands:
-        words = [word.replace('epoch_100.pth', 'epoch_2.pth') for word in words]
+        words = [word.replace('epoch_40.pth', 'epoch_2.pth') for word in words]
         if words[0] == 'python':
             words += ['--count', '30']
         if words[1] == 'train':
