@@ -27,7 +27,7 @@ from doc_tables.speed import (
     skps_codec,
     synthetic,
 )
-from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit
+from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit, posefix
 from doc_tables.zoo import weights_files, zoo
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -86,6 +86,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     'family_budget': measured('family_budget', 'python benchmarks/family_budget.py', family_budget),
     'overfit': measured('overfit', 'python benchmarks/overfit.py', overfit),
+    'posefix': measured('posefix', 'python benchmarks/posefix.py', posefix),
     'matrix': measured('matrix', 'python benchmarks/matrix.py --real', matrix),
     'reliability': measured(
         'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability
