@@ -31,7 +31,7 @@ from doc_tables.speed import (
     synthetic,
     training_steps,
 )
-from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit
+from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit, posefix
 from doc_tables.zoo import weights_files, zoo
 
 BLOCKS: dict[str, Callable[[], str]] = {
@@ -121,6 +121,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     'family_budget': measured('family_budget', 'python benchmarks/family_budget.py', family_budget),
     'overfit': measured('overfit', 'python benchmarks/overfit.py', overfit),
+    'posefix': measured('posefix', 'python benchmarks/posefix.py', posefix),
     'matrix': measured('matrix', 'python benchmarks/matrix.py --real', matrix),
     'reliability': measured(
         'reliability', 'OMP_NUM_THREADS=1 python benchmarks/reliability.py', reliability

@@ -79,6 +79,18 @@ def family_budget(content: dict[str, Any]) -> str:
     return text
 
 
+def posefix(content: dict[str, Any]) -> str:
+    """AP of each kind of poses before the correction, and after it with each seed."""
+    rows = content['rows']
+    kinds = [kind for kind, value in rows[0].items() if isinstance(value, dict)]
+    cells = [
+        (kind, f'{rows[0][kind]["before"]:.3f}', *(f'{row[kind]["after"]:.3f}' for row in rows))
+        for kind in kinds
+        if 'before' in rows[0][kind]
+    ]
+    return table(('poses', 'before:', *(f'after, seed {row["seed"]}:' for row in rows)), cells)
+
+
 def overfit(content: dict[str, Any]) -> str:
     """Steps until each system knows eight persons by heart, and the error then."""
     rows = [
