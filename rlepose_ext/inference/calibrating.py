@@ -161,9 +161,7 @@ def predicted(estimator: PoseEstimator, persons: list[dict[str, Any]]) -> HeldOu
     )
 
 
-def _labelled(
-    config: Config, data: tuple[str | Path, str | Path] | None
-) -> list[dict[str, Any]]:
+def _labelled(config: Config, data: tuple[str | Path, str | Path] | None) -> list[dict[str, Any]]:
     """Entries of the data set that the config validates on, with other files if they are given."""
     loader = config.get('val_dataloader') or config.get('test_dataloader')
     if loader is None:
