@@ -25,7 +25,7 @@ SUPPORTED = ((3, 13), (3, 12), (3, 11), (3, 14))
 # What changes the environment when it changes.
 INPUTS = [
     os.path.join(REQUIREMENTS, name + '.txt')
-    for name in ('runtime', 'mim', 'export', 'nodeps', 'dev', 'constraints')
+    for name in ('runtime', 'mim', 'export', 'nodeps', 'dev', 'peers', 'constraints')
 ] + [os.path.join(ROOT, 'setup.py'), os.path.abspath(__file__)]
 
 
@@ -192,7 +192,8 @@ def install(venv, wanted):
         requirements += ['-r', os.path.join(REQUIREMENTS, name)]
     run(pinned + requirements)
     install_opencv(venv, pinned)
-    run(pip + ['--no-deps', '-r', os.path.join(REQUIREMENTS, 'nodeps.txt')])
+    for name in ('nodeps.txt', 'peers.txt'):
+        run(pip + ['--no-deps', '-r', os.path.join(REQUIREMENTS, name)])
     if wanted['mmcv'] == 'lite' and not has_full_mmcv(venv):
         run(pinned + ['--no-deps', 'mmcv-lite'])
     if wanted['mmcv'] == 'full' and not has_full_mmcv(venv):
