@@ -156,6 +156,21 @@ def test_a_new_person_scores_more_and_is_no_part_of_another():
         },
     )
     assert ByteTrack()(both).track_id.tolist() == [0]
+    # All of the other's box, and as much again: IoU 0.44, of its own no more than that is covered.
+    both.boxes[1] = [0, 0, 40, 90]
+    assert ByteTrack(nms_thr=0.3)(both).track_id.tolist() == [0]
+    assert ByteTrack(nms_thr=0.5)(both).track_id.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize('ends', [[[58, 0], [26, 0]], [[26, 0], [58, 0]]], ids=['pass', 'back'])
+def test_clothes_are_not_learnt_from_who_stands_in_front(ends):
+    """Green hides red for twenty frames; then both are further on than motion expects."""
+    tracker = ByteTrack()
+    for step in range(18):
+        ids(tracker, [[2 * step, 0], [80 - 2 * step, 0]], (RED, GREEN))
+    for _ in range(20):
+        ids(tracker, [[40, 0], [44, 0]], (RED, GREEN))
+    assert ids(tracker, ends, (RED, GREEN)) == [0, 1]
 
 
 @pytest.mark.slow
