@@ -237,7 +237,10 @@ def _execute_deferring(module: ModuleType, loader: SourceLoader, names: Collecti
             raise AttributeError(f'module {module.__name__!r} has no attribute {name!r}')
         home, original = found[name]
         package = module.__package__ if home.startswith('.') else None
-        value = getattr(importlib.import_module(home, package), original)
+        value = importlib.import_module(home, package)
+        if not hasattr(value, original):  # `from package import module`
+            importlib.import_module(f'{value.__name__}.{original}')
+        value = getattr(value, original)
         setattr(module, name, value)
         return value
 

@@ -13,6 +13,7 @@ works too.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import runpy
 import shlex
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from rlepose_ext.cli import slurm, two_boxes
 from rlepose_ext.cli.data_first import check_data_files
+from rlepose_ext.cli.start import without_collecting
 from rlepose_ext.errors import UserError
 from rlepose_ext.gpus import check_gpu, check_visible_gpus
 
@@ -298,6 +300,14 @@ def mmpose_script(name: str) -> str:
 
 def run_script(command: list[str]) -> int:
     """Run MMPose's script in this process, so that its UserErrors reach ``rlepose``."""
+    with without_collecting():
+        # What the script loads, and what is not looked through again while it runs.
+        import mmpose.datasets
+        import mmpose.evaluation
+        import mmpose.models
+        import mmpose.visualization  # noqa: F401
+
+        gc.freeze()
     argv = sys.argv
     sys.argv = command
     try:

@@ -1,9 +1,11 @@
 """What most runs do not use is imported when it is used.
 
 ``import mmpose.apis`` loads FSDP with torch's symbolic shapes (1.2 s), all of mmdet with matplotlib
-for two names of RTMO's head, and SciPy's distributions for one of them. The modules that import
-these for everybody look them up on first use instead, see :func:`rlepose_ext.imports.defer`.
-What such a module would have registered is registered when its registry is first asked.
+for two names of RTMO's head, and SciPy's distributions for one of them; for their visualizers every
+training and every test load pyplot, mmpose.apis, and torchvision with torch.compile's tracer. The
+modules that import these for everybody look them up on first use instead, see
+:func:`rlepose_ext.imports.defer`. What such a module would have registered is registered when its
+registry is first asked.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ DEFERRED = {
     'mmpose.datasets.transforms.bottomup_transforms': ('truncnorm',),
     'mmpose.datasets.transforms.common_transforms': ('truncnorm',),
     'mmpose.models.heads.hybrid_heads.rtmo_head': ('ConfigType', 'reduce_mean'),
+    'mmpose.visualization.local_visualizer_3d': ('convert_keypoint_definition', 'plt'),
+    'mmpose.visualization.simcc_vis': ('ToPILImage',),
+    'torchvision.ops.roi_align': ('is_compile_supported',),
 }
 # Registries of MMEngine, and the modules that register in them.
 REGISTERING = {
@@ -42,4 +47,6 @@ def install() -> None:
 
 def _locate(root: ModuleType) -> None:
     for name, location in REGISTERING.items():
-        getattr(root, name)._locations.append(location)
+        registry = getattr(root, name)
+        # Not append: all registries without locations share one list.
+        registry._locations = [*registry._locations, location]

@@ -142,6 +142,7 @@ def test_deferred_imports(tmp_path):
     (tmp_path / 'lazy/user.py').write_text(
         textwrap.dedent("""
             from heavy import kind, work
+            from lazy import part as a_part
             later = 5
             class Thing:
                 def run(self, number: kind = 0) -> kind:
@@ -153,6 +154,7 @@ def test_deferred_imports(tmp_path):
                 return inside()
         """)
     )
+    (tmp_path / 'lazy/part.py').write_text('size = 3\n')
     (tmp_path / 'derived.py').write_text(
         'from heavy import Base, work\nclass Child(Base): pass\ndef shadow(work): return work\n'
     )
@@ -162,7 +164,7 @@ def test_deferred_imports(tmp_path):
         sys.dont_write_bytecode = False
         if {again}:
             imports._compile = None  # it is there from the first time
-        defer('lazy.user', 'kind', 'work', 'unknown')
+        defer('lazy.user', 'kind', 'work', 'a_part', 'unknown')
         defer('lazy', 'renamed')
         import lazy
         print('heavy' in sys.modules, 'renamed' in vars(lazy), lazy.Thing.run.__doc__)
@@ -173,12 +175,14 @@ def test_deferred_imports(tmp_path):
         defer('derived', 'Base', 'work')
         import derived
         print(derived.Child.__mro__[1].__module__, derived.shadow(3), derived.work())
+        print('lazy.part' in sys.modules, lazy.user.a_part.size)
     """
     expected = [
         'False False What it does.',
         "5 doneint ['done', 'done'] True",
         "True ['replaced'] False",
         'heavy 3 done',
+        'False 3',
     ]
     for again in (False, True):
         assert run_python(code.format(again=again), str(tmp_path)).splitlines() == expected

@@ -7,9 +7,16 @@ import sys
 CODE = """
 import json, sys
 import rlepose_ext
-import mmpose.datasets, mmpose.evaluation, mmpose.models, mmengine.runner
+import mmpose.datasets, mmpose.evaluation, mmpose.models, mmpose.visualization, mmengine.runner
+import torchvision
 from importlib import import_module
-heavy = ('matplotlib', 'mmdet', 'scipy', 'sympy', 'torch._dynamo', 'torch.distributed.fsdp')
+# as a run does it, of a registry that has no locations of its own
+from mmengine.registry import FUNCTIONS
+FUNCTIONS.get('pseudo_collate')
+heavy = (
+    'matplotlib', 'mmdet', 'mmpose.apis', 'pandas', 'scipy', 'sympy', 'torch._dynamo',
+    'torch.distributed.fsdp', 'torch.distributed.optim',
+)
 early = [name for name in heavy if name in sys.modules]
 
 from rlepose_ext.engine.deferred_imports import DEFERRED
