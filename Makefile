@@ -53,6 +53,8 @@ bench-all: setup
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/reliability.py
 	$(BIN)/python benchmarks/first_picture.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/deploy.py --files work_dirs/deploy --export
+	$(BIN)/python benchmarks/deploy.py --files work_dirs/deploy
 	$(BIN)/python benchmarks/inference_stages.py
 	$(BIN)/python benchmarks/inference_memory.py
 	$(BIN)/python benchmarks/smoothing.py

@@ -43,8 +43,8 @@ def decide(crops: np.ndarray) -> np.ndarray:
     """
     if len(crops) < HELD_OUT:
         raise UserError(
-            f'{len(crops)} persons are too few to choose 8-bit ranges: at least {HELD_OUT} are '
-            'needed, hundreds are better'
+            f'too few persons to choose 8-bit ranges: {len(crops)} of at least {HELD_OUT}, and '
+            'hundreds are better'
         )
     return np.arange(len(crops)) % HELD_OUT == HELD_OUT - 1
 

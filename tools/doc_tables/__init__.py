@@ -8,6 +8,7 @@ from doc_tables.compat import features, mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
 from doc_tables.history import records
 from doc_tables.inference import (
+    deploy,
     drawn_chain,
     first_picture,
     inference,
@@ -101,6 +102,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     ),
     'first_picture': measured('first_picture', 'python benchmarks/first_picture.py', first_picture),
     'photographs': measured('photographs', 'python benchmarks/photographs.py', photographs),
+    'deploy': measured(
+        'deploy', 'python benchmarks/deploy.py --files FOLDER', deploy, lowest('times_ours')
+    ),
     'int8': measured('int8', 'python benchmarks/int8.py', int8),
     'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),

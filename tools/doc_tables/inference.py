@@ -81,13 +81,36 @@ def _every(interval: int) -> str:
     return '' if interval == 1 else f', every {interval} frames'
 
 
+def deploy(content: dict[str, Any]) -> str:
+    """Milliseconds of one and of eight persons, by what runs the network."""
+    rows = [
+        (
+            row['model'],
+            row['persons'],
+            row['runtime'],
+            *(_spread(row[name]) for name in ('network_ms', 'total_ms')),
+            f'{row["total_by_network"]:.2f}',
+            _times(row['times_ours']),
+        )
+        for row in content['rows']
+    ]
+    head = ('model', 'persons:', 'runs in', 'network, ms:', 'total, ms:', 'total / network:')
+    return table((*head, 'times as fast as ours in PyTorch:'), rows)
+
+
+def _spread(values: dict[str, float]) -> str:
+    return f'{values["median"]:.3g} ({values["q25"]:.3g} to {values["q75"]:.3g})'
+
+
 EIGHT_BIT = {
     'float': 'float',
     'ptq-original': "MMPose_Clean's ranges, not trained",
     'ptq': 'stage `ptq`: our ranges, not trained',
     'ptq-onnx': '`rlepose export --int8`',
     'lsq': "MMPose_Clean's LSQ+",
+    'lsq-onnx': 'the same by `rlepose export`',
     'qat': "MMPose_Clean's QAT",
+    'qat-onnx': 'the same by `rlepose export`',
     'qat-integer-original': 'the same as integers, by its export',
     'qat-integer': 'the same as integers, by `rlepose export --integer`',
 }
