@@ -78,14 +78,14 @@ def install(off: Collection[str] = ()) -> None:
         data_checks.install()
     if 'data_path' in on:
         when_imported('mmengine.structures.base_data_element', _equip_data)
-    if 'cpu_training' in on:
-        when_imported('mmengine.runner.runner', lambda module: _equip_model(module.Runner))
+    if on & {'cpu_training', 'compile'}:
+        when_imported('mmengine.runner.runner', lambda module: _equip_model(module.Runner, on))
         # builds the model of a FlexibleRunner
-        when_imported('mmengine._strategy.base', lambda module: _equip_model(module.BaseStrategy))
+        when_imported(
+            'mmengine._strategy.base', lambda module: _equip_model(module.BaseStrategy, on)
+        )
     if 'cpu_amp' in on:
         when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _equip_amp)
-    if 'compile' in on:
-        when_imported('mmengine.runner.runner', _equip_compile)
     if 'exact_resume' in on:
         when_imported('mmengine.runner.loops', _equip_loops)
     if 'checkpoint_match' in on:
@@ -229,16 +229,21 @@ def _equip_loops(module: ModuleType) -> None:
             return upstream(self)
 
 
-def _equip_model(builder: type) -> None:
+def _equip_model(builder: type, on: Collection[str]) -> None:
     @_around(builder, 'build_model')
     def build_model(upstream, self, model):
         from rlepose_ext.gpus import on_cpu
 
         model = upstream(self, model)
-        if on_cpu():
+        if 'cpu_training' in on and on_cpu():
             from rlepose_ext.engine.cpu_speed import speed_up
 
             speed_up(model)
+        # a strategy has no config
+        if 'compile' in on and getattr(self, 'cfg', {}).get('compile_backbone'):
+            from rlepose_ext.engine.compiled import compile_backbone
+
+            compile_backbone(model)
         return model
 
 
@@ -253,17 +258,6 @@ def _equip_amp(module: ModuleType) -> None:
             use_bfloat16(self, **kwargs)
         else:
             upstream(self, loss_scale, dtype, use_fsdp, **kwargs)
-
-
-def _equip_compile(module: ModuleType) -> None:
-    @_around(module.Runner, 'build_model')
-    def build_model(upstream, self, model):
-        model = upstream(self, model)
-        if self.cfg.get('compile_backbone'):
-            from rlepose_ext.engine.compiled import compile_backbone
-
-            compile_backbone(model)
-        return model
 
 
 def _equip_data(module: ModuleType) -> None:
