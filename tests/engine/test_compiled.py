@@ -46,7 +46,7 @@ def losses(folder, optim_wrapper='OptimWrapper', **cfg):
         cfg=cfg,
         randomness={'seed': 0},
         default_scope='mmpose',
-        experiment_name=folder.name,
+        experiment_name=f'{folder.parent.name}-{folder.name}',
     )
     runner.train()
     (scalars,) = folder.glob('*/vis_data/scalars.json')
