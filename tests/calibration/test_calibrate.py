@@ -22,6 +22,8 @@ from rlepose_ext.inference.calibrating import calibrate
 from rlepose_ext.inference.predictions import Predictions
 from rlepose_ext.resources import resource
 
+pytestmark = pytest.mark.slow
+
 CONFIG = str(resource('configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'))
 SIMCC = str(resource('configs/quickstart/simcc_resnet18-slim_1xb16-2e_synthetic-96x72.py'))
 BOXES = [[10, 20, 110, 320]]

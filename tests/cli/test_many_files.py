@@ -166,6 +166,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_of_a_line(demo, capsys):
     """What the record has said before is done, the rest is not."""
     draw('a.png', 'b.png', 'c.png')
@@ -277,8 +278,9 @@ def use_of_the_process():
 
 
 @pytest.mark.skipif(not Path('/proc/self/fd').is_dir(), reason='needs /proc')
-@pytest.mark.parametrize('count', [300, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_many_images_leave_memory_flat_and_no_file_open(demo, monkeypatch, count):
+@pytest.mark.slow
+def test_many_images_leave_memory_flat_and_no_file_open(demo, monkeypatch):
+    count = 10_000
     draw('a.png')
     for number in range(count - 1):
         os.link('in/a.png', f'in/{number:05}.png')

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 from rlepose_ext.cli.start import leave_out_meta_kernels
@@ -16,6 +18,7 @@ print(torch.equal(exported.module()(x), layer(x)), layer.to('meta')(x.to('meta')
 """
 
 
+@pytest.mark.slow
 def test_a_network_can_be_traced_without_the_meta_kernels():
     done = subprocess.run([sys.executable, '-c', CODE], capture_output=True, text=True, timeout=300)
     assert done.stdout.split('(')[0] == 'True torch.Size', done.stderr

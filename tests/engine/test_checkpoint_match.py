@@ -161,6 +161,7 @@ def test_pretrained_backbones_still_load(tmp_path):
     load_checkpoint(Other(), str(tmp_path / 'whole.pth'))
 
 
+@pytest.mark.slow
 def test_init_model_refuses_another_model(tmp_path):
     from mmpose.apis import init_model
 

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import json, sys
 import rlepose_ext
@@ -36,6 +38,7 @@ print(json.dumps([early, found, present, absent]))
 """
 
 
+@pytest.mark.slow
 def test_what_is_deferred_is_found_when_it_is_asked_for():
     done = subprocess.run(
         [sys.executable, '-c', CODE], capture_output=True, text=True, check=True, timeout=300

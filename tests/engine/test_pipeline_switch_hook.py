@@ -98,6 +98,7 @@ def test_switches_at_its_epoch(tmp_path, workers):
     assert train(tmp_path, PLAIN, workers=workers).stages == [1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_resumed_run_starts_with_the_second_pipeline(tmp_path):
     train(tmp_path, PLAIN, epochs=3)
     resumed = train(tmp_path, PLAIN, epochs=5, resume=str(tmp_path / 'epoch_3.pth'))

@@ -19,6 +19,7 @@ from rlepose_ext.models.layers.gated_attention import RMS_EPS
 onnx = pytest.importorskip('onnx', reason='needs the extra [export]')
 pytest.importorskip('onnxscript', reason='needs the extra [export]')
 ort = pytest.importorskip('onnxruntime', reason='needs the extra [export]')
+pytestmark = pytest.mark.slow
 
 
 def run(path, x):

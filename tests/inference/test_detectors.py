@@ -33,6 +33,7 @@ def stock_boxes(config, checkpoint, frame, bbox_thr, nms_thr):
 
 
 @pytest.mark.parametrize(('bbox_thr', 'nms_thr'), [(0.3, 0.3), (0.0, 0.9)])
+@pytest.mark.slow
 def test_equal_to_mmposes_demo(rtmdet, frames, bbox_thr, nms_thr):
     detect = MMDetDetector(*rtmdet, 'cpu', None, bbox_thr, nms_thr)
     assert detect.categories == [0]
@@ -82,6 +83,7 @@ def test_other_detectors_of_mmdet(name, see_persons, frames, tmp_path):
         np.testing.assert_allclose(scores, expected[:, 4], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_classes(rtmdet):
     """Their boxes are those of each class together."""
     frame = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)

@@ -63,7 +63,13 @@ BOXES = np.array([[20, 30, 120, 230], [-15, -9, 60, 90], [200, 50, 350, 140]], n
 
 
 @pytest.mark.parametrize(
-    ('name', 'flip_test'), [('rle', True), ('rle', False), ('heatmap', True), ('simcc', False)]
+    ('name', 'flip_test'),
+    [
+        ('rle', True),
+        ('rle', False),
+        pytest.param('heatmap', True, marks=pytest.mark.slow),
+        ('simcc', False),
+    ],
 )
 def test_equal_to_mmpose(checkpoints, image, name, flip_test):
     config = Config.fromfile(str(resource(CONFIGS[name])))
@@ -131,6 +137,7 @@ def test_several_threads(checkpoints, image):
     assert not wrong
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near(checkpoints, image):
     model = resource(RLE), checkpoints['rle']
     exact = PoseEstimator(*model, device='cpu')(image, BOXES)

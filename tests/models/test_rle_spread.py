@@ -49,6 +49,7 @@ def mixture(number: int) -> torch.Tensor:
     return torch.randn(number, 2) * torch.where(wide, 1.5, 0.3)
 
 
+@pytest.mark.slow
 def test_after_training_it_is_that_of_the_errors():
     """With the real loss, for a sigma that is fixed; Q takes no part in it."""
     loss = RLELoss()

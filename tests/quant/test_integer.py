@@ -13,6 +13,8 @@ from rlepose_ext.quant.calibrate import calibrate
 from rlepose_ext.quant.integer import IntegerModel, Layer, dyadic, load, save, shifted
 from rlepose_ext.quant.to_integer import integer_model, snap
 
+pytestmark = pytest.mark.slow
+
 SIMCC = 'configs/quant/simcc-qat_mobilenetv2-075_1xb128-100e_aic-coco-192x192.py'
 
 

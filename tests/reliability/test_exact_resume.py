@@ -78,6 +78,7 @@ def dealt_out():
     return order
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path, undisturbed):
     stopped, _ = stop(tmp_path, 'after_train_iter', BATCHES + 1, workers=2)
     end_workers(stopped)
@@ -85,6 +86,7 @@ def test_workers_change_nothing(tmp_path, undisturbed):
     assert differences(final(tmp_path), undisturbed) == []
 
 
+@pytest.mark.slow
 def test_stopped_again_and_again_without_a_seed(tmp_path):
     whole, parts = tmp_path / 'whole', tmp_path / 'parts'
     first = runner(parts, seed=None, hooks=[At('after_train_iter', 1, terminate)])
@@ -123,6 +125,7 @@ def test_the_checkpoint_is_safe_to_load_and_the_note_names_it(tmp_path):
     assert state['layout'] == {'processes': 1, 'batch_size': 4, 'batches': 6, 'samples': 22}
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_stock_resumes_as_in_stock(tmp_path, capsys):
     stop(tmp_path, 'after_train_iter', 8, kill)
     path = tmp_path / 'epoch_1.pth'
@@ -134,6 +137,7 @@ def test_a_checkpoint_of_stock_resumes_as_in_stock(tmp_path, capsys):
     assert run.iter == EPOCHS * BATCHES
 
 
+@pytest.mark.slow
 def test_another_batch_size(tmp_path, capsys):
     """As another number of processes: 13 of 22 samples are done, batches are twice as large."""
     loader = dict(
