@@ -132,7 +132,12 @@ def export_onnx(
             _describe_again(part, content)
         found = _run(part, subject.inputs)
         differences = differences_of(content['outputs'], found, subject.expected, subject.steady)
-        _check(differences, content, limited=content['network'] == 'float32')
+        limited = content['network'] == 'float32'
+        _check(differences, content, limited)
+        if subject.other is not None:
+            inputs, *rest = subject.other
+            others = differences_of(content['outputs'], _run(part, inputs), *rest)
+            _check(others, content, limited)
         text = json.dumps(content, indent=1)
         try:
             out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
@@ -155,6 +160,7 @@ class Subject:
         steady: which points are compared, the shape of ``expected[0]`` less the last; None is all.
         persons: crops from which the ranges of 8 bit are taken, (M, h, w, C) uint8; those that
             decide between ranges are ``inputs``.
+        other: ``inputs``, ``expected`` and ``steady`` of another shape, where the file takes any.
     """
 
     graph: nn.Module
@@ -165,6 +171,7 @@ class Subject:
     expected: list[np.ndarray | None]
     steady: np.ndarray | None = None
     persons: np.ndarray | None = None
+    other: tuple[np.ndarray, list[np.ndarray], np.ndarray] | None = None
 
 
 def _crops_of(

@@ -22,6 +22,7 @@ from mmpose.codecs.utils import batch_heatmap_nms
 from mmpose.datasets.transforms import BottomupResize, LoadImage, PackPoseInputs
 from mmpose.models.heads import DEKRHead as StockDEKRHead
 from mmpose.models.heads.hybrid_heads import YOLOXPoseHead
+from mmpose.models.necks import FeatureMapProcessor
 from mmpose.registry import TRANSFORMS
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -59,18 +60,17 @@ def people_of(config: Config, checkpoint: str, half: bool) -> Subject:
         UserError: a head or a test pipeline without a counterpart here, or a checkpoint of another
             model.
     """
-    with building(f'{config.filename} with {checkpoint}'):
-        model = init_model(config, checkpoint, torch.device('cpu'))
-    kind = _kind(model)
-    if model.test_cfg.get('multiscale_test', False):
+    if (config.model.get('test_cfg') or {}).get('multiscale_test', False):
         raise UserError(
             f'{config.filename} tests at several scales, and a file has one: export the config '
             'that is tested at one scale, which has the same weights'
         )
+    with building(f'{config.filename} with {checkpoint}'):
+        model = init_model(config, checkpoint, torch.device('cpu'))
+    kind = _kind(model)
     how = _picture_of(model, config)
-    pictures = _drawn(how)
-    expected = _expected(model, pictures)
-    moved = _expected(model, pictures, NOISE)[0] - expected[0]
+    case = _case(model, how, SIZE)
+    other = _case(model, how, SIZE[::-1]) if 'multiple' in how else None
     nms_thr = kind.nms_thr
     if nms_thr is None:
         nms_thr = float(config.model.get('test_cfg', {}).get('nms_thr', 1.0))
@@ -91,8 +91,8 @@ def people_of(config: Config, checkpoint: str, half: bool) -> Subject:
         for axis, name in ((1, 'rows'), (2, 'columns')):
             shapes[axis] = how['multiple'] * torch.export.Dim(name, min=2)
     graph = PeopleGraph(model, half).eval()
-    steady = (np.abs(moved) <= LIMIT).all(-1)
-    return Subject(graph, content, 'pictures', pictures, (shapes,), expected, steady)
+    pictures, expected, steady = case
+    return Subject(graph, content, 'pictures', pictures, (shapes,), expected, steady, other=other)
 
 
 def _picture_of(model: nn.Module, config: Config) -> dict[str, Any]:
@@ -121,12 +121,22 @@ def _picture_of(model: nn.Module, config: Config) -> dict[str, Any]:
     return how if step.resize_mode == 'fit' else {**how, 'multiple': step.size_factor}
 
 
-def _drawn(how: dict[str, Any]) -> np.ndarray:
+def _case(
+    model: nn.Module, how: dict[str, Any], size: tuple[int, int]
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Pictures of that width and height, what the head finds in them, and which joints count."""
+    pictures = _drawn(how, size)
+    expected = _expected(model, pictures)
+    moved = _expected(model, pictures, NOISE)[0] - expected[0]
+    return pictures, expected, (np.abs(moved) <= LIMIT).all(-1)
+
+
+def _drawn(how: dict[str, Any], size: tuple[int, int]) -> np.ndarray:
     """Views of drawn pictures, the same for every call, (N, H, W, 3) uint8."""
     views = []
     for index in range(PICTURES):
         image, _ = draw_one(0, 'val', index, SyntheticPeopleConfig())
-        views.append(views_of(cv2.resize(image, SIZE), how)[0].pixels)  # one batch
+        views.append(views_of(cv2.resize(image, size), how)[0].pixels)  # one batch
     return np.stack(views)
 
 
@@ -157,6 +167,8 @@ class PeopleGraph(nn.Module):
         for part in model.modules():
             if isinstance(part, DeformConv2d):
                 part.forward = partial(_deformed, part)
+            elif isinstance(part, FeatureMapProcessor):
+                part._concat = partial(_concatenated, part)
         self.model = model.half() if half else model
         self.dtype = torch.float16 if half else torch.float32
 
@@ -467,6 +479,12 @@ def _deformed(layer: DeformConv2d, x: Tensor, offset: Tensor) -> Tensor:
 
     options = {'stride': layer.stride, 'padding': layer.padding, 'dilation': layer.dilation}
     return deform_conv2d(x, offset, layer.weight, **options)
+
+
+def _concatenated(neck: FeatureMapProcessor, maps: list[Tensor]) -> list[Tensor]:
+    """Maps at the size of the first; MMPose makes plain numbers of the size of this picture."""
+    size, options = maps[0].shape[-2:], {'align_corners': neck.align_corners}
+    return [torch.cat([F.interpolate(x, size, mode='bilinear', **options) for x in maps], 1)]
 
 
 def _pairs(maps: Tensor, best: Tensor) -> Tensor:
