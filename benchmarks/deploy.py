@@ -1,7 +1,7 @@
 """Milliseconds for one and eight persons, with PyTorch and with what else runs a model, in turns.
 
-    python benchmarks/deploy.py --files /tmp/deploy --export    # writes the files, not timed
-    python benchmarks/deploy.py --files /tmp/deploy             # times them, on a quiet machine
+    python benchmarks/deploy.py --files work_dirs/deploy --export    # writes them, untimed
+    python benchmarks/deploy.py --files work_dirs/deploy             # times them, when quiet
 
 The candidates are PyTorch as the config says it (eager), our estimator (batch norm folded,
 channels last), onnxruntime with the file of ``rlepose export`` in float and in 8 bit, and, where

@@ -1,7 +1,7 @@
 """Training on a GPU, in at most eight minutes: run it whenever one is at hand.
 
     python benchmarks/gpu.py [--minutes 8] [--output FILE]
-    python benchmarks/gpu.py --tiny --output /tmp/dry.json      # on a CPU: only that it runs
+    python benchmarks/gpu.py --tiny --output dry.json           # on a CPU: only that it runs
 
 Steps with free data (plain, ``--amp``, ``--compile``, both) and the memory of MobileNetV2,
 ResNet-50 and HRNet; with real data, from drawn pictures through the loader; RLE's loss against

@@ -145,7 +145,8 @@ def likeness(expected: Sequence[Any], found: Sequence[Any]) -> float:
     """Mean OKS of the persons of some frames; 0 for those without a box of IoU 0.5."""
     import numpy as np
 
-    from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+    from rlepose_ext.evaluation.oks import object_keypoint_similarity
+    from rlepose_ext.geometry.crops import AREA_OF_BOX
     from rlepose_ext.inference.boxes import overlaps
 
     values = []

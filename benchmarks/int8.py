@@ -45,7 +45,8 @@ import rlepose_ext  # noqa: F401  (before anything of OpenMMLab)
 from rlepose_ext.checkpoints.safe_load import load_file
 from rlepose_ext.cli.main import main as rlepose
 from rlepose_ext.convert.mmpose_clean_int8 import with_integers
-from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.evaluation.oks import object_keypoint_similarity
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.annotated import AnnotatedImage, read_annotated
 from rlepose_ext.inference.in_boxes import InBoxes

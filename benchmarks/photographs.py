@@ -29,7 +29,8 @@ from _record import RESULTS, ROOT, record
 
 from rlepose_ext import Pose
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.evaluation.oks import object_keypoint_similarity
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.types import PoseResult

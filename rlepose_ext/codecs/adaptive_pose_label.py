@@ -35,11 +35,10 @@ from torch import Tensor
 
 from rlepose_ext.checks import check_counts, check_size
 from rlepose_ext.errors import UserError
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.geometry.spaces import heatmap_to_input, input_to_heatmap
 from rlepose_ext.registry import KEYPOINT_CODECS
 
-# Area of a person by that of the box around it, where an annotation has none; MMPose's figure.
-AREA_OF_BOX = 0.53
 # Centres are the largest within so many cells.
 WINDOW = 5
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-# COCO's masks cover about this share of a person's box; stands for the area where
-# only boxes are known.
-AREA_OF_BOX = 0.53
-
 
 def object_keypoint_similarity(
     predicted: np.ndarray,

@@ -18,6 +18,10 @@ import numpy as np
 
 from rlepose_ext.geometry.spaces import image_to_input
 
+# COCO's masks cover about this share of a person's box; stands for the area where only boxes are
+# known, as in MMPose.
+AREA_OF_BOX = 0.53
+
 
 def box_around_joints(keypoints: np.ndarray, factor: float = 1.2) -> np.ndarray:
     """The box around the joints of a person, enlarged about its middle.

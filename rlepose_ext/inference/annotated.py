@@ -18,7 +18,8 @@ from mmpose.structures import PoseDataSample, merge_data_samples
 from torch import nn
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.evaluation.oks import object_keypoint_similarity
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 
 
 @dataclass

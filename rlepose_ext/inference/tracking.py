@@ -18,7 +18,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.evaluation.oks import object_keypoint_similarity
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.bytetrack import ByteTrack, detector_of
 from rlepose_ext.inference.detectors import LOW_SHARE

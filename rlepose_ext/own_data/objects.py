@@ -15,13 +15,12 @@ import numpy as np
 
 from rlepose_ext.annotations.coco_file import DataError
 from rlepose_ext.annotations.images import check_image_file, image_size
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.own_data.readers import Item, Labels
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 _MARGIN = 0.1  # around the joints, in units of the longer side, where labels have no box
 _MOST = 1e6  # px
-# Beside a box, the area that COCO's sigmas belong to; as in evaluation/oks.py, which needs torch.
-_AREA_OF_BOX = 0.53
 _VAL = 0.2
 _FEWEST_SEQUENCES = 5
 
@@ -199,7 +198,7 @@ def as_coco(objects: Sequence[Object], name: str, joints: Sequence[str]) -> dict
             'category_id': 1,
             'iscrowd': 0,
             'bbox': o.box.round(2).tolist(),
-            'area': round(_AREA_OF_BOX * math.prod(o.box[2:].tolist()), 2),
+            'area': round(AREA_OF_BOX * math.prod(o.box[2:].tolist()), 2),
             'keypoints': o.keypoints.round(2).ravel().tolist(),
             'num_keypoints': int((o.keypoints[:, 2] > 0).sum()),
         }

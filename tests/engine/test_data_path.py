@@ -188,7 +188,7 @@ def load(path):
 
 def test_kept_pixels_belong_to_one_state_of_the_file(folder, monkeypatch):
     monkeypatch.setenv('RLEPOSE_IMAGE_CACHE', str(folder / 'cache'))
-    path = folder / 'picture.png'
+    path = folder / 'picture.bmp'  # of one size, whatever the pixels are
     cv2.imwrite(str(path), np.full((4, 6, 3), 10, np.uint8))
     load(path)
     painted = load(path)
@@ -196,10 +196,10 @@ def test_kept_pixels_belong_to_one_state_of_the_file(folder, monkeypatch):
     again = load(path)
     assert (again['img'] == 10).all()
     assert again['img_shape'] == again['ori_shape'] == (4, 6)
-    cv2.imwrite(str(path), np.full((5, 6, 3), 20, np.uint8))
+    cv2.imwrite(str(path), np.full((4, 6, 3), 20, np.uint8))
     os.utime(path, ns=(1, 1))
-    assert load(path)['img'].shape == (5, 6, 3)
-    assert (load(path)['img'] == 20).all()
+    for _ in range(2):
+        assert (load(path)['img'] == 20).all()
 
 
 def test_a_full_disk_keeps_nothing(folder, monkeypatch):

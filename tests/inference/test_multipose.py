@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 from mmpose.registry import MODELS
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.evaluation.oks import AREA_OF_BOX, object_keypoint_similarity
+from rlepose_ext.evaluation.oks import object_keypoint_similarity
+from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.inference import PoseEstimator
 from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.multipose import MODEL, MultiPose
