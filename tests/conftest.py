@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import random
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -115,12 +116,29 @@ def _no_closed_logs():
             del MMLogger._instance_dict[name]
 
 
+def _seed():
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (MMPose draws from the global generator)
+    torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _deterministic():
     """Same seed for every test; one thread, because the tests run in parallel."""
-    import numpy as np
-    import torch
-
-    np.random.seed(0)  # noqa: NPY002  (MMPose draws from the global generator)
-    torch.manual_seed(0)
+    _seed()
     torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef):
+    """Same seed for what several tests share, whichever of them is the first to ask for it."""
+    if fixturedef.scope == 'function':
+        return (yield)
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    _seed()
+    try:
+        return (yield)
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])

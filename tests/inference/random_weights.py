@@ -45,13 +45,14 @@ def random_rtmdet(folder, side):
     from mmdet.apis import init_detector
 
     config = small_config('rtmdet/rtmdet_tiny_8xb32-300e_coco.py', folder / 'rtmdet.py', side)
+    torch.manual_seed(0)  # before the backbone draws its weights
     model = init_detector(config, device='cpu')
-    torch.manual_seed(0)
-    for parts, bias in ((model.bbox_head.rtm_reg, 2.0), (model.bbox_head.rtm_cls, -3.0)):
+    head = model.bbox_head
+    for parts, std, bias in ((head.rtm_reg, 0.01, 2.0), (head.rtm_cls, 0.003, -3.0)):
         for part in parts:
-            torch.nn.init.normal_(part.weight, 0, 0.01)
+            torch.nn.init.normal_(part.weight, 0, std)
             torch.nn.init.constant_(part.bias, bias)
-    for part in model.bbox_head.rtm_cls:
+    for part in head.rtm_cls:
         part.bias.data[0] = -0.5  # persons first, so that there are some
     # Statistics of batch norm that keep the input's variance up to the outputs.
     for part in model.modules():
@@ -60,6 +61,6 @@ def random_rtmdet(folder, side):
     with torch.no_grad():
         model.train()
         x = torch.nn.functional.interpolate(torch.randn(16, 3, 6, 6), (side, side), mode='bicubic')
-        model.bbox_head(model.extract_feat(x))
+        head(model.extract_feat(x))
         model.eval()
     return config, save(model, folder / 'rtmdet.pth')
