@@ -3,7 +3,7 @@
 Model, losses, optimizer, schedule, pipelines, hooks and evaluators are those of the config.
 What is changed: four samples in batches of two, no worker processes, random weights instead of
 downloaded ones, no checkpoint files. At size ``small`` the crop and what depends on it shrink
-as well. ``matrix.py`` does this for every config, and so do the tests.
+as well, and of whole pictures two are held out. ``matrix.py`` does this for every config, and so do the tests.
 """
 
 from __future__ import annotations
@@ -233,6 +233,10 @@ def run(path: Path, work_dir: Path, size: str = 'full') -> dict[str, Any]:
     wanted_metric = config.get('default_hooks', {}).get('checkpoint', {}).get('save_best')
     if size == 'small':
         config, shape = reduced(config)
+        for split in ('val', 'test'):
+            held_out = config[f'{split}_dataloader'].dataset
+            if held_out.get('data_mode') == 'bottomup':  # several scales of whole pictures
+                held_out.setdefault('indices', BATCH)
     else:
         shape = _text(config.get('codec', {}).get('input_size', ('its own',)))
     name = f'{path.stem}_{size}_{time.monotonic_ns()}'
