@@ -71,6 +71,7 @@ SAME = ('rle_res50-hmpretrained', 'rle_res50-official', 'reg_res50-smoothl1')
 LEFT_OUT = {
     'rle_res50': 'seven minutes a training',
     'rle_scnet50': 'seven minutes a training',
+    'rle_movenet-lightning': 'a backbone to start from trained; here all start from random weights',
     'gcn_hrnet-w32-classifiers': 'the whole HRNet-W32: more than twice the time of HRNet-Lite',
     'td-hm_hrnetv2-w18_skps': 'a quarter slower than HRNet-Lite; SKPS is here on MobileNetV2',
     'heatmap_hrnetlite-hardswish': 'heatmap_hrnetlite with another activation',
