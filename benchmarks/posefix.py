@@ -154,7 +154,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     setting = {'images': args.images, 'held_out': args.held_out, 'epochs': args.epochs}
-    results = Results(args.out, ['posefix'], setting, CODE)
+    spread = {'repeats': len(args.seeds), 'spread': 'a row for each seed', 'seed': args.seeds}
+    results = Results(args.out, ['posefix'], setting, CODE, **spread)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, 'synthetic')
         write_dataset(root, args.images, args.held_out, seed=0)
