@@ -3,7 +3,8 @@
 Model, losses, optimizer, schedule, pipelines, hooks and evaluators are those of the config.
 What is changed: four samples in batches of two, no worker processes, random weights instead of
 downloaded ones, no checkpoint files. At size ``small`` the crop and what depends on it shrink
-as well, and of whole pictures two are held out. ``matrix.py`` does this for every config, and so do the tests.
+as well, and of whole pictures two are held out. ``matrix.py`` does this for every config, and
+so do the tests.
 """
 
 from __future__ import annotations
