@@ -231,6 +231,15 @@ def _add_data_sets(kinds) -> None:
     _add_images(lsp)
     lsp.add_argument('output', metavar='OUT_DIR', help='folder for the json files')
     lsp.set_defaults(run=run_lsp)
+    faces = kinds.add_parser(
+        'faces68',
+        help="Udacity's csv of 68 landmarks on frames of YouTube Faces to COCO keypoint json",
+        description='Write the file that configs/_base_/datasets/faces68_topdown.py reads.',
+    )
+    faces.add_argument('input', metavar='CSV', help='{training,test}_frames_keypoints.csv')
+    _add_images(faces)
+    faces.add_argument('output', metavar='OUT', help='json to write')
+    faces.set_defaults(run=run_faces68)
 
 
 def _add_images(kind: argparse.ArgumentParser) -> None:
@@ -278,6 +287,19 @@ def run_lsp(args: argparse.Namespace) -> int:
     for file in lsp.outputs(args.output).values():
         check_target(file, args.force)
     return _say(lsp.convert(args.input, args.images, args.output, args.skip_bad))
+
+
+def run_faces68(args: argparse.Namespace) -> int:
+    """Convert one csv of faces68.
+
+    Raises:
+        UserError: another file, bad lines, missing images, or OUT exists.
+    """
+    from rlepose_ext.annotations import faces68
+    from rlepose_ext.convert.files import check_target
+
+    check_target(args.output, args.force)
+    return _say(faces68.convert(args.input, args.images, args.output, args.skip_bad))
 
 
 def _say(converted) -> int:
