@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlepose_ext.annotations.coco_json import Converted, image_sizes, refuse, write_coco
+from rlepose_ext.annotations.coco_json import Converted, annotate, image_sizes, refuse, write_coco
 from rlepose_ext.errors import UserError
 
 NUM_LANDMARKS = 68
@@ -83,26 +83,12 @@ def convert(
     problems += bad.values()
     if not skip_bad:
         refuse(path, problems)
-    annotations = []
     ids = {name: number for number, name in enumerate(sizes, start=1)}
+    annotations = []
     for name, number in ids.items():
-        landmarks = faces[name]
-        low, high = landmarks.min(axis=0), landmarks.max(axis=0)
-        rim = _WIDER[0] * (high - low) + _WIDER[1]
-        start, end = np.maximum(low - rim, 0), np.minimum(high + rim, sizes[name])
-        width, height = np.maximum(end - start, 0)
-        keypoints = np.c_[landmarks, np.full(NUM_LANDMARKS, 2)]
-        annotations.append(
-            {
-                'id': number,
-                'image_id': number,
-                'category_id': 1,
-                'iscrowd': 0,
-                'num_keypoints': NUM_LANDMARKS,
-                'keypoints': keypoints.ravel().tolist(),
-                'bbox': [*start.round(2).tolist(), round(width, 2), round(height, 2)],
-                'area': round(width * height, 2),
-            }
-        )
+        rim = _WIDER[0] * np.ptp(faces[name], axis=0) + _WIDER[1]
+        joints = np.c_[faces[name], np.full(NUM_LANDMARKS, 2)]
+        face = annotate(joints, rim, sizes[name])
+        annotations.append({'id': number, 'image_id': number, 'category_id': 1, **face})
     out = Path(out)
     return Converted({out: write_coco(out, ids, sizes, annotations, _CATEGORY)}, problems)
