@@ -4,10 +4,12 @@ import ast
 import importlib
 import importlib.util
 import json
+import pkgutil
 import re
 import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import make_docs
 import pytest
@@ -280,6 +282,23 @@ def test_installation_pins_are_those_of_the_setup():
     assert 'mmcv-lite==2.1.0' in (ROOT / 'requirements' / 'constraints.txt').read_text()
     assert re.search(r'pip install --no-deps .*mmcv-lite==2\.1\.0', page)
     assert f'## {__version__}' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+def test_pictures_are_small_and_shown():
+    text = ''.join(path.read_text() for path in DOCUMENTS)
+    for path in (ROOT / 'docs' / 'images').iterdir():
+        assert path.stat().st_size < 200_000, path
+        assert f'images/{path.name}' in text
+
+
+def test_the_api_page_names_what_is_public():
+    for name in re.findall(r'^::: (\S+)', (ROOT / 'docs' / 'api.md').read_text(), re.M):
+        module, _, attribute = name.rpartition('.')
+        found = pkgutil.resolve_name(name)
+        if isinstance(found, ModuleType):
+            assert found.__all__
+        else:
+            assert attribute in importlib.import_module(module).__all__
 
 
 def test_the_readme_is_short():

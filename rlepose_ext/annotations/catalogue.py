@@ -272,10 +272,11 @@ CATALOGUE = {
             'ours:faces68_topdown',
             68,
             (
-                Split('train', 'faces68/faces68_train.json', 'faces68/images', 2_040, 2_040),
-                Split('val', 'faces68/faces68_val.json', 'faces68/images', 432, 432),
+                Split('train', 'faces68/faces68_train.json', 'faces68/images'),
+                Split('val', 'faces68/faces68_val.json', 'faces68/images'),
             ),
-            'https://github.com/udacity/P1_Facial_Keypoints, as COCO keypoint json',
+            'https://github.com/udacity/P1_Facial_Keypoints; annotations by '
+            '`rlepose convert faces68`',
         ),
     )
 }

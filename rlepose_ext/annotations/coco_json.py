@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rlepose_ext.annotations.images import check_images
 from rlepose_ext.checkpoints.files import write_atomically
 from rlepose_ext.errors import UserError
@@ -60,6 +62,27 @@ def image_sizes(
     for name, kind in checked.broken.items():
         problems[name] = f'image {Path(folder) / name} is broken ({kind})'
     return checked.sizes, problems
+
+
+def annotate(joints: np.ndarray, rim: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
+    """An object with the box around its labelled joints, without ids.
+
+    Args:
+        joints: (K, 3) x, y in image px, v; at least one of them labelled.
+        rim: px between the joints and the box, for both axes or for each.
+        size: width and height of the image in px; the box ends there.
+    """
+    points = joints[joints[:, 2] > 0, :2]
+    start = np.maximum(points.min(axis=0) - rim, 0)
+    end = np.minimum(points.max(axis=0) + rim, size)
+    width, height = np.maximum(end - start, 0)
+    return {
+        'keypoints': joints.round(2).ravel().tolist(),
+        'num_keypoints': len(points),
+        'bbox': [*start.round(2).tolist(), round(width, 2), round(height, 2)],
+        'area': round(width * height, 2),
+        'iscrowd': 0,
+    }
 
 
 def write_json(path: str | Path, content: Any) -> None:

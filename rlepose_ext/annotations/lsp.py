@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
-from rlepose_ext.annotations.coco_json import Converted, image_sizes, refuse, write_coco
+from rlepose_ext.annotations.coco_json import Converted, annotate, image_sizes, refuse, write_coco
 from rlepose_ext.errors import UserError
 
 SPLITS = ('train', 'val')
@@ -61,27 +61,6 @@ def read_joints(path: str | Path) -> tuple[np.ndarray, list[str]]:
     return np.concatenate([points, flags[..., None]], axis=-1), splits
 
 
-def annotation(joints: np.ndarray, size: tuple[int, int]) -> dict[str, Any]:
-    """A person, without ids.
-
-    Args:
-        joints: (14, 3), at least one of them labelled.
-        size: width and height of the image in px; the box ends there.
-    """
-    points = joints[joints[:, 2] > 0, :2]
-    low, high = points.min(axis=0), points.max(axis=0)
-    rim = _WIDER * (high - low).max()
-    start, end = np.maximum(low - rim, 0), np.minimum(high + rim, size)
-    width, height = np.maximum(end - start, 0)
-    return {
-        'keypoints': joints.round(2).ravel().tolist(),
-        'num_keypoints': len(points),
-        'bbox': [*start.round(2).tolist(), round(width, 2), round(height, 2)],
-        'area': round(width * height, 2),
-        'iscrowd': 0,
-    }
-
-
 def convert(
     mat: str | Path, images: str | Path, folder: str | Path, skip_bad: bool = False
 ) -> Converted:
@@ -111,17 +90,19 @@ def convert(
             problems.append(f'{name} has no labelled joint')
         elif name in sizes:
             ids = {'id': index + 1, 'image_id': index + 1, 'category_id': 1}
-            people[splits[index]].append({**ids, **annotation(person, sizes[name])})
+            side = np.ptp(person[person[:, 2] > 0, :2], axis=0).max()
+            person = annotate(person, _WIDER * side, sizes[name])
+            people[splits[index]].append({**ids, **person})
     if not skip_bad:
         refuse(mat, problems)
     numbers = {name: index for index, name in enumerate(names, start=1)}
-    files = {outputs(folder)[split]: people[split] for split in SPLITS}
+    files = {outputs(mat, folder)[split]: people[split] for split in SPLITS}
     return Converted(
         {file: write_coco(file, numbers, sizes, each, _CATEGORY) for file, each in files.items()},
         problems,
     )
 
 
-def outputs(folder: str | Path) -> dict[str, Path]:
+def outputs(mat: str | Path, folder: str | Path) -> dict[str, Path]:
     """The file of each split."""
     return {split: Path(folder) / f'lsp_{split}.json' for split in SPLITS}

@@ -22,6 +22,32 @@ AUTHORS = {
     'adaptivepose': ('buptxyb666/AdaptivePose on HRNet', ''),
     'posefix': ('Pytorch-PoseFix, a port of mks0601/PoseFix_RELEASE', ''),
 }
+# Whose labels are converted: what, and the source and target with their help.
+DATA_SETS = {
+    'aic': (
+        "AI Challenger's original json to COCO keypoint json",
+        ('RAW', 'keypoint_train_annotations_20170909.json'),
+        ('OUT', "json to write, for MMPose's AicDataset"),
+    ),
+    'wflw': (
+        "WFLW's lists to MMPose's json, subsets included",
+        ('LIST', 'list_98pt_rect_attr_{train,test}.txt'),
+        (
+            'OUT_DIR',
+            'folder for the json of the training, or for those of the test and its subsets',
+        ),
+    ),
+    'lsp': (
+        'the archive of Leeds Sports Pose, or LSP extended, to COCO keypoint json',
+        ('MAT', "the archive's joints.mat"),
+        ('OUT_DIR', 'folder for lsp_train.json and lsp_val.json'),
+    ),
+    'faces68': (
+        "Udacity's csv of 68 landmarks on frames of YouTube Faces to COCO keypoint json",
+        ('CSV', '{training,test}_frames_keypoints.csv'),
+        ('OUT', 'json to write'),
+    ),
+}
 
 
 def add_parser(subparsers) -> None:
@@ -36,7 +62,8 @@ def add_parser(subparsers) -> None:
         _add_authors(kinds, name, authors)
     _add_lip(kinds)
     _add_gray(kinds)
-    _add_data_sets(kinds)
+    for name, texts in DATA_SETS.items():
+        _add_data_set(kinds, name, *texts)
 
 
 def _add_clean(kinds) -> None:
@@ -202,85 +229,31 @@ def run_gray(args: argparse.Namespace) -> int:
     return 0
 
 
-def _add_data_sets(kinds) -> None:
-    aic = kinds.add_parser(
-        'aic',
-        help="AI Challenger's original json to COCO keypoint json",
-        description="Write the file that MMPose's AicDataset reads.",
-    )
-    aic.add_argument('input', metavar='RAW', help='keypoint_train_annotations_20170909.json')
-    _add_images(aic)
-    aic.add_argument('output', metavar='OUT', help='json to write')
-    aic.set_defaults(run=run_aic)
-    wflw = kinds.add_parser(
-        'wflw',
-        help="WFLW's lists to MMPose's json, subsets included",
-        description='Write face_landmarks_wflw_train.json, or face_landmarks_wflw_test.json and '
-        'the files of its six subsets.',
-    )
-    wflw.add_argument('input', metavar='LIST', help='list_98pt_rect_attr_{train,test}.txt')
-    _add_images(wflw)
-    wflw.add_argument('output', metavar='OUT_DIR', help='folder for the json files')
-    wflw.set_defaults(run=run_wflw)
-    lsp = kinds.add_parser(
-        'lsp',
-        help='the archive of Leeds Sports Pose, or LSP extended, to COCO keypoint json',
-        description='Write lsp_train.json and lsp_val.json.',
-    )
-    lsp.add_argument('input', metavar='MAT', help="the archive's joints.mat")
-    _add_images(lsp)
-    lsp.add_argument('output', metavar='OUT_DIR', help='folder for the json files')
-    lsp.set_defaults(run=run_lsp)
-
-
-def _add_images(kind: argparse.ArgumentParser) -> None:
+def _add_data_set(
+    kinds, name: str, what: str, source: tuple[str, str], target: tuple[str, str]
+) -> None:
+    kind = kinds.add_parser(name, help=what, description=f'Convert {what}.')
+    kind.add_argument('input', metavar=source[0], help=source[1])
     kind.add_argument('images', metavar='IMAGES', help='folder of the images')
+    kind.add_argument('output', metavar=target[0], help=target[1])
     kind.add_argument('--skip-bad', action='store_true', help='leave out bad entries')
     kind.add_argument('--force', action='store_true', help='overwrite what is there')
+    kind.set_defaults(run=run_data_set, name=name)
 
 
-def run_aic(args: argparse.Namespace) -> int:
-    """Convert AI Challenger.
-
-    Raises:
-        UserError: bad entries, missing images, or OUT exists.
-    """
-    from rlepose_ext.annotations import aic
-    from rlepose_ext.convert.files import check_target
-
-    check_target(args.output, args.force)
-    return _say(aic.convert(args.input, args.images, args.output, args.skip_bad))
-
-
-def run_wflw(args: argparse.Namespace) -> int:
-    """Convert one list of WFLW.
+def run_data_set(args: argparse.Namespace) -> int:
+    """Convert labels by the module of :mod:`.annotations` of that name.
 
     Raises:
-        UserError: bad lines, missing images, or a file exists.
+        UserError: another file, bad entries, missing images, or a file exists.
     """
-    from rlepose_ext.annotations import wflw
     from rlepose_ext.convert.files import check_target
 
-    for file in wflw.outputs(args.input, args.output).values():
+    module = importlib.import_module(f'rlepose_ext.annotations.{args.name}')
+    outputs = getattr(module, 'outputs', lambda source, target: {'': target})
+    for file in outputs(args.input, args.output).values():
         check_target(file, args.force)
-    return _say(wflw.convert(args.input, args.images, args.output, args.skip_bad))
-
-
-def run_lsp(args: argparse.Namespace) -> int:
-    """Convert LSP or LSP extended.
-
-    Raises:
-        UserError: another file, missing images, or a file exists.
-    """
-    from rlepose_ext.annotations import lsp
-    from rlepose_ext.convert.files import check_target
-
-    for file in lsp.outputs(args.output).values():
-        check_target(file, args.force)
-    return _say(lsp.convert(args.input, args.images, args.output, args.skip_bad))
-
-
-def _say(converted) -> int:
+    converted = module.convert(args.input, args.images, args.output, args.skip_bad)
     for problem in converted.left_out:
         print(f'left out, {problem}')
     for file, (images, number) in converted.files.items():

@@ -1,4 +1,4 @@
-"""Boxes from a JSON file, in one of the forms that people have them in.
+"""Boxes from a JSON file, in one of the forms that people have them in, and such a file.
 
 - COCO detections: ``[{"image_id": 785, "bbox": [x, y, w, h], "score": 0.9}, ...]``; the image is
   the one whose name is that number, as COCO's are;
@@ -19,10 +19,12 @@ from typing import Any
 
 import numpy as np
 
+from rlepose_ext.annotations.coco_file import check_coco, read_json
+from rlepose_ext.annotations.coco_json import write_json
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import images
 from rlepose_ext.inference.boxes import as_boxes
-from rlepose_ext.inference.detectors import Found
+from rlepose_ext.inference.detectors import Detector, Found
 from rlepose_ext.inference.sources import VIDEO_SUFFIXES
 
 
@@ -111,6 +113,48 @@ class BoxFile:
                 'which inputs are found: make a file of boxes for each folder'
             )
         return self._boxes[found[0]] if found else []
+
+
+def write_boxes(
+    detector: Detector, ann_file: str | Path, folder: str | Path, out: str | Path
+) -> tuple[int, int]:
+    """Write the boxes that a detector finds in the images of an annotation file.
+
+    Args:
+        detector: finds them.
+        ann_file: COCO json; its ``images`` are used.
+        folder: of the images.
+        out: COCO detections, which MMPose reads as ``bbox_file``: boxes in image px, category 1.
+
+    Returns:
+        Numbers of boxes and of images.
+
+    Raises:
+        UserError: no COCO json, an image that cannot be read, or ``out`` cannot be written.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    content = read_json(ann_file)
+    check_coco(content, ann_file)
+    if not all({'id', 'file_name'} <= image.keys() for image in content['images']):
+        raise UserError(f'{ann_file}: an entry of images has no id or no file_name')
+    entries = []
+    for image in track(content['images'], 'detect', console=Console(stderr=True)):
+        path = Path(folder) / image['file_name']
+        ((boxes, scores),) = detector([images.read_image(path)], [path.name])
+        boxes[:, 2:] -= boxes[:, :2]
+        entries += [
+            {
+                'image_id': image['id'],
+                'category_id': 1,
+                'bbox': [round(number, 2) for number in box],
+                'score': round(score, 5),
+            }
+            for box, score in zip(boxes.tolist(), scores.tolist(), strict=True)
+        ]
+    write_json(out, entries)
+    return len(entries), len(content['images'])
 
 
 def _spellings(name: str) -> tuple[str, ...]:

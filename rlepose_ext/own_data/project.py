@@ -22,10 +22,8 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.own_data.guesses import guess_links, guess_partners, lie_in_all_directions
 from rlepose_ext.own_data.objects import Images, as_coco, find_objects, split
 from rlepose_ext.own_data.readers import read_labels
-from rlepose_ext.resources import resource
 
 _MODEL = 'heatmap_resnet18-slim'
-_BASE = 'configs/quickstart/_base_/simcc_synthetic-96x72.py'
 _SAMPLES = 16_000  # crops that a training sees: minutes on two cores
 _EPOCHS = (20, 300)
 _BATCH = (4, 16)  # a fiftieth of the objects: where they are few, more steps for the same work
@@ -199,7 +197,7 @@ def _color(joint: str) -> list[int]:
 def config_text(
     joints: int, length: Mapping[str, int], mirrored: bool, turned: bool, root: str, here: str
 ) -> str:
-    """The leaf config.
+    """The config, complete but for MMPose's runtime, so that it can be moved and read alone.
 
     Args:
         joints: their number.
@@ -209,40 +207,115 @@ def config_text(
         root: the folder of the data, seen from the config's.
         here: the reverse.
     """
-    steps = 'with_codec(_base_.train_pipeline, codec)'
-    if not mirrored:
-        steps = f"[step for step in {steps} if step['type'] != 'RandomFlip']"
+    flip = "    dict(type='RandomFlip', direction='horizontal'),\n" if mirrored else ''
     epochs = length['epochs']
     return f"""\
-_base_ = [{str(resource(_BASE))!r}]
-
-from rlepose_ext.datasets.pipelines import with_codec
+_base_ = ['mmpose::_base_/default_runtime.py']
+custom_imports = dict(imports=['rlepose_ext'])
 
 data_root = '{{{{ fileDirname }}}}/{root}/'
 metainfo = dict(from_file='{{{{ fileDirname }}}}/metainfo.py')
-_data = dict(metainfo=metainfo, data_root=data_root, data_prefix=dict(img=''))
+dataset_type = 'CocoDataset'  # MMPoseInferencer reads these two
+data_mode = 'topdown'
 
-codec = dict(type='MSRAHeatmap', input_size=(96, 96), heatmap_size=(24, 24), sigma=1.5)
-_head = dict(deconv_out_channels=(32, 32), deconv_kernel_sizes=(4, 4), decoder=codec)
-model = dict(
-    head=dict(_delete_=True, type='HeatmapHead', in_channels=128, out_channels={joints}, **_head),
-    test_cfg=dict(flip_test={mirrored}, flip_mode='heatmap', shift_heatmap=True),
-)
 train_cfg = dict(max_epochs={epochs}, val_interval={max(1, epochs // 10)})
+default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=1e-4, fused=True),
+    clip_grad=dict(max_norm=10.0),
+)
 param_scheduler = [
     dict(type='LinearLR', end={length['warm_up']}, start_factor=0.01, by_epoch=False),
     dict(type='CosineAnnealingLR', T_max={epochs}, convert_to_iter_based=True),
 ]
-train_pipeline = {steps}
-train_pipeline[-4].update(scale_factor=[0.75, 1.25], rotate_factor={180 if turned else 30})
-_train = dict(ann_file='{here}/train.json', pipeline=train_pipeline, **_data)
-train_dataloader = dict(batch_size={length['batch']}, dataset=_train)
-val_pipeline = with_codec(_base_.val_pipeline, codec)
-_val = dict(ann_file='{here}/val.json', pipeline=val_pipeline, **_data)
-val_dataloader = test_dataloader = dict(dataset=_val)
-_val = dict(ann_file=data_root + '{here}/train.json', img_root=data_root, prefix='PCK@0.05')
-val_evaluator = test_evaluator = [dict(type='rlepose_ext.PoseBaselines', thr=0.05, **_val)]
-del _data, _head, _train, _val  # else they become keys of the config
+auto_scale_lr = dict(base_batch_size={length['batch']})
+
+codec = dict(type='MSRAHeatmap', input_size=(96, 96), heatmap_size=(24, 24), sigma=1.5)
+
+model = dict(
+    type='TopdownPoseEstimator',
+    data_preprocessor=dict(
+        type='PoseDataPreprocessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        type='ResNet',
+        depth=18,
+        stem_channels=16,
+        base_channels=16,
+        strides=(1, 2, 2, 1),
+        out_indices=(3,),
+    ),
+    head=dict(
+        type='HeatmapHead',
+        in_channels=128,
+        out_channels={joints},
+        deconv_out_channels=(32, 32),
+        deconv_kernel_sizes=(4, 4),
+        decoder=codec,
+    ),
+    test_cfg=dict(flip_test={mirrored}, flip_mode='heatmap', shift_heatmap=True),
+)
+
+train_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+{flip}\
+    dict(
+        type='RandomBBoxTransform',
+        shift_factor=0.03,
+        scale_factor=[0.75, 1.25],
+        rotate_factor={180 if turned else 30},
+        rotate_prob=0.5,
+    ),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='GenerateTarget', encoder=codec),
+    dict(type='PackPoseInputs'),
+]
+val_pipeline = [
+    dict(type='LoadImage'),
+    dict(type='GetBBoxCenterScale'),
+    dict(type='TopdownAffine', input_size=codec['input_size']),
+    dict(type='PackPoseInputs'),
+]
+
+# No workers: a small picture is prepared sooner than it is handed from process to process.
+train_dataloader = dict(
+    batch_size={length['batch']},
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='{here}/train.json',
+        data_prefix=dict(img=''),
+        metainfo=metainfo,
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = test_dataloader = dict(
+    batch_size=64,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='{here}/val.json',
+        data_prefix=dict(img=''),
+        metainfo=metainfo,
+        pipeline=val_pipeline,
+        test_mode=True,
+    ),
+)
+val_evaluator = test_evaluator = dict(
+    type='rlepose_ext.PoseBaselines',
+    thr=0.05,
+    prefix='PCK@0.05',
+    ann_file=data_root + '{here}/train.json',
+    img_root=data_root,
+)
 """
 
 

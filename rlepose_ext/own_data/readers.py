@@ -206,7 +206,21 @@ def _cvat(path: Path) -> Labels:
             for box in image.findall('box')
         ]
         _group(labels, name, loose, boxes)
+    labels.links = _cvat_links(root, {name for item in labels.items for name in item.joints})
     return labels
+
+
+def _cvat_links(root: ElementTree.Element, joints: set[str]) -> list[tuple[str, str]]:
+    """Edges of skeletons: lines between circles of the drawing that a label has as text."""
+    links = []
+    for label in root.iterfind('.//label/svg'):
+        drawing = ElementTree.fromstring(f'<svg>{label.text or ""}</svg>')
+        nodes = {c.get('data-node-id'): c.get('data-label-name') for c in drawing.iter('circle')}
+        for line in drawing.iter('line'):
+            ends = [nodes.get(line.get(f'data-node-{end}')) for end in ('from', 'to')]
+            if joints.issuperset(ends):
+                links.append((ends[0], ends[1]))
+    return links
 
 
 _CORNERS = ('xtl', 'ytl', 'xbr', 'ybr')

@@ -92,11 +92,11 @@ def model(tmp_path, root, monkeypatch):
         labels = np.column_stack([sample.pred_instances.keypoints[0], np.full(17, 2)])
         person.update(keypoints=labels.ravel().tolist(), num_keypoints=17)
     drawn.val_json.write_text(json.dumps(content))
-    boxes = [
-        {**{key: person[key] for key in ('image_id', 'category_id', 'bbox')}, 'score': 0.9}
-        for person in content['annotations']
-    ]
-    return str(path), str(tmp_path / 'start.pth'), boxes
+    boxes = tmp_path / 'found.json'
+    # as `rlepose detect` writes those of a detector, here the annotated ones
+    images, val = str(drawn.val_json.parents[1] / 'images/val'), str(drawn.val_json)
+    assert main.main(['detect', val, images, '--det', val, '--coco-json', str(boxes)]) == 0
+    return str(path), str(tmp_path / 'start.pth'), json.loads(boxes.read_text())
 
 
 @pytest.mark.slow

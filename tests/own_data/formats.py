@@ -2,7 +2,8 @@
 
 import csv
 import json
-from xml.sax.saxutils import quoteattr
+from itertools import pairwise
+from xml.sax.saxutils import escape, quoteattr
 
 WRITERS = {}
 
@@ -58,7 +59,30 @@ def labelme(folder, joints, items):
 
 @writes('cvat')
 def cvat(folder, joints, items):
-    lines = ['<?xml version="1.0" encoding="utf-8"?>', '<annotations><version>1.1</version>']
+    """Edges of the skeleton: each joint and the next, but the last; numbers of nodes count down."""
+    node = {name: len(joints) - k for k, name in enumerate(joints)}
+    svg = ''.join(
+        f'<line x1="36.3" y1="45.9" x2="59.1" y2="23.1" stroke="black" data-type="edge" '
+        f'data-node-from="{node[a]}" stroke-width="0.5" data-node-to="{node[b]}"></line>'
+        for a, b in pairwise(joints[:-1])
+    ) + ''.join(
+        f'<circle r="1.5" stroke="black" fill="#b3b3b3" cx="22.6" cy="25.8" stroke-width="0.1" '
+        f'data-type="element node" data-element-id="{k}" data-node-id="{k}" '
+        f'data-label-name={quoteattr(name)}></circle>'
+        for name, k in node.items()
+    )
+    points = ''.join(
+        f'<label><name>{escape(name)}</name><color>#d12345</color><type>points</type>'
+        '<attributes></attributes><parent>x</parent></label>'
+        for name in joints
+    )
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>',
+        '<annotations><version>1.1</version>',
+        '<meta><task><id>7</id><name>geckos</name><mode>annotation</mode><labels>',
+        '<label><name>x</name><color>#5c5eba</color><type>skeleton</type><attributes></attributes>',
+        f'<svg>{escape(svg)}</svg></label>{points}</labels></task></meta>',
+    ]
     for i, image in enumerate(dict.fromkeys(item.image for item in items)):
         lines.append(f'<image id="{i}" name={quoteattr(image)} width="144" height="144">')
         for group, item in enumerate((i for i in items if i.image == image), 1):

@@ -1,6 +1,7 @@
 """What tools write, read back: the same joints in the same images."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -119,6 +120,17 @@ def test_a_truncated_image_is_named(geckos):
     _, objects, problems, _ = read(geckos, 'labels.json')
     assert len(objects) == 7
     assert problems == ['gecko_0003.png: the image is empty, truncated or no image']
+
+
+def test_links_of_cvat(geckos, labels_as):
+    path = labels_as('cvat')
+    labels, *_ = read(geckos, path)
+    assert labels.links == list(pairwise(labels.joints[:-1]))
+    # a joint whose circle has no name
+    path.write_text(path.read_text().replace('data-label-name="left_hand"', ''))
+    assert read(geckos, path)[0].links == [
+        link for link in pairwise(labels.joints[:-1]) if 'left_hand' not in link
+    ]
 
 
 def test_video_exports_of_cvat_are_refused(geckos):
