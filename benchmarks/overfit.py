@@ -57,8 +57,8 @@ FAMILIES = (*_small.FAMILIES, 'poseur', 'tokenpose')
 systems = functools.partial(_small.systems, families=FAMILIES)
 # The same network as another one, but for the file that it starts from.
 SAME = ('rle_res50-hmpretrained',)
-# tokenpose_s-v1 with smaller patches, tokenpose_b on a wider HRNet, tokenpose_t with fewer blocks.
-LEFT_OUT = (*SAME, *(f'tokenpose_{name}' for name in ('l-d24', 'tiny')))
+# tokenpose_tiny is tokenpose_t with fewer blocks.
+LEFT_OUT = (*SAME, 'tokenpose_tiny')
 # Some heads sum their loss over the batch, others average it.
 MAX_NORM = 1.0
 # Layers whose outputs are logits of bins, up to +-100 for a narrow peak.
@@ -93,6 +93,7 @@ RATES = {
     'simcc_hrnetlite-sk': Rates(2e-3),
     'simcc-rle': Rates(2e-3, classifiers=20.0),
     'tokenpose_s': Rates(5e-4),
+    'tokenpose_l-d24': Rates(5e-4),
 }
 
 
