@@ -1,6 +1,7 @@
 """Poseur's head: the original's outputs and losses, noisy groups, the flip test, bad input."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -288,8 +289,8 @@ def test_positions_keep_their_precision_in_half_types():
 
 
 def answering(head, monkeypatch, *answers):
-    """The head answers these, (K, 4) before ``activate``, one after the other."""
-    waiting = iter(answers)
+    """The head answers these in turn, (K, 4) before ``activate``."""
+    waiting = itertools.cycle(answers)
     monkeypatch.setattr(head, 'forward', lambda feats: next(waiting)[None])
     return head
 
@@ -330,6 +331,11 @@ def test_type2_believes_the_view_that_is_sure(monkeypatch):
     np.testing.assert_allclose(pose.keypoints, np.full((1, K, 2), expected), rtol=1e-5)
     np.testing.assert_allclose(pose.keypoint_scores, np.full((1, K), (a + b) / 2), rtol=1e-5)
     assert pose.keypoint_scores.dtype == np.float32
+
+    test_cfg['flip_fusion'] = 'default'  # both views alike
+    (pose,) = head.predict([features(1)] * 2, samples(1), test_cfg)
+    expected = np.full((1, K, 2), [SIZE[0] * 0.4, SIZE[1] * 0.3])
+    np.testing.assert_allclose(pose.keypoints, expected, rtol=1e-5)
 
 
 def test_spread_is_that_of_the_decoder():
