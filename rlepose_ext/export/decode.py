@@ -258,26 +258,16 @@ class SimCC(nn.Module):
         (bin_x, height_x), (bin_y, height_y) = highest(x), highest(y)
         scores = torch.minimum(height_x, height_y)
         bins = torch.where(scores[..., None] > 0, torch.stack([bin_x, bin_y], dim=-1), -1)
-        if self.reading is None:
-            return bins / self.split, scores
-        if self.reading.score:
-            scores = self.reading.scores(x, y)
-        sigma = [self.reading.sigmas(x, y)] if self.reading.sigma else []
-        return bins / self.split, scores, *sigma
+        read = {'keypoint_scores': scores, **(self.reading(x, y) if self.reading else {})}
+        return bins / self.split, *read.values()
 
 
 class SimCCRLE(nn.Module):
     """``SimCCRLELabel``: points from the bins or their mean, and sigma."""
 
-    def __init__(
-        self,
-        codec: SimCCRLELabel,
-        branch: str,
-        sigma_scores: bool,
-        reading: BinReading | None = None,
-    ) -> None:
+    def __init__(self, codec: SimCCRLELabel, bins: SimCC, branch: str, sigma_scores: bool) -> None:
         super().__init__()
-        self.bins = SimCC(codec.simcc, reading)
+        self.bins = bins
         self.points = Regression(codec.input_size)
         self.branch, self.sigma_scores = branch, sigma_scores
 
@@ -318,9 +308,9 @@ def decoder_of(
         SimCCLabel: lambda: SimCC(codec, reading),
         SimCCRLELabel: lambda: SimCCRLE(
             codec,
+            SimCC(codec.simcc, reading),
             test_cfg.get('branch', 'simcc'),
             bool(test_cfg.get('sigma_scores', False)),
-            reading,
         ),
     }
     if kind not in makers:

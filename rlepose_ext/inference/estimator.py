@@ -122,10 +122,7 @@ class PoseEstimator(InBoxes):
 
     @property
     def has_sigma(self) -> bool:
-        """Whether the results have ``sigma``.
-
-        Those of this project's heads with RLE have, and of SimCC heads after `rlepose calibrate`.
-        """
+        """Whether results have ``sigma``: of our heads with RLE, and of calibrated SimCC heads."""
         of_bins = self.bins is not None and self.bins.sigma
         return of_bins or any(isinstance(part, RLELoss) for part in self.model.head.modules())
 

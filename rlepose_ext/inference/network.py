@@ -143,15 +143,10 @@ def read_bins(head: nn.Module, reading: BinReading) -> None:
 
     def decode_and_read(outputs: Any) -> list:
         poses = decode(outputs)
-        if not isinstance(outputs, tuple) or len(outputs) != 2:  # not from bins, or not the scores
-            return poses
-        found = {}
-        if reading.score:
-            found['keypoint_scores'] = to_numpy(reading.scores(*outputs))
-        if reading.sigma:
-            found['sigma'] = to_numpy(reading.sigmas(*outputs))
-        for name, values in found.items():
-            for pose, value in zip(poses, values, strict=True):
+        if not isinstance(outputs, tuple) or len(outputs) != 2:
+            return poses  # of SimCC + RLE: coordinates, or bins with scores by sigma
+        for name, values in reading(*outputs).items():
+            for pose, value in zip(poses, to_numpy(values), strict=True):
                 pose.set_field(value[None], name)
         return poses
 

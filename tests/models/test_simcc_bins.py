@@ -73,10 +73,10 @@ def logits(kind, spread=SPREAD):
 @pytest.mark.parametrize('kind', KINDS)
 def test_sigma_is_that_of_what_is_uncertain(kind):
     reading = bin_reading(head_of(kind), {'sigma': True})
-    sigma = reading.sigmas(*logits(kind))[0, 0]
+    sigma = reading(*logits(kind))['sigma'][0, 0]
     np.testing.assert_allclose(sigma, np.array(SPREAD) / SPLIT, rtol=0.01)
     # a label alone is a bin wide
-    np.testing.assert_allclose(reading.sigmas(*logits(kind, (1e-3, 1e-3)))[0, 0], 1 / SPLIT)
+    np.testing.assert_allclose(reading(*logits(kind, (1e-3, 1e-3)))['sigma'][0, 0], 1 / SPLIT)
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -88,17 +88,22 @@ def test_score_is_the_height_of_a_heatmap(kind):
         heights = [label(kind, bins, g) @ kernel for g in range(bins)]
         expected *= truth(bins, peak, spread)[1] @ heights / heights[peak]
     reading = bin_reading(head_of(kind))
-    np.testing.assert_allclose(reading.scores(*logits(kind))[0, 0], expected, rtol=0.01)
+
+    def score(outputs):
+        (found,) = reading(*outputs).values()
+        return found[0, 0]
+
+    np.testing.assert_allclose(score(logits(kind)), expected, rtol=0.01)
     if kind == 'gaussian':
         width = SMOOTH**2 + 16.0**2
         closed = np.prod([np.sqrt(width / (width + spread**2)) for spread in SPREAD])
         np.testing.assert_allclose(expected, closed, rtol=1e-3)
     # a certain joint, any joint, and none
-    np.testing.assert_allclose(reading.scores(*logits(kind, (1e-3, 1e-3)))[0, 0], 1, rtol=0.01)
+    np.testing.assert_allclose(score(logits(kind, (1e-3, 1e-3))), 1, rtol=0.01)
     flat = [torch.ones(1, 1, bins) for bins in BINS]
-    assert 0 < reading.scores(*flat)[0, 0] < 0.02
+    assert 0 < score(flat) < 0.02
     below = [logits(kind)[0], logits(kind)[1] - 100]
-    assert reading.scores(*below)[0, 0] == 0
+    assert score(below) == 0
 
 
 def test_which_heads_are_read():

@@ -41,7 +41,7 @@ SCORES = ('softmax', 'logit')
 
 @dataclass(frozen=True)
 class BinReading:
-    """How the bins of one head are read, see the module's docstring; pairs are of x and y.
+    """How the bins of one head are read, see the module's docstring; pairs are x and y.
 
     Attributes:
         split: bins per px of the crop.
@@ -63,25 +63,26 @@ class BinReading:
     score: bool
     sigma: bool
 
-    def scores(self, x: Tensor, y: Tensor) -> Tensor:
-        """Scores (N, K) from logits (N, K, W s) and (N, K, H s).
+    def __call__(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """What is wanted of logits (N, K, W s) and (N, K, H s).
 
-        0 where no logit of an axis is above 0: there MMPose decodes no point.
+        Returns:
+            ``keypoint_scores`` (N, K), 0 where no logit of an axis is above 0, for there MMPose
+            decodes no point; ``sigma`` (N, K, 2), px of the crop.
         """
-        parts = [
-            _near_peak(_softmax(pred, self.beta), self.reach) / top
-            for pred, top in zip((x, y), self.top, strict=True)
-        ]
-        has_point = torch.minimum(x.amax(-1), y.amax(-1)) > 0
-        return parts[0].clamp(max=1) * parts[1].clamp(max=1) * has_point
-
-    def sigmas(self, x: Tensor, y: Tensor) -> Tensor:
-        """Sigma (N, K, 2), px of the crop, from the same logits."""
-        variances = [
-            _variance(_softmax(pred, self.beta), floor) - of_label
-            for pred, floor, of_label in zip((x, y), self.floor, self.variance, strict=True)
-        ]
-        return torch.stack(variances, dim=-1).clamp_min(1).sqrt() / self.split
+        found = {}
+        axes = [(pred.float() * self.beta).softmax(-1) for pred in (x, y)]
+        if self.score:
+            near = [_near_peak(p, self.reach) / top for p, top in zip(axes, self.top, strict=True)]
+            has_point = torch.minimum(x.amax(-1), y.amax(-1)) > 0
+            found['keypoint_scores'] = near[0].clamp(max=1) * near[1].clamp(max=1) * has_point
+        if self.sigma:
+            excess = [
+                _variance(p, floor) - of_label
+                for p, floor, of_label in zip(axes, self.floor, self.variance, strict=True)
+            ]
+            found['sigma'] = torch.stack(excess, dim=-1).clamp_min(1).sqrt() / self.split
+        return found
 
 
 def bin_reading(
@@ -130,11 +131,6 @@ def _labels(codec: SimCCLabel, loss: KLDiscretLoss | None) -> list[Tensor]:
     if loss is not None and loss.label_softmax:
         return [(label * loss.label_beta).softmax(-1) for label in labels]
     return [label / label.sum() for label in labels]
-
-
-def _softmax(pred: Tensor, beta: float) -> Tensor:
-    """The distributions that the loss compares with labels, in float32 at least."""
-    return (pred.to(torch.promote_types(pred.dtype, torch.float32)) * beta).softmax(-1)
 
 
 def _near_peak(p: Tensor, reach: float) -> Tensor:
