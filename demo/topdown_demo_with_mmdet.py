@@ -76,9 +76,11 @@ def run(args: argparse.Namespace) -> int:
         args.nms_thr,
         args.det_cat_id,
     )
-    heatmaps = {'model.test_cfg.output_heatmaps': True} if args.draw_heatmap else None
+    options = {'model.test_cfg.score': 'logit'}  # of SimCC heads, as MMPose's script has it
+    if args.draw_heatmap:
+        options['model.test_cfg.output_heatmaps'] = True
     estimator = PoseEstimator(
-        args.pose_config, args.pose_checkpoint, args.device, cfg_options=heatmaps
+        args.pose_config, args.pose_checkpoint, args.device, cfg_options=options
     )
     args.no_bbox, args.draw_sigma, args.quiet = not args.draw_bbox, False, False
     args.track, args.smooth, args.det_interval = 'none', False, 1

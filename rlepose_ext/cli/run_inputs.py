@@ -49,7 +49,9 @@ def run_all(
     quiet_upstream()
     if args.draw_sigma and not predictor.has_sigma:
         print(
-            'this model does not estimate sigma: no ellipses (models with RLE do)', file=sys.stderr
+            'this model does not estimate sigma: no ellipses (models with RLE do, and calibrated '
+            'ones with SimCC)',
+            file=sys.stderr,
         )
     options = options_of(args)
     if args.show:

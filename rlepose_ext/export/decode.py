@@ -34,6 +34,7 @@ from rlepose_ext.codecs import LIPHeatmap, MoveNetLabel, SimCCRLELabel, SKPSHeat
 from rlepose_ext.codecs.movenet_label import DISTANCE_BIAS
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import denormalise, heatmap_to_input
+from rlepose_ext.models.heads.simcc_bins import BinReading
 from rlepose_ext.models.heads.simcc_rle import soft_argmax
 
 
@@ -238,31 +239,35 @@ class MoveNet(nn.Module):
 
 
 class SimCC(nn.Module):
-    """``SimCCLabel``: the greatest bin of each axis; the smaller of the two is the score."""
+    """``SimCCLabel``: the greatest bin of each axis; scores and sigma of a reading, if any.
 
-    def __init__(self, codec: SimCCLabel) -> None:
+    Without a reading, the smaller of the two logits is the score.
+    """
+
+    def __init__(self, codec: SimCCLabel, reading: BinReading | None = None) -> None:
         super().__init__()
         if codec.use_dark:
             raise UserError(
                 'SimCCLabel with use_dark: MMPose 1.3.2 does not decode it, and neither does an '
                 'exported model. Set use_dark=False.'
             )
-        self.split = float(codec.simcc_split_ratio)
+        self.split, self.reading = float(codec.simcc_split_ratio), reading
 
-    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """Points of bins (N, K, W s) and (N, K, H s)."""
         (bin_x, height_x), (bin_y, height_y) = highest(x), highest(y)
         scores = torch.minimum(height_x, height_y)
         bins = torch.where(scores[..., None] > 0, torch.stack([bin_x, bin_y], dim=-1), -1)
-        return bins / self.split, scores
+        read = {'keypoint_scores': scores, **(self.reading(x, y) if self.reading else {})}
+        return bins / self.split, *read.values()
 
 
 class SimCCRLE(nn.Module):
     """``SimCCRLELabel``: points from the bins or their mean, and sigma."""
 
-    def __init__(self, codec: SimCCRLELabel, branch: str, sigma_scores: bool) -> None:
+    def __init__(self, codec: SimCCRLELabel, bins: SimCC, branch: str, sigma_scores: bool) -> None:
         super().__init__()
-        self.bins = SimCC(codec.simcc)
+        self.bins = bins
         self.points = Regression(codec.input_size)
         self.branch, self.sigma_scores = branch, sigma_scores
 
@@ -275,12 +280,15 @@ class SimCCRLE(nn.Module):
         return keypoints, certainty if self.sigma_scores else scores, sigma
 
 
-def decoder_of(codec: Any, test_cfg: dict[str, Any] | None = None) -> nn.Module:
+def decoder_of(
+    codec: Any, test_cfg: dict[str, Any] | None = None, reading: BinReading | None = None
+) -> nn.Module:
     """The module that decodes as a codec does.
 
     Args:
         codec: the head's decoder.
         test_cfg: of the model; ``branch`` and ``sigma_scores`` of the SimCC + RLE head are read.
+        reading: of SimCC's bins.
 
     Raises:
         UserError: no codec, or one that has no counterpart here.
@@ -297,9 +305,12 @@ def decoder_of(codec: Any, test_cfg: dict[str, Any] | None = None) -> nn.Module:
         LIPHeatmap: lambda: PixelMiddle(codec),
         SKPSHeatmap: lambda: OffsetMaps(codec),
         MoveNetLabel: lambda: MoveNet(codec),
-        SimCCLabel: lambda: SimCC(codec),
+        SimCCLabel: lambda: SimCC(codec, reading),
         SimCCRLELabel: lambda: SimCCRLE(
-            codec, test_cfg.get('branch', 'simcc'), bool(test_cfg.get('sigma_scores', False))
+            codec,
+            SimCC(codec.simcc, reading),
+            test_cfg.get('branch', 'simcc'),
+            bool(test_cfg.get('sigma_scores', False)),
         ),
     }
     if kind not in makers:

@@ -14,6 +14,7 @@ from rlepose_ext.export.decode import decoder_of
 from rlepose_ext.export.qdq import with_integers
 from rlepose_ext.models.estimators import QuantPoseEstimator
 from rlepose_ext.models.heads.rle_head import activate
+from rlepose_ext.models.heads.simcc_bins import bin_reading
 
 # What rtmlib's RTMPose does to BGR pixels unless told otherwise, before the network sees them.
 RTMLIB_MEAN = (123.675, 116.28, 103.53)
@@ -35,7 +36,9 @@ class PoseGraph(nn.Module):
     def __init__(self, model: nn.Module, half: bool = False) -> None:
         super().__init__()
         self.normalise = Normalise(model.data_preprocessor)
-        self.decode = decoder_of(model.head.decoder, model.test_cfg)
+        calibrated = bool(getattr(model, 'calibration', None))
+        reading = bin_reading(model.head, model.test_cfg, calibrated)
+        self.decode = decoder_of(model.head.decoder, model.test_cfg, reading)
         if isinstance(model, QuantPoseEstimator):
             with_integers(model)
         self.model = model.half() if half else model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from rlepose_ext.inference.in_boxes import Points
 from rlepose_ext.inference.onnx_file import joints_meta
 from rlepose_ext.inference.onnx_pose import OnnxPose
 from rlepose_ext.models.estimators import QuantPoseEstimator
+from rlepose_ext.models.heads.simcc_bins import BinReading
 from rlepose_ext.quant import integer
 from rlepose_ext.quant.to_integer import integer_model
 
@@ -58,7 +60,8 @@ class IntegerPose(OnnxPose):
             codec = KEYPOINT_CODECS.build(dict(self.content['codec']))
         except (KeyError, TypeError) as error:
             raise UserError(f'{model}: its JSON is not whole: {error!r}') from error
-        self._decode = decoder_of(codec, {})
+        bins = self.content.get('bins')
+        self._decode = decoder_of(codec, {}, bins and BinReading(**bins))
 
     def points(self, pixels: np.ndarray, clock: Clock | None = None) -> Points:
         """See :meth:`InBoxes.points`."""
@@ -106,6 +109,7 @@ def tables_of(estimator: PoseEstimator) -> integer.IntegerModel:
     tables.content = {
         **describe(estimator, half=False, layout='rlepose'),
         'network': 'int8',
+        'bins': estimator.bins and asdict(estimator.bins),
         'normalise': {
             'mean': norm.mean.tolist(),
             'std': norm.std.tolist(),

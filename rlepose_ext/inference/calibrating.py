@@ -66,7 +66,7 @@ def calibrate(
     seed: int = 0,
     device: str = 'auto',
 ) -> Calibrated:
-    """Measure and repair the uncertainty of a top-down model with sigma.
+    """Measure and repair the uncertainty of a top-down model with sigma, or of a SimCC head.
 
     With the config's flip test and, for exported files, without: each has a calibration of its own.
 
@@ -93,7 +93,8 @@ def calibrate(
         for given, default in ((out, 'calibrated.pth'), (report, 'calibration'))
     )
     persons = _labelled(config, data)
-    estimator = PoseEstimator(config, checkpoint, device)
+    options = {'model.test_cfg.sigma': True}  # of SimCC heads
+    estimator = PoseEstimator(config, checkpoint, device, cfg_options=options)
     _check_joints(estimator, persons, data)
     found: dict[str, Any] = {}
     for flip_test in dict.fromkeys((estimator.flip_test, False)):
@@ -192,7 +193,7 @@ def _check_joints(
     if not estimator.has_sigma:
         raise UserError(
             f'{type(estimator.model.head).__name__} does not estimate sigma: there is nothing to '
-            'calibrate. Heads with RLE do: RLEHead, SimCCRLEHead, PoseurHead.'
+            'calibrate. Heads with RLE do (RLEHead, SimCCRLEHead, PoseurHead), and SimCC heads.'
         )
     names = [str(estimator.meta['keypoint_id2name'][i]) for i in range(estimator.num_keypoints)]
     kinds = read_json(data[0]).get('categories') if data else None
@@ -234,9 +235,10 @@ def _flow_nll(
     estimator: PoseEstimator, error: np.ndarray, sigma: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
     """``log sigma_x + log sigma_y - log G(error / sigma)``, sigma in sizes of persons; (M, K)."""
-    if estimator.meta['sigma_spread'] is None:
+    losses = [part for part in estimator.model.head.modules() if isinstance(part, RLELoss)]
+    if not losses or estimator.meta['sigma_spread'] is None:
         return np.full(error.shape[:2], np.nan)
-    (loss, *_) = (part for part in estimator.model.head.modules() if isinstance(part, RLELoss))
+    loss = losses[0]
     device = next(loss.parameters()).device
     standardised = torch.from_numpy(error / sigma).float().flatten(0, 1).to(device)
     with torch.inference_mode():

@@ -41,8 +41,10 @@ from rlepose_ext.inference.network import (
     normalise_crops,
     optimise,
     predict,
+    read_bins,
     with_mirrored,
 )
+from rlepose_ext.models.heads.simcc_bins import bin_reading
 from rlepose_ext.models.losses import RLELoss
 
 DTYPES = {'float32': None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
@@ -94,9 +96,13 @@ class PoseEstimator(InBoxes):
         self.flip_test = (
             bool(self.model.test_cfg.get('flip_test', False)) if flip_test is None else flip_test
         )
-        self.meta = JointsMeta(
-            self.model.dataset_meta, **uncertainty_of(self.model, self.flip_test)
+        uncertainty = uncertainty_of(self.model, self.flip_test)
+        self.bins = bin_reading(
+            self.model.head, self.model.test_cfg, calibrated=bool(self.model.calibration)
         )
+        if self.bins is not None and self.bins.sigma:
+            uncertainty |= {'sigma_spread': lambda: np.ones(2), 'sigma_correlation': lambda: 0.0}
+        self.meta = JointsMeta(self.model.dataset_meta, **uncertainty)
         with (
             building(f'test pipeline of {config.filename}'),
             DefaultScope.overwrite_default_scope('mmpose'),
@@ -111,11 +117,14 @@ class PoseEstimator(InBoxes):
             self.model, self.done = optimise(self.model, probe.shape)
         if self.dtype is not None:
             give_float32(self.model.head)
+        if self.bins is not None:
+            read_bins(self.model.head, self.bins)
 
     @property
     def has_sigma(self) -> bool:
-        """Whether the results have ``sigma``: whether this project's head was trained with RLE."""
-        return any(isinstance(part, RLELoss) for part in self.model.head.modules())
+        """Whether results have ``sigma``: of our heads with RLE, and of calibrated SimCC heads."""
+        of_bins = self.bins is not None and self.bins.sigma
+        return of_bins or any(isinstance(part, RLELoss) for part in self.model.head.modules())
 
     def crop(self, image: np.ndarray, boxes: np.ndarray) -> Crops:
         """See :meth:`InBoxes.crop`; by the transforms of the config."""

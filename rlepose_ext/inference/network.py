@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from mmpose.structures import PoseDataSample
+from mmpose.utils.tensor_utils import to_numpy
 from torch import Tensor, nn
 
 from rlepose_ext.engine.cpu_speed import is_slower_in_nhwc
+from rlepose_ext.models.heads.simcc_bins import BinReading
 
 # Outputs of the changed model may differ by this share of what two inputs differ by.
 TOLERANCE = 1e-3
@@ -133,6 +135,22 @@ def give_float32(head: nn.Module) -> None:
         return _as_float(forward(*args, **kwargs))
 
     head.forward = float_forward
+
+
+def read_bins(head: nn.Module, reading: BinReading) -> None:
+    """Make a SimCC head's poses have the scores and the sigma of a reading."""
+    decode = head.decode
+
+    def decode_and_read(outputs: Any) -> list:
+        poses = decode(outputs)
+        if not isinstance(outputs, tuple) or len(outputs) != 2:
+            return poses  # of SimCC + RLE: coordinates, or bins with scores by sigma
+        for name, values in reading(*outputs).items():
+            for pose, value in zip(poses, to_numpy(values), strict=True):
+                pose.set_field(value[None], name)
+        return poses
+
+    head.decode = decode_and_read
 
 
 def predict(model: nn.Module, x: Tensor, meta: dict[str, Any], flip_test: bool) -> list:

@@ -270,14 +270,53 @@ def test_labels_that_do_not_do(done, edited, tmp_path, capsys, change, message):
 
 
 def test_a_head_without_sigma_and_files_that_are_not_there(done, drawn, tmp_path, capsys):
-    path = checkpoint_of(SIMCC, tmp_path / 'simcc.pth')
-    assert main(['calibrate', SIMCC, str(path), '--data', *map(str, drawn)]) == 2
-    assert 'SimCCHead does not estimate sigma' in capsys.readouterr().err
+    config = Config.fromfile(CONFIG)
+    config.model.head |= {'type': 'RegressionHead', 'loss': {'type': 'L1Loss'}}
+    config.dump(tmp_path / 'config.py')
+    path = checkpoint_of(tmp_path / 'config.py', tmp_path / 'l1.pth')
+    command = ['calibrate', str(tmp_path / 'config.py'), str(path)]
+    assert main([*command, '--data', *map(str, drawn)]) == 2
+    assert 'RegressionHead does not estimate sigma' in capsys.readouterr().err
     model = ['calibrate', CONFIG, str(done / 'epoch_6.pth')]
     assert main([*model, '--data', str(tmp_path / 'none.json'), str(drawn[1])]) == 2
     assert 'none.json does not exist' in capsys.readouterr().err
     assert main([*model, '--data', str(drawn[0]), str(tmp_path / 'none')]) == 2
     assert 'is no folder of images' in capsys.readouterr().err
+
+
+def test_a_simcc_head_gets_sigma_from_its_distribution(drawn, picture, tmp_path):
+    """Once it is calibrated, in results and in the ONNX file; before, results are as they were."""
+    torch.manual_seed(0)
+    path = checkpoint_of(SIMCC, tmp_path / 'simcc.pth')
+    content = torch.load(path, weights_only=False)
+    for axis in 'xy':  # so that distributions differ from joint to joint
+        content['state_dict'][f'head.mlp_head_{axis}.weight'].normal_(std=20)
+    torch.save(content, path)
+    plain = PoseEstimator(SIMCC, path, flip_test=False)
+    assert not plain.has_sigma
+    assert plain(picture, BOXES).sigma is None
+    assert main(['calibrate', SIMCC, str(path), '--data', *map(str, drawn)]) == 0
+    calibrated = tmp_path / 'simcc_calibrated.pth'
+    known = load_file(calibrated)['meta']['rlepose_calibration']['False']
+    assert np.isfinite(known['spread']).all()
+    report = json.loads((tmp_path / 'simcc_calibration/report.json').read_text())
+    assert 'learnt density' not in report['rows']
+    _, low, high = report['rows']['calibrated']['coverage_90']
+    assert low - 0.04 <= 0.9 <= high + 0.04
+    expected = PoseEstimator(SIMCC, calibrated, flip_test=False)(picture, BOXES)
+    np.testing.assert_allclose(expected.sigma_px, expected.sigma * np.array(known['spread']))
+    assert expected.sigma.std() > 0.05 * expected.sigma.mean()
+    assert np.isfinite(expected.ellipse_95).all()
+    np.testing.assert_array_equal(expected.keypoints, plain(picture, BOXES).keypoints)
+
+    pytest.importorskip('onnxscript')
+    pytest.importorskip('onnxruntime')
+    from rlepose_ext.runtime import OnnxPose
+
+    assert main(['export', SIMCC, str(calibrated), '--out', str(tmp_path / 'a.onnx')]) == 0
+    found = OnnxPose(tmp_path / 'a.onnx')(picture, BOXES)
+    np.testing.assert_allclose(found.sigma_px, expected.sigma_px, rtol=1e-2)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
 
 
 def test_the_data_of_the_config(done, drawn, tmp_path):

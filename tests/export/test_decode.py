@@ -1,5 +1,8 @@
 """Decoding in the graph against the codecs' own, on maps of every kind."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,7 @@ from mmpose.codecs import (
 from rlepose_ext.codecs import LIPHeatmap, MoveNetLabel, SimCCRLELabel, SKPSHeatmap
 from rlepose_ext.errors import UserError
 from rlepose_ext.export.decode import blurred, decoder_of
+from rlepose_ext.models.heads.simcc_bins import BinReading
 from rlepose_ext.models.heads.simcc_rle import soft_argmax
 
 W, H = 24, 32
@@ -151,6 +155,22 @@ def bins(seed=0):
 def test_bins_as_the_codec(split):
     codec = SimCCLabel(input_size=INPUT, sigma=6.0, simcc_split_ratio=split)
     check(codec, *bins())
+
+
+def test_scores_and_sigma_of_bins():
+    """By a reading that went through the metadata of a file, for both codecs with bins."""
+    x, y = bins()
+    for branch in ({}, {'sigma_scores': True}):
+        codec = SimCCRLELabel(input_size=INPUT) if branch else SimCCLabel(input_size=INPUT)
+        reading = BinReading(2.0, 1.5, 9.0, (0.7, 0.8), (0.0, 1e-5), (30.0, 31.0), True, not branch)
+        copied = BinReading(**json.loads(json.dumps(asdict(reading))))
+        given = [*map(torch.from_numpy, (x, y)), *([torch.zeros(4, 6, 2)] if branch else [])]
+        points, scores, sigma = decoder_of(codec, branch, copied)(*given)
+        np.testing.assert_allclose(points, decoded(codec, x, y)[0], atol=1e-4)
+        read = reading(*given[:2])
+        expected = torch.ones(4, 6) if branch else read['keypoint_scores']
+        torch.testing.assert_close(scores, expected, rtol=0, atol=0)
+        torch.testing.assert_close(sigma, read.get('sigma', torch.zeros(4, 6, 2)), rtol=0, atol=0)
 
 
 def test_simcc_and_rle_as_the_codec():

@@ -74,6 +74,7 @@ BOXES = np.array([[20, 30, 120, 230], [-15, -9, 60, 90], [200, 50, 350, 140]], n
 def test_equal_to_mmpose(checkpoints, image, name, flip_test):
     config = Config.fromfile(str(resource(CONFIGS[name])))
     config.model.test_cfg.flip_test = flip_test
+    config.model.test_cfg.score = 'logit'  # of SimCC, as MMPose
     stock = init_model(config, str(checkpoints[name]), device='cpu')
     expected = inference_topdown(stock, image, BOXES)
     estimate = PoseEstimator(config, checkpoints[name], device='cpu', batch_size=2)
@@ -87,6 +88,29 @@ def test_equal_to_mmpose(checkpoints, image, name, flip_test):
         assert near.mean() >= (1.0 if name == 'rle' else 0.94)
         np.testing.assert_allclose(found.scores[index], instances.keypoint_scores[0], 1e-3, 1e-3)
     assert (found.sigma is not None) == estimate.has_sigma == (name != 'heatmap')
+
+
+def test_scores_of_simcc_are_of_the_distribution(checkpoints, image):
+    """By default; points and sigma stay, and noise gives a network no reason to be sure."""
+    config = resource(CONFIGS['simcc'])
+    found, logits = (
+        PoseEstimator(
+            config, checkpoints['simcc'], device='cpu', cfg_options={'model.test_cfg.score': score}
+        )(image, BOXES)
+        for score in ('softmax', 'logit')
+    )
+    np.testing.assert_array_equal(found.keypoints, logits.keypoints)
+    np.testing.assert_array_equal(found.sigma, logits.sigma)
+    assert logits.scores.max() > 1 > 0.3 > found.scores.max() > 0
+    default = PoseEstimator(config, checkpoints['simcc'], device='cpu')(image, BOXES)
+    np.testing.assert_array_equal(default.scores, found.scores)
+    sigma_scores = {'model.test_cfg.sigma_scores': True, 'model.test_cfg.flip_test': False}
+    by_sigma = PoseEstimator(config, checkpoints['simcc'], device='cpu', cfg_options=sigma_scores)(
+        image, BOXES[:1]
+    )
+    side = 1.25 * 200
+    expected = 1 - by_sigma.sigma[0].mean(-1) / side
+    np.testing.assert_allclose(by_sigma.scores[0], expected, rtol=1e-5)
 
 
 def test_sigma_is_the_heads_in_image_px(checkpoints, image):

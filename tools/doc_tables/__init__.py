@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from doc_tables.calibration import calibration, calibration_rows, losses
+from doc_tables.calibration import calibration, calibration_rows, losses, simcc_scores
 from doc_tables.common import lowest, measured
 from doc_tables.compat import features, mmcv_ops, patches
 from doc_tables.configs import BY_HAND, FAMILIES, family_configs
@@ -115,6 +115,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
             'calibration': calibration,
         }.items()
     },
+    'simcc_scores': measured(
+        'simcc_scores', 'python benchmarks/simcc_scores.py CHECKPOINT', simcc_scores
+    ),
     'losses': measured('losses', 'python benchmarks/calibration.py', losses),
     'skps_codec': measured(
         'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')

@@ -1,4 +1,4 @@
-"""Tables of benchmarks/calibration.py."""
+"""Tables of benchmarks/calibration.py and benchmarks/simcc_scores.py."""
 
 from __future__ import annotations
 
@@ -49,6 +49,21 @@ def calibration(content: dict[str, Any]) -> str:
         )
     head = ('model', 'seed:', 'persons:', 'in 90 %, %:', 'in 95 %, %:', 'ENCE:')
     return table((*head, 'AUSE:', 'of a constant:', 'ratio:'), body)
+
+
+def simcc_scores(content: dict[str, Any]) -> str:
+    """AP and AUSE by the score of SimCC's joints."""
+    body = [
+        (
+            row['score'],
+            f'{row["mean"]:.2f}',
+            f'{100 * row["shown"]:.0f}',
+            f'{row["ause"]:.3f}',
+            f'{100 * row["ap"]:.1f}',
+        )
+        for row in content['rows']
+    ]
+    return table(('score', 'mean:', 'above 0.3, %:', 'AUSE:', 'AP:'), body)
 
 
 def losses(content: dict[str, Any]) -> str:
