@@ -12,6 +12,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 # Containers that hold H.264.
@@ -37,9 +38,9 @@ class H264Writer:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
         # A good picture in half the time of `veryfast`, for a ninth more bytes.
         command = [shutil.which('ffmpeg') or 'ffmpeg', '-y', '-v', 'error', '-f', 'rawvideo']
-        command += ['-pix_fmt', 'bgr24', '-s', f'{self._width}x{self._height}']
+        command += ['-pix_fmt', 'yuv420p', '-s', f'{self._width}x{self._height}']
         command += ['-framerate', f'{fps:.6f}', '-i', 'pipe:0', '-c:v', 'libx264']
-        command += ['-preset', 'superfast', '-crf', '20', '-pix_fmt', 'yuv420p']
+        command += ['-preset', 'superfast', '-crf', '20']
         # The index comes last, so that a file that could not be written whole has none.
         command += [str(path.absolute())]
         # In a session of its own Ctrl-C does not end it; the end of its input does.
@@ -61,10 +62,10 @@ class H264Writer:
         Raises:
             OSError: ffmpeg has ended; it says why.
         """
+        # Converted here: half of the bytes, and ffmpeg's own conversion is 0.8 grey levels darker.
+        planes = cv2.cvtColor(frame[: self._height, : self._width], cv2.COLOR_BGR2YUV_I420)
         try:
-            self._process.stdin.write(
-                np.ascontiguousarray(frame[: self._height, : self._width]).data
-            )
+            self._process.stdin.write(planes.data)
         except OSError as error:
             raise OSError(f'ffmpeg ended early: {self._error()}') from error
 
@@ -74,6 +75,7 @@ class H264Writer:
         with suppress(OSError):
             self._process.stdin.close()
         self._process.wait()
+        self._said.close()
 
     def _error(self) -> str:
         self._process.wait()
