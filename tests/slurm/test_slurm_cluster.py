@@ -109,6 +109,7 @@ torch.cuda.device_count = lambda: len(seen)
 torch.cuda.set_device = lambda device: chosen.append(seen[device])
 set_port(None)
 init_dist('slurm', backend='gloo')
+torch.distributed.barrier()  # else one may leave while the other one still connects
 with open(f'{sys.argv[1]}/{os.environ["SLURM_PROCID"]}', 'w') as file:
     json.dump([os.environ['SLURMD_NODENAME'], *chosen], file)
 torch.distributed.destroy_process_group()
