@@ -27,6 +27,7 @@ TRAINING = tuple(
 # Options that say which rows to make and where, not how.
 WHICH_ROWS = ('--only', '--also', '--seeds', '--jobs', '--again', '--fresh', '--out', '--output')
 PACKAGES = ('torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite', 'mmdet', 'mmpose')
+RUNTIMES = ('onnxruntime', 'openvino', 'rtmlib')
 
 
 def interleaved(
@@ -169,7 +170,7 @@ def today() -> str:
 def versions() -> dict[str, str]:
     """Python, and the installed packages that matter."""
     found = {'python': platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *RUNTIMES):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

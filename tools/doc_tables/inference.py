@@ -99,7 +99,11 @@ def deploy(content: dict[str, Any]) -> str:
 
 
 def _spread(values: dict[str, float]) -> str:
-    return f'{values["median"]:.3g} ({values["q25"]:.3g} to {values["q75"]:.3g})'
+    median, *quartiles = (
+        f'{values[name]:,.0f}' if values[name] >= 100 else f'{values[name]:.3g}'
+        for name in ('median', 'q25', 'q75')
+    )
+    return f'{median} ({quartiles[0]} to {quartiles[1]})'
 
 
 EIGHT_BIT = {
