@@ -46,7 +46,10 @@ def read_landmarks(path: str | Path) -> tuple[dict[str, np.ndarray], list[str]]:
             f'and y of {NUM_LANDMARKS} landmarks.'
         )
     faces, problems = {}, []
-    for line, (name, *cells) in enumerate(filter(None, rows), start=2):
+    for line, row in enumerate(rows, start=2):
+        if not row:
+            continue
+        name, *cells = row
         if len(cells) != len(header) - 1:
             problems.append(f'line {line} has {1 + len(cells)} columns')
             continue

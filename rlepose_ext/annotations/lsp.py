@@ -104,5 +104,5 @@ def convert(
 
 
 def outputs(mat: str | Path, folder: str | Path) -> dict[str, Path]:
-    """The file of each split."""
+    """The file of each split; one archive has both."""
     return {split: Path(folder) / f'lsp_{split}.json' for split in SPLITS}

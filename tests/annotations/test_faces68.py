@@ -74,7 +74,7 @@ def test_the_faces_of_the_records(shared, tmp_path, part):
     ('change', 'said'),
     [
         (lambda lines: [line.rsplit(',', 1)[0] for line in lines], 'has 136 columns. Expected 137'),
-        (lambda lines: [lines[0], 'a.jpg,1,2'], 'line 2 has 3 columns'),
+        (lambda lines: [lines[0], '', 'a.jpg,1,2'], 'line 3 has 3 columns'),
         (lambda lines: [*lines, lines[2].replace(',42.0,', ',x,')], 'line 4: could not convert'),
         (lambda lines: [lines[0], lines[2].replace(',50.0,', ',nan,')], 'not finite'),
         (lambda lines: [*lines, lines[1]], 'line 4: a.jpg for the second time'),
