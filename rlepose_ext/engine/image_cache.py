@@ -3,7 +3,7 @@
 ``LoadImage`` writes the pixels of a picture below the folder when it first decodes it, and maps
 them into memory from then on. Of a mapped picture only the pages that a crop shows are read, from
 memory if the system still has them there. A file's entry belongs to its path, size and time of
-change; nothing is ever deleted, and no more is written once a tenth of the disk is left.
+change; nothing is ever deleted, and no more is written once 5 GiB of the disk are left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from rlepose_ext.errors import UserError
 
 SWITCH = 'RLEPOSE_IMAGE_CACHE'
-LEAST_FREE = 0.1  # of the disk
+LEAST_FREE = 5 * 2**30  # bytes of the disk, for all else that runs there
 
 
 def equip(module: ModuleType) -> None:
@@ -89,8 +89,7 @@ def keep(image: np.ndarray, entry: Path) -> None:
     The shape, three times uint32 (no channels: 0), then the pixels.
     """
     root = entry.parent.parent
-    disk = shutil.disk_usage(root)
-    if image.dtype != np.uint8 or disk.free - image.nbytes < LEAST_FREE * disk.total:
+    if image.dtype != np.uint8 or shutil.disk_usage(root).free - image.nbytes < LEAST_FREE:
         return
     entry.parent.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=root, suffix='.part', delete=False) as file:

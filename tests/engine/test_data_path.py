@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import random
+import shutil
 
 import cv2
 import numpy as np
@@ -53,10 +54,19 @@ def stock(monkeypatch):
 
 
 @pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """The switched-on cache's folder, on a disk as full as it may be."""
+    path = tmp_path / 'cache'
+    path.mkdir()
+    monkeypatch.setenv('RLEPOSE_IMAGE_CACHE', str(path))
+    monkeypatch.setattr(image_cache, 'LEAST_FREE', 0)
+    return path
+
+
+@pytest.fixture
 def folder(tmp_path):
     """Noise, in which every pixel counts; persons that lie partly outside, of 17 and 98 joints."""
     rng = np.random.default_rng(1)
-    (tmp_path / 'cache').mkdir()
     for joints in (17, 98):
         images, annotations = [], []
         for number in range(PICTURES):
@@ -118,12 +128,11 @@ def assert_equal(ours, theirs):
 
 
 @pytest.mark.parametrize('method', CONFIGS)
-def test_samples_are_those_of_stock(root, folder, stock, method, monkeypatch):
-    ours = list(samples(root, folder, method))
-    monkeypatch.setenv('RLEPOSE_IMAGE_CACHE', str(folder / 'cache'))
+def test_samples_are_those_of_stock(root, folder, cache, stock, method, monkeypatch):
     kept = list(samples(root, folder, method))
-    assert len(list((folder / 'cache').glob('*/*.pixels'))) == PICTURES
+    assert len(list(cache.glob('*/*.pixels'))) == PICTURES
     monkeypatch.delenv('RLEPOSE_IMAGE_CACHE')
+    ours = list(samples(root, folder, method))
     stock()
     flips = set()
     for one, two, theirs in zip(ours, kept, samples(root, folder, method), strict=True):
@@ -186,8 +195,7 @@ def load(path):
     return loading.LoadImage().transform({'img_path': str(path)})
 
 
-def test_kept_pixels_belong_to_one_state_of_the_file(folder, monkeypatch):
-    monkeypatch.setenv('RLEPOSE_IMAGE_CACHE', str(folder / 'cache'))
+def test_kept_pixels_belong_to_one_state_of_the_file(folder, cache):
     path = folder / 'picture.bmp'  # of one size, whatever the pixels are
     cv2.imwrite(str(path), np.full((4, 6, 3), 10, np.uint8))
     load(path)
@@ -202,11 +210,10 @@ def test_kept_pixels_belong_to_one_state_of_the_file(folder, monkeypatch):
         assert (load(path)['img'] == 20).all()
 
 
-def test_a_full_disk_keeps_nothing(folder, monkeypatch):
-    monkeypatch.setenv('RLEPOSE_IMAGE_CACHE', str(folder / 'cache'))
-    monkeypatch.setattr(image_cache, 'LEAST_FREE', 1.0)
+def test_a_full_disk_keeps_nothing(folder, cache, monkeypatch):
+    monkeypatch.setattr(image_cache, 'LEAST_FREE', shutil.disk_usage(cache).total)
     assert load(folder / '17-0.jpg')['img'].ndim == 3
-    assert not list((folder / 'cache').glob('*/*'))
+    assert not list(cache.glob('*/*'))
 
 
 def test_the_folder_must_be_there(folder, monkeypatch):
