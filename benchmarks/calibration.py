@@ -1,6 +1,6 @@
 """Whether a calibrated sigma is true, and what RLE brings beside L1 and L2.
 
-    python benchmarks/calibration.py                       # all rows, 27 minutes each, two seeds
+    python benchmarks/calibration.py             # all rows, 27 minutes of two cores each, two seeds
     python benchmarks/calibration.py --only drawn --seeds 0
     python benchmarks/calibration.py --only drawn --seeds 0 --checkpoint epoch_6.pth
     python benchmarks/calibration.py --only L1 L2 RLE heatmaps+RLE --minutes 10
@@ -212,7 +212,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--only', choices=ROWS, nargs='+', default=ROWS)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
-    parser.add_argument('--minutes', type=float, default=MINUTES, help='of a training on LSP')
+    parser.add_argument('--minutes', type=float, default=MINUTES, help='of two cores, on LSP')
     parser.add_argument(
         '--checkpoint', type=Path, help="of drawn: the quickstart's, trained before"
     )
