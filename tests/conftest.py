@@ -4,6 +4,7 @@ import gc
 import importlib.util
 import os
 import random
+import weakref
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
@@ -58,23 +59,28 @@ def golden(shared):
 
 @pytest.fixture(scope='session', autouse=True)
 def _configs_are_read_once():
-    """All configs take 10 s to read, their copies 0.3 s; what they say depends on our variables."""
-    from mmengine.config import Config
+    """All configs take 10 s to read, their copies 0.3 s; what they say depends on our variables.
 
-    original, known, folders = Config.fromfile, {}, (str(ROOT / 'configs'), '.mim/configs/')
+    For each base in another package MMEngine reads all of its metafiles anew.
+    """
+    from mmengine.config import Config, config, utils
 
-    def fromfile(filename, *args, **kwargs):
-        path = str(Path(filename).resolve())
-        if args or kwargs or not any(folder in path for folder in folders):
+    original, known, folders = Config._file2dict, {}, (str(ROOT / 'configs'), '.mim/configs/')
+
+    def file2dict(filename, *args, **kwargs):
+        if not any(folder in str(Path(filename).resolve()) for folder in folders):
             return original(filename, *args, **kwargs)
         variables = {k: v for k, v in os.environ.items() if k.startswith('RLEPOSE_')}
-        key = (str(filename), path, *sorted(variables.items()))
+        key = (str(filename), *args, *kwargs.items(), *sorted(variables.items()))
         if key not in known:
-            known[key] = original(filename)
-        return deepcopy(known[key])
+            known[key] = original(filename, *args, **kwargs)
+        content, *others = known[key]
+        return deepcopy(content), *others
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Config, 'fromfile', staticmethod(fromfile))
+        patch.setattr(Config, '_file2dict', staticmethod(file2dict))
+        patch.setattr(utils, 'load', cache(utils.load))
+        patch.setattr(config, 'is_installed', cache(config.is_installed))
         yield
 
 
@@ -93,6 +99,23 @@ def _compilers_are_asked_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, 'collect_env', cache(runner.collect_env))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _loaders_end_with_their_test(monkeypatch):
+    """As garbage in a cycle they lose the queue to their workers first, and wait 5 s for each."""
+    from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter as Batches
+
+    made, original = weakref.WeakSet(), Batches.__init__
+
+    def init(self, *args, **kwargs):
+        made.add(self)
+        original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Batches, '__init__', init)
+    yield
+    for batches in made:
+        batches._shutdown_workers()
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +142,7 @@ def _no_closed_logs():
 def _seed():
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  (MMPose draws from the global generator)
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # without GPUs, for which torch notes the whole stack
 
 
 @pytest.fixture(autouse=True)

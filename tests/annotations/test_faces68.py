@@ -45,7 +45,7 @@ def test_by_hand(command, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize('part', ['train', 'val'])
+@pytest.mark.parametrize('part', [pytest.param('train', marks=pytest.mark.slow), 'val'])
 def test_the_faces_of_the_records(shared, tmp_path, part):
     """Their boxes were computed before faces of over 224 px were made smaller: not compared."""
     known = json.loads((shared / f'data/faces68/faces68_{part}.json').read_text())

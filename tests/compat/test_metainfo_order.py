@@ -9,10 +9,10 @@ from rlepose_ext.compat.metainfo_order import with_shipped_file
 from rlepose_ext.resources import resource
 
 # Data sets whose metainfo of more than ten joints stands in the config.
-# 68 joints take MMEngine long to write.
-BASES = ['lsp_topdown', 'lip_topdown', pytest.param('faces68_topdown', marks=pytest.mark.slow)]
+BASES = ('lsp_topdown', 'lip_topdown', 'faces68_topdown')
 
 
+@pytest.mark.slow  # MMEngine takes seconds to write them
 @pytest.mark.parametrize('name', BASES)
 def test_the_config_beside_a_run_has_the_same_joints(name, tmp_path):
     config = Config.fromfile(resource(f'configs/_base_/datasets/{name}.py'))

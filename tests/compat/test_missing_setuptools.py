@@ -42,6 +42,7 @@ print(cfg.default_scope)
 """
 
 
+@pytest.mark.slow
 def test_config_bases_of_other_packages():
     assert 'pkg_resources' in run(BASES).stderr  # the breakage is there
     for first in ('import rlepose_ext\n', 'import mmengine.config, rlepose_ext\n'):

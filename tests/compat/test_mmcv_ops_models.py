@@ -84,6 +84,7 @@ def test_detectors_predict_and_train(name, overrides, nms_iou):
         assert box_iou(found.bboxes, found.bboxes)[same].max() <= nms_iou + 1e-4
 
 
+@pytest.mark.slow
 def test_dekr_trains_and_predicts():
     from mmpose.testing import get_packed_inputs
 

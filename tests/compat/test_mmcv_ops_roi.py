@@ -103,7 +103,9 @@ def test_roi_align_equals_a_loop(mode, aligned, ratio):
 
 
 @pytest.mark.parametrize('mode', ['avg', 'max'])
-@pytest.mark.parametrize(('ratio', 'aligned'), [(0, True), (2, False)])
+@pytest.mark.parametrize(
+    ('ratio', 'aligned'), [(0, True), pytest.param(2, False, marks=pytest.mark.slow)]
+)
 def test_roi_align_gradient(mode, ratio, aligned):
     rois = torch.tensor(ROIS[:4], dtype=torch.float64)
     feats = features()[:, :1].requires_grad_()

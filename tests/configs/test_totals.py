@@ -143,6 +143,8 @@ LEAVES = matrix.leaves()
 
 
 FIRST = {path.parent: name for name, path in reversed(LEAVES.items())}.values()
+# They read values while they are built, so that they need memory and time.
+LARGE = ('rtmpose', 'yoloxpose', 'heatmap_hrformer')
 
 
 def test_totals_are_those_of_the_metafiles():
@@ -152,6 +154,8 @@ def test_totals_are_those_of_the_metafiles():
     assert set(TOTALS) == set(first_that_fits.values())
 
 
-@pytest.mark.parametrize('name', FIRST)
+@pytest.mark.parametrize(
+    'name', [pytest.param(n, marks=pytest.mark.slow) if n.startswith(LARGE) else n for n in FIRST]
+)
 def test_totals_are_counted(name):
     assert total_parameters(LEAVES[name]) == matrix.listed_parameters(LEAVES[name])

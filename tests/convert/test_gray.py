@@ -93,6 +93,7 @@ def backbones():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', backbones())
 def test_whole_backbones(name, monkeypatch):
     build = backbones()[name]

@@ -220,8 +220,8 @@ def test_released_model_loads_to_the_last_key(root, converted, split):
 # The second of the released files was trained on to be quantised (LSQ+), and is worse as it is.
 @pytest.mark.parametrize(('file', 'flip', 'expected'), [
     ('joint.pth', False, 0.837),
-    ('lsq.pth', False, 0.793),
-    ('joint.pth', True, 0.850),
+    pytest.param('lsq.pth', False, 0.793, marks=pytest.mark.slow),
+    pytest.param('joint.pth', True, 0.850, marks=pytest.mark.slow),
     ('split.pth', True, 0.850),
 ])  # fmt: skip
 def test_released_models_on_real_people(root, shared, converted, tmp_path, file, flip, expected):

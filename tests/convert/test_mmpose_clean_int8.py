@@ -76,6 +76,7 @@ def test_rounded_as_the_original(estimators, stage, expected):
     assert oks(estimators(stage)) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_integers_are_the_originals(estimators):
     """Its integers and ours of the same weights; and what its integers find."""
     from rlepose_ext.export.integer import IntegerPose, tables_of

@@ -1,5 +1,6 @@
 """A checkpoint of PoseFix's PyTorch port, by the command, gives the same maps."""
 
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -29,6 +30,7 @@ class Port(nn.Module):
         return self.final_layer(self.deconv_layers(self.body(x)[-1]))
 
 
+@pytest.mark.slow
 def test_the_same_maps(root, tmp_path, capsys):
     init_default_scope('mmpose')
     torch.manual_seed(0)

@@ -66,7 +66,9 @@ def their_state(head, prefix='keypoint_head.'):
     return state
 
 
-@pytest.mark.parametrize('prefix', ['head.', 'keypoint_head.'])
+@pytest.mark.parametrize(
+    'prefix', ['head.', pytest.param('keypoint_head.', marks=pytest.mark.slow)]
+)
 def test_command(head, tmp_path, capsys, prefix):
     theirs = their_state(head, prefix)
     torch.save({'state_dict': theirs, 'meta': {}}, tmp_path / 'in.pth')

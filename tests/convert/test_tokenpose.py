@@ -63,7 +63,12 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize('network', NAMES)
+LARGE = ('b', 'l-d6')
+
+
+@pytest.mark.parametrize(
+    'network', [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in NAMES]
+)
 def test_command(root, tmp_path, capsys, network):
     model = built(root, network)
     state = upstream(model, *NAMES[network])

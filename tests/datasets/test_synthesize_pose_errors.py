@@ -100,7 +100,8 @@ def test_tables():
         probabilities('kpt-3', 5, 0)
 
 
-@pytest.mark.parametrize('dataset', ['coco', pytest.param('crowdpose', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('dataset', ['coco', 'crowdpose'])
 def test_shares_are_those_of_the_tables(dataset):
     """Far from each other all errors are possible, but for joints without a partner."""
     names, pairs, sigmas = meta_of(dataset)

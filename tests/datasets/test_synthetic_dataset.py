@@ -35,7 +35,7 @@ def digests(root):
 
 @pytest.fixture(scope='module')
 def drawn(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp('drawn') / 'set', 300, 200, seed=0)
+    return write_dataset(tmp_path_factory.mktemp('drawn') / 'set', 150, 100, seed=0)
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def load(path):
 
 def test_coco_annotations_are_valid(drawn):
     for path, images, count in (
-        (drawn.train_json, drawn.train_images, 300),
-        (drawn.val_json, drawn.val_images, 200),
+        (drawn.train_json, drawn.train_images, 150),
+        (drawn.val_json, drawn.val_images, 100),
     ):
         coco = load(path)
         assert len(coco.getImgIds()) == count

@@ -136,6 +136,7 @@ def test_the_interval_of_showing(script, models, monkeypatch):
     assert waits == [250] * 3
 
 
+@pytest.mark.slow
 def test_heatmaps_and_openposes_skeleton(script, models, tmp_path):
     options, drawn = ('--bbox-thr', '0.2', '--draw-bbox'), {}
     styles = {'ours': (), 'openpose': ('--skeleton-style', 'openpose')}

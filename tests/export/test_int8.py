@@ -67,6 +67,7 @@ def refused(tmp_path, capsys, *arguments):
     return message
 
 
+@pytest.mark.slow
 def test_nobody_to_calibrate_with(trained, people, tmp_path, capsys, monkeypatch):
     from rlepose_ext.inference import choose
     from rlepose_ext.inference.detectors import FullImage

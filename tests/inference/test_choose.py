@@ -196,7 +196,7 @@ def test_a_server_that_answers_is_asked_beside_one_that_does_not(silent_server, 
     near, far = (replace(known, package=None, filename=name) for name in ('near.pth', 'far.pth'))
     monkeypatch.setattr(weights, 'PATIENCE', 1.0)
     with HTTPServer(('127.0.0.1', 0), Page) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         near = replace(near, url=f'http://127.0.0.1:{server.server_port}/near.pth')
         far = replace(far, url=f'{silent_server[0]}/far.pth')
         assert weights.within_reach([far, near]) == [near]

@@ -66,7 +66,7 @@ BOXES = np.array([[20, 30, 120, 230], [-15, -9, 60, 90], [200, 50, 350, 140]], n
     ('name', 'flip_test'),
     [
         ('rle', True),
-        ('rle', False),
+        pytest.param('rle', False, marks=pytest.mark.slow),
         pytest.param('heatmap', True, marks=pytest.mark.slow),
         ('simcc', False),
     ],

@@ -29,7 +29,7 @@ def multipose(tmp_path_factory):
     return config, random_checkpoint(config, tmp_path_factory.mktemp('weights') / 'multi.pth')
 
 
-@pytest.mark.parametrize('model', ['pose', 'multipose'])
+@pytest.mark.parametrize('model', [pytest.param('pose', marks=pytest.mark.slow), 'multipose'])
 def test_a_picture_loads_nothing_that_it_does_not_use(model, request, noise, tmp_path):
     cv2.imwrite(str(tmp_path / 'photo.jpg'), noise(80, 60))
     files = request.getfixturevalue(model)

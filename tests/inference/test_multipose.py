@@ -54,7 +54,12 @@ def similarity(keypoints, box, joints, sigmas):
     ('arch', 'config', 'least'),
     [
         ('lightning', 'movenet_lightning_8xb64-120e_coco-192x192', 0.79),
-        ('thunder', 'movenet_thunder_8xb64-120e_coco-256x256', 0.85),
+        pytest.param(
+            'thunder',
+            'movenet_thunder_8xb64-120e_coco-256x256',
+            0.85,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_mean_similarity_of_twelve_persons(arch, config, least, persons):
@@ -69,6 +74,7 @@ def test_mean_similarity_of_twelve_persons(arch, config, least, persons):
     assert np.mean(found) >= least
 
 
+@pytest.mark.slow
 def test_average_precision_of_the_config_s_own_test(shared, tmp_path):
     """On MMPose's pictures of COCO, as `mim test` evaluates it."""
     folder = shared / 'data/mmpose_samples/coco'
@@ -84,6 +90,7 @@ def test_average_precision_of_the_config_s_own_test(shared, tmp_path):
     assert Runner.from_cfg(config).test()['coco/AP'] >= 0.62
 
 
+@pytest.mark.slow
 def test_multipose_finds_them_by_itself(persons):
     model_json('multipose')
     find = MultiPose(device='cpu')

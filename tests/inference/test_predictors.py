@@ -39,7 +39,11 @@ def small(name, folder):
 ADAPTIVE = 'adaptivepose_hrnet-w32_8xb8-280e_coco-512x512'
 
 
-@pytest.mark.parametrize('name', ['yoloxpose_cspdarknet-s', 'rtmo-s', 'dekr', YOLOPOSE, ADAPTIVE])
+ONE_STAGE = ['yoloxpose_cspdarknet-s', YOLOPOSE]
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ('rtmo-s', 'dekr', ADAPTIVE)]
+
+
+@pytest.mark.parametrize('name', ONE_STAGE + LARGE)
 def test_the_same_as_mmpose(tmp_path, noise, name):
     model = build_pose(small(name, tmp_path), 'cpu', bbox_thr=-1.0)
     assert isinstance(model, OneStage)

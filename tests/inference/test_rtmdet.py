@@ -62,7 +62,7 @@ def test_its_persons_in_px_of_the_image(checkpoint, noise):
         assert ((scores > 0.3) & (scores < 1)).all()
 
 
-@pytest.mark.parametrize('scope', ['mmdet', 'mmpose'])
+@pytest.mark.parametrize('scope', ['mmdet', pytest.param('mmpose', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('order', [('detector', 'pose'), ('pose', 'detector')])
 def test_a_pose_model_in_the_same_process(checkpoint, pose, noise, order, scope):
     """Each finds its own classes, whichever comes first and whatever scope the caller is in."""

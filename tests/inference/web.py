@@ -53,7 +53,7 @@ def serving(files):
     server = ThreadingHTTPServer(('127.0.0.1', 0), _Handler)
     server.daemon_threads = True
     server.files = files
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f'http://127.0.0.1:{server.server_port}'
     finally:

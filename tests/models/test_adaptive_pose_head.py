@@ -94,8 +94,8 @@ def test_totals(root, network):
 @pytest.mark.parametrize(
     ('network', 'kind'),
     [
-        ('w32', 'train'),
         ('w32', 'test'),
+        pytest.param('w32', 'train', marks=pytest.mark.slow),
         pytest.param('w48', 'train', marks=pytest.mark.slow),
         pytest.param('w48', 'test', marks=pytest.mark.slow),
     ],

@@ -78,7 +78,7 @@ def test_parameters(arch):
     assert sum(counts) == TOTALS[arch]
 
 
-@pytest.mark.parametrize('arch', ['lightning', 'thunder'])
+@pytest.mark.parametrize('arch', ['lightning', pytest.param('thunder', marks=pytest.mark.slow)])
 def test_single_person_equals_google(arch, golden, shared):
     tensors = movenet.read_tensors(model_json(arch))
     found, state = movenet.convert(tensors)

@@ -93,6 +93,7 @@ def test_prediction_takes_the_same_maps(flip):
         assert pose.keypoint_scores[0] == pytest.approx(peaks, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_learns_to_the_resolution_of_its_codec():
     """Three images by heart: empty maps first, then peaks, within half a heatmap pixel (2 px).
 

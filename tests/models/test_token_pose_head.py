@@ -72,7 +72,12 @@ def test_totals(root, network):
         assert count_parameters(build(root, network)) == TOTALS[network]
 
 
-@pytest.mark.parametrize('network', TOTALS)
+LARGE = ('b', 'l-d6', 'l-d24')
+
+
+@pytest.mark.parametrize(
+    'network', [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in TOTALS]
+)
 def test_equals_the_original(root, golden, network):
     arrays, state = golden(case_of(network))
     converted = tokenpose.convert(state)

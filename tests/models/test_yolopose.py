@@ -256,6 +256,7 @@ def test_two_persons_in_one_place():
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_every_parameter_learns(root):
     model = build(root)
     head = model.head

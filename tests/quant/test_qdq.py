@@ -25,6 +25,7 @@ class Front(nn.Module):
         return self.layers(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('fraction', [0.0, 0.3], ids=['whole', 'learned'])
 def test_layers_round_as_in_training(calibrated, batch, tmp_path, fraction):
     """Whole zero points run as integers throughout, those that LSQ+ learned give the same."""

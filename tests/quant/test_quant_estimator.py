@@ -96,6 +96,7 @@ def test_qat_trains_weights_with_scales_fixed(root, batch):
             assert ratio == pytest.approx(n / 2.0**m, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_finished_model_loads_for_inference(root, batch, tmp_path):
     start = with_stage(root, 'qat')
     trained(start, batch, 4, 1e-3)

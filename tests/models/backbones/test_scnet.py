@@ -13,9 +13,8 @@ from rlepose_ext.registry import MODELS
 HEAD = 68 * 2049
 
 
-@pytest.mark.parametrize(
-    ('depth', 'total'), [(50, 23_515_584), pytest.param(101, 42_516_416, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(('depth', 'total'), [(50, 23_515_584), (101, 42_516_416)])
 def test_stock_checkpoints_both_ways(depth, total, randomise):
     ours = MODELS.build({'type': 'rlepose_ext.SCNet', 'depth': depth})
     assert type(ours) is SCNet

@@ -87,7 +87,7 @@ def test_equals_deformable_detr_within_the_maps():
     torch.testing.assert_close(found, attention.output_proj(expected))
 
 
-@pytest.mark.parametrize('training', [True, False])
+@pytest.mark.parametrize('training', [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_gradients(training):
     attention, (query, reference, maps) = make().train(training), inputs()
 
