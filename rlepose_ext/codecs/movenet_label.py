@@ -116,6 +116,7 @@ def decode_many(
     box_size: np.ndarray,
     box_offset: np.ndarray,
     max_persons: int = 20,
+    least: float = -1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The best P persons of each picture, best centre first; P is ``max_persons``.
 
@@ -127,6 +128,8 @@ def decode_many(
         box_size: (N, 2, H, W), width and height, heatmap px.
         box_offset: (N, 2, H, W), heatmap px.
         max_persons: P, cut to the number of cells.
+        least: persons whose score cannot be above it, because that of their centre is not, are left
+            out; P is then the most that any of the pictures keeps.
 
     Returns:
         Points (N, P, K, 2), joint scores (N, P, K), boxes (N, P, 4) x1, y1, x2, y2, all in heatmap
@@ -154,16 +157,21 @@ def decode_many(
         _gate(guess[..., i], low[..., i], high[..., i], side, VARIANCE * min(height, width))
         for i, side in enumerate((width, height))
     )
-    weights = heatmap[:, None] * along_y[..., None] * along_x[..., None, :]  # (N, P, K, H, W)
-    weights = weights.reshape(n, -1, k, height * width)
-    flat = weights.argmax(-1)  # (N, P, K)
-    cells = np.stack([flat % width, flat // width], -1)
+    kept = int((score > least).sum(1).max(initial=0))
+    flat = np.zeros((n, kept, k), int)
+    for p in range(kept):  # one at a time: the weights of all cells stay in the processor's cache
+        weights = heatmap * along_y[:, p, :, :, None] * along_x[:, p, :, None]
+        flat[:, p] = weights.reshape(n, k, -1).argmax(-1)
+    x, y = flat % width, flat // width
     pictures, joints = np.arange(n)[:, None, None], np.arange(k)
-    # what each of the P persons gives to each of these cells: (N, P, K, P)
-    given = weights[pictures[..., None], np.arange(best.shape[1]), joints[:, None], flat[..., None]]
-    joint_scores = given.max(-1)
+    # What each person, of those left out too, gives to each of these cells: (N, P, K, persons).
+    every = np.arange(best.shape[1])
+    place = pictures[..., None], every, joints[:, None]
+    given = heatmap[pictures, joints, y, x][..., None] * along_y[*place, y[..., None]]
+    joint_scores = (given * along_x[*place, x[..., None]]).max(-1)
     maps = offset.reshape(n, 2, k, height, width)
-    points = cells + maps[pictures, :, joints, cells[..., 1], cells[..., 0]]
+    points = np.stack([x, y], -1) + maps[pictures, :, joints, y, x]
+    low, high, score = low[:, :kept], high[:, :kept], score[:, :kept]
     counted = joint_scores > COUNTED_SCORE
     mean = (joint_scores * counted).sum(-1) / np.maximum(counted.sum(-1), 1)
     boxes = np.concatenate([low, high], -1)
@@ -328,19 +336,21 @@ class MoveNetLabel(BaseKeypointCodec):
         points = heatmap_to_input(points, self.input_size, self.heatmap_size)
         return points[:, None], scores[:, None]
 
-    def decode_persons(self, *maps: Maps) -> list[tuple[np.ndarray, ...]]:
+    def decode_persons(self, *maps: Maps, least: float = -1.0) -> list[tuple[np.ndarray, ...]]:
         """All persons of whole pictures, of any size.
 
         Args:
             *maps: heatmap, centre, regression, offset, box size, box offset, see
                 :func:`decode_many`.
+            least: see there.
 
         Returns:
             For each picture keypoints (P, K, 2) and their scores (P, K), boxes (P, 4) x1, y1, x2,
             y2 and their scores (P,), in input px.
         """
         arrays = _as_arrays(maps)
-        points, joint_scores, boxes, scores = decode_many(*arrays, max_persons=self.max_persons)
+        found = decode_many(*arrays, max_persons=self.max_persons, least=least)
+        points, joint_scores, boxes, scores = found
         points, corners = (
             heatmap_to_input(each, self.input_size, self.heatmap_size)
             for each in (points, boxes.reshape(*boxes.shape[:2], 2, 2))

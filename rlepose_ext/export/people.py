@@ -36,7 +36,7 @@ from rlepose_ext.export.onnx import LIMIT, NOISE, Subject, about
 from rlepose_ext.inference.in_pictures import views_of
 from rlepose_ext.inference.loading import building, init_model
 from rlepose_ext.inference.multipose import SIDES
-from rlepose_ext.inference.network import normalise_crops
+from rlepose_ext.inference.network import normalise_crops, optimise
 from rlepose_ext.models.backbones.movenet import STRIDE
 from rlepose_ext.models.heads import (
     AdaptivePoseHead,
@@ -90,8 +90,8 @@ def people_of(config: Config, checkpoint: str, half: bool) -> Subject:
     if 'multiple' in how:
         for axis, name in ((1, 'rows'), (2, 'columns')):
             shapes[axis] = how['multiple'] * torch.export.Dim(name, min=2)
-    graph = PeopleGraph(model, half).eval()
     pictures, expected, steady = case
+    graph = PeopleGraph(optimise(model, pictures.shape[1:])[0], half).eval()
     return Subject(graph, content, 'pictures', pictures, (shapes,), expected, steady, other=other)
 
 

@@ -116,6 +116,5 @@ class MultiPose(InPictures):
         with torch.inference_mode():
             x = normalise_crops(pixels, self.model.data_preprocessor, self.device)
             maps = head.activate(head.forward(self.model.extract_feat(x)))
-        return tuple(
-            np.stack(each) for each in zip(*head.decoder.decode_persons(*maps), strict=True)
-        )
+        found = head.decoder.decode_persons(*maps, least=self.bbox_thr)
+        return tuple(np.stack(each) for each in zip(*found, strict=True))

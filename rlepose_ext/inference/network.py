@@ -32,8 +32,8 @@ def optimise(model: nn.Module, shape: Sequence[int]) -> tuple[nn.Module, list[st
     """Fold batch norm and store weights channels-last, where the outputs stay the same.
 
     Args:
-        model: a top-down pose estimator in eval mode.
-        shape: height, width and channels of its crops.
+        model: a pose estimator in eval mode.
+        shape: height, width and channels of its input.
 
     Returns:
         The model to use, and what was done: some of ``'fused'``, ``'channels_last'``.
@@ -42,15 +42,20 @@ def optimise(model: nn.Module, shape: Sequence[int]) -> tuple[nn.Module, list[st
     parameter = next(model.parameters())
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, channels, height, width, generator=generator).to(parameter)
-    with torch.inference_mode():
-        expected = _outputs(model, x)
+    expected = _outputs(model, x)
     changes = {'fused': fuse_conv_bn, 'channels_last': _channels_last}
     # Both at once nearly always agree, and then nothing else is tried.
     for names in (('fused', 'channels_last'), ('fused',), ('channels_last',)):
         changed = copy.deepcopy(model)
-        for name in names:
-            changed = changes[name](changed)
-        if _agrees(changed, x, expected):
+        try:
+            for name in names:
+                changed = changes[name](changed)
+            found = _outputs(changed, x)
+        # A batch norm behind another layer than the one before it in the list, or `view` of a map
+        # that is stored channels-last.
+        except RuntimeError:
+            continue
+        if _agree(found, expected):
             changed.cfg, changed.dataset_meta = model.cfg, model.dataset_meta
             return changed, list(names)
     return model, []
@@ -62,12 +67,7 @@ def _channels_last(model: nn.Module) -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def _agrees(model: nn.Module, x: Tensor, expected: list[Tensor]) -> bool:
-    try:
-        with torch.inference_mode():
-            found = _outputs(model, x)
-    except RuntimeError:  # such as `view` of a map that is stored channels-last
-        return False
+def _agree(found: list[Tensor], expected: list[Tensor]) -> bool:
     return all(
         bool(torch.isfinite(a).all())
         and (a - b).abs().max() <= TOLERANCE * (b[0] - b[1]).abs().max()
@@ -75,6 +75,7 @@ def _agrees(model: nn.Module, x: Tensor, expected: list[Tensor]) -> bool:
     )
 
 
+@torch.inference_mode()
 def _outputs(model: nn.Module, x: Tensor) -> list[Tensor]:
     return list(_tensors(model.head.forward(model.extract_feat(x))))
 

@@ -156,6 +156,8 @@ def _session(ort: Any, path: Path, device: str) -> Any:
             f"{kind} comes with the package {package}. Take 'auto' or one of these."
         )
     options = ort.SessionOptions()
+    # Its threads wait for work by spinning, which takes cores from whoever reads and draws.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     threads = os.environ.get('OMP_NUM_THREADS', '')
     if threads.isdecimal():  # as torch does
         options.intra_op_num_threads = int(threads)

@@ -142,6 +142,23 @@ def test_batches_decode_as_their_pictures_do():
             np.testing.assert_allclose(a[i], b[0], rtol=1e-6)
 
 
+def test_persons_that_cannot_count_are_left_out_and_change_nothing():
+    rng = np.random.default_rng(9)
+    maps = [rng.uniform(0, 1, (3, c, 16, 24)).astype(np.float32) for c in (5, 1)]
+    maps += [rng.normal(0, 3, (3, c, 16, 24)).astype(np.float32) for c in (10, 10, 2, 2)]
+    maps[4] = np.abs(maps[4]) * 4
+    maps[1][0] *= 0.9
+    whole = decode_many(*maps, max_persons=20)
+    least = 0.97
+    found = decode_many(*maps, max_persons=20, least=least)
+    kept = found[0].shape[1]
+    assert 0 < kept < 20
+    for ours, theirs in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(ours, theirs[:, :kept])
+    assert (whole[3][:, kept:] <= least).all()
+    assert [len(each[0]) for each in decode_many(*maps, least=2.0)] == [0] * 4
+
+
 def test_more_persons_than_cells():
     maps = [np.full((1, c, 8, 8), 0.1, np.float32) for c in (17, 1, 34, 34, 2, 2)]
     points, _, boxes, _ = decode_many(*maps, max_persons=100)
