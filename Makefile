@@ -13,6 +13,7 @@ TORCH_INDEX ?=
 JOBS ?= 2
 
 BIN := $(VENV)/bin
+DOCUMENTS = $(wildcard *.md docs/*.md configs/*/README.md)
 SETUP := $(PYTHON) tools/setup_env.py --venv '$(VENV)' \
 	$(if $(MMCV),--mmcv $(MMCV)) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX)) \
 	$(if $(filter command line,$(origin PYTHON)),--python-named)
@@ -67,7 +68,7 @@ matrix: setup
 	$(BIN)/python benchmarks/matrix.py --real --jobs $(JOBS)
 
 docs: setup
-	$(BIN)/python tools/make_docs.py
+	@$(BIN)/cog -r -P --verbosity=1 -I tools -p 'from doc_tables import show' $(DOCUMENTS)
 
 # Strict: a broken link, anchor or reference fails.
 site: setup

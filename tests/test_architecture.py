@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import make_docs  # noqa: F401  (puts tools/ on the path)
 import pytest
 
 from doc_tables.rooms import drawn, floors, imports

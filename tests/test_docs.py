@@ -7,13 +7,12 @@ import json
 import pkgutil
 import re
 import shlex
-import sys
 from pathlib import Path
 from types import ModuleType
 
-import make_docs
 import pytest
 import yaml
+from cogapp import Cog
 
 import doc_tables.common
 from doc_tables.configs import FAMILIES, models
@@ -71,39 +70,33 @@ def commands_of(program):
     return [parameter for parameter in all_commands() if parameter.values[0][0] == program]
 
 
-def test_generated_tables_are_fresh():
-    assert {str(path.relative_to(ROOT)) for path in make_docs.stale()} == set()
+COG = ['cog', '-P', '--verbosity=0', '-I', str(ROOT / 'tools'), '-p', 'from doc_tables import show']
+
+
+def test_generated_tables_are_fresh(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    stale = [path for path in DOCUMENTS if Cog().main([*COG, '--check', str(path)])]
+    assert stale == [], 'run `make docs`'
 
 
 def test_every_table_is_shown_somewhere():
     shown = {
-        match['name']
-        for path in make_docs.documents()
-        for match in make_docs.BLOCK.finditer(path.read_text())
+        name for path in DOCUMENTS for name in re.findall(r"cog show\('(\w+)'\)", path.read_text())
     }
-    assert shown == set(make_docs.BLOCKS)
+    assert shown == set(doc_tables.TABLES)
 
 
-def test_check_notices_a_stale_table(monkeypatch, capsys, tmp_path):
+def test_a_stale_table_is_noticed_and_written(tmp_path, capsys):
     page = tmp_path / 'page.md'
-    page.write_text('a\n<!-- generated: patches -->\noutdated row\n<!-- end -->\nz\n')
-    monkeypatch.setattr(make_docs, 'ROOT', tmp_path)
-    monkeypatch.setattr(make_docs, 'documents', lambda: [page])
-    monkeypatch.setattr(sys, 'argv', ['make_docs.py', '--check'])
-    assert make_docs.main() == 1
-    assert 'page.md' in capsys.readouterr().err
-    with pytest.raises(ValueError, match=r'page\.md'):
-        make_docs.render('<!-- generated: nothing -->\n<!-- end -->\n', 'page.md')
-    assert 'outdated row' in page.read_text()
-    monkeypatch.setattr(sys, 'argv', ['make_docs.py'])
-    assert make_docs.main() == 0
-    text = page.read_text()
-    assert text.startswith('a\n<!--')
-    assert text.endswith('<!-- end -->\nz\n')
-    assert '`flip_layout`' in text
-    assert 'outdated row' not in text
-    monkeypatch.setattr(sys, 'argv', ['make_docs.py', '--check'])
-    assert make_docs.main() == 0
+    text = "a\n<!-- [[[cog show('patches') ]]] -->\noutdated row\n<!-- [[[end]]] -->\nz\n"
+    page.write_text(text)
+    assert Cog().main([*COG, '--check', str(page)]) != 0
+    assert page.read_text() == text
+    assert Cog().main([*COG, '-r', str(page)]) == 0
+    assert text.partition('outdated')[0] in page.read_text()
+    assert '`flip_layout`' in page.read_text()
+    assert 'outdated row' not in page.read_text()
+    assert Cog().main([*COG, '--check', str(page)]) == 0
 
 
 def results_like_ours():
@@ -150,7 +143,7 @@ def results_like_ours():
 def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
     monkeypatch.setattr(doc_tables.common, 'RESULTS', tmp_path)
     for name in ('cpu_training', 'cpu_training_accuracy', 'quickstart', 'rle_loss', 'synthetic'):
-        assert 'Not measured yet' in make_docs.BLOCKS[name]()
+        assert 'Not measured yet' in doc_tables.TABLES[name]()
     frame = {
         'command': 'python benchmarks/x.py', 'commit': '0123456789abcdef+changes',
         'versions': {'python': '3.11.7', 'torch': '2.11.0'},
@@ -175,7 +168,7 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
         'rle_loss': '| cuda, autocast | 1,024 | 70% | 9.876 | 4.321 | **2.35** (2.10 to 2.50) |',
         'synthetic': '| 120 | 110 | 130 | 3 |',
     }.items():
-        text = make_docs.BLOCKS[name]()
+        text = doc_tables.TABLES[name]()
         assert expected in text
         assert (
             '`python benchmarks/x.py`; Some CPU (family 6, model 143, stepping 8, avx2), '
@@ -190,13 +183,13 @@ def test_tables_show_the_figures_of_the_json(monkeypatch, tmp_path):
         'rows': [{**row, 'ratio_to_stock': 2.02, 'ratio_range': None}],
     }  # fmt: skip
     (tmp_path / 'cpu_training.other.json').write_text(json.dumps(worse))
-    text = make_docs.BLOCKS['cpu_training']()
+    text = doc_tables.TABLES['cpu_training']()
     assert '| ours | 91.5 | 2.02 | 2.5 |' in text
     assert 'commit not known, 3 repeats. Told by mail.*' in text
     other, some = (text.index(f'On {name} CPU') for name in ('Other', 'Some'))
     assert other < text.index('2.02') < some < text.index('3.21')
-    assert '| ours less stock |  | +0.0050 |' in make_docs.BLOCKS['cpu_training_accuracy']()
-    assert 'PCK@0.2 0.820 (2 seeds)' in make_docs.BLOCKS['rle_configs']()
+    assert '| ours less stock |  | +0.0050 |' in doc_tables.TABLES['cpu_training_accuracy']()
+    assert 'PCK@0.2 0.820 (2 seeds)' in doc_tables.TABLES['rle_configs']()
 
 
 def test_quoted_figures_say_from_where():

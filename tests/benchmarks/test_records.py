@@ -124,10 +124,16 @@ def test_the_page_counts_up_to_the_commit_that_it_names(history, monkeypatch, tm
     """So it does not change with every commit, and a commit that was lost is no dead end."""
     page = tmp_path / 'records.md'
     monkeypatch.setattr(table, 'PAGE', page)
+
+    def as_of(commit):
+        with monkeypatch.context() as patch:
+            patch.setenv('AS_OF', commit)
+            return table.records()
+
     before, day = _history.dated('HEAD~1')
     page.write_text(f'As of commit {before[:10]} of {day}:')
     text = table.records()
-    assert text == table.records(before) != table.records('HEAD')
+    assert text == as_of(before) != as_of('HEAD')
     assert all(path.name in text for path in FILES)
     page.write_text('As of commit 0123456789 of 2026-01-01:')
-    assert table.records() == table.records('HEAD')
+    assert table.records() == as_of('HEAD')

@@ -1,4 +1,9 @@
-"""Every generated table of the documents, by the name of its block."""
+"""Every generated table of the documents, by its name: ``make docs``.
+
+A document shows one between ``<!-- [[[cog show('NAME') ]]] -->`` and ``<!-- [[[end]]] -->``, where
+cog writes it. Its text comes from a file that a program has written or reads:
+``benchmarks/results/*.json``, ``rlepose_ext.compat.PATCHES``, ``configs/*/metafile.yml``.
+"""
 
 from collections.abc import Callable
 
@@ -35,7 +40,7 @@ from doc_tables.speed import (
 from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit, posefix
 from doc_tables.zoo import weights_files, zoo
 
-BLOCKS: dict[str, Callable[[], str]] = {
+TABLES: dict[str, Callable[[], str]] = {
     'rle_loss': measured(
         'rle_loss', 'python benchmarks/rle_loss.py', rle_loss, lowest('times_faster')
     ),
@@ -144,3 +149,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     'features': features,
     'mmcv_ops': mmcv_ops,
 }
+
+
+def show(name: str) -> None:
+    """Print a table, for cog."""
+    print(f'\n{TABLES[name]().strip()}\n')

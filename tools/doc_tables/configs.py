@@ -26,8 +26,8 @@ def models(family: str) -> list[dict[str, Any]]:
 def family_configs(family: str) -> Callable[[], str]:
     """A block: the configs of a family, quoted figures beside our own.
 
-    Every folder below ``configs/`` with a metafile has one: ``<!-- generated: FAMILY_configs -->``
-    and ``<!-- end -->`` in its README.
+    Every folder below ``configs/`` with a metafile has one: ``show('FAMILY_configs')`` in its
+    README.
     """
 
     def block() -> str:

@@ -1,12 +1,13 @@
 """Table of all records, with the number of commits that have changed their code since.
 
 That number changes with every commit. So the page is true of one commit, which it names: the
-table is made as of the commit that stands in it, until ``make_docs.py --as-of`` names another.
+table is made as of the commit that stands in it, until ``AS_OF=HEAD make docs`` names another.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -63,18 +64,18 @@ def made(folder: Path | None = None) -> Iterator[Made]:
             yield Made(path.name, count, commit, date, machine, content['code'])
 
 
-def records(as_of: str | None = None) -> str:
-    """The table.
+def records() -> str:
+    """The table, as of the commit ``AS_OF`` of the environment.
 
-    Args:
-        as_of: a commit; if absent, the one in the page, or ``HEAD`` where that is not in the
-            history. Where there is no history to look into, the page stays as it is.
+    Without it, as of the one in the page, or of ``HEAD`` where that is not in the history. Where
+    there is no history to look into, the page stays as it is.
     """
     page = PAGE.read_text() if PAGE.is_file() else ''
     if no_history():
-        return page.partition('<!-- generated: records -->\n')[2].partition('<!-- end -->')[0]
+        return page.partition("show('records') ]]] -->\n")[2].partition('<!-- [[[end]]]')[0]
     before = AS_OF.search(page)
-    if as_of is None:
+    as_of = os.environ.get('AS_OF')
+    if not as_of:
         as_of = before[1] if before and in_history(before[1]) else 'HEAD'
     commit, day = dated(as_of)
     rows = []
