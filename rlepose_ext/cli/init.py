@@ -34,6 +34,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         'coco, labelme, cvat, yolo, csv: the one in DATA_FOLDER',
     )
     parser.add_argument(
+        '--second',
+        metavar='FILE|KIND',
+        help='labels of the same images by another person: OKS sigmas are measured from both',
+    )
+    parser.add_argument(
         '--out', type=Path, metavar='DIR', help='folder to write (default: DATA_FOLDER/rlepose)'
     )
     parser.add_argument('--name', help='of the objects (default: that of DATA_FOLDER)')
@@ -50,6 +55,6 @@ def run(args: argparse.Namespace) -> int:
     """Write, and say what comes next."""
     from rlepose_ext.own_data.project import init
 
-    options = ('labels', 'out', 'name', 'by_image', 'skip_bad', 'force', 'seed')
+    options = ('labels', 'second', 'out', 'name', 'by_image', 'skip_bad', 'force', 'seed')
     print(init(args.folder, **{name: getattr(args, name) for name in options}))
     return 0

@@ -22,6 +22,7 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.own_data.guesses import guess_links, guess_partners, lie_in_all_directions
 from rlepose_ext.own_data.objects import Images, as_coco, find_objects, split
 from rlepose_ext.own_data.readers import read_labels
+from rlepose_ext.own_data.sigmas import measure
 
 _MODEL = 'heatmap_resnet18-slim'
 _SAMPLES = 16_000  # crops that a training sees: minutes on two cores
@@ -30,6 +31,7 @@ _BATCH = (4, 16)  # a fiftieth of the objects: where they are few, more steps fo
 _WARM_UP = 0.05  # of all iterations
 _SELDOM = 0.05  # of the objects
 _SIGMA = 0.05  # of the object's size; COCO's go from 0.025 (eyes) to 0.107 (hips)
+_TWICE = 5  # objects in which two people have labelled a joint, below which its sigma is a guess
 _LEFT, _RIGHT, _MIDDLE = [0, 255, 0], [255, 128, 0], [51, 153, 255]
 _FILES = ('train.json', 'val.json', 'metainfo.py', 'sheet.png')
 
@@ -37,6 +39,7 @@ _FILES = ('train.json', 'val.json', 'metainfo.py', 'sheet.png')
 def init(
     folder: Path,
     labels: str,
+    second: str | None = None,
     out: Path | None = None,
     name: str | None = None,
     by_image: bool = False,
@@ -49,6 +52,7 @@ def init(
     Args:
         folder: of the data.
         labels: as :func:`~rlepose_ext.own_data.readers.read_labels` takes it.
+        second: labels of the same images by another person, from which OKS sigmas are measured.
         out: folder to write; ``rlepose`` in ``folder`` by default.
         name: of the objects; by default that of the folder.
         by_image: split image by image, and not by sequences.
@@ -60,7 +64,8 @@ def init(
         What was read, guessed and written, and the next commands.
 
     Raises:
-        UserError: the labels cannot be used, or the folder is there.
+        UserError: the labels cannot be used, those of the second person do not belong to them, or
+            the folder is there.
     """
     if not folder.is_dir():
         raise UserError(f'the folder {folder} does not exist (seen from {Path.cwd()}).')
@@ -86,6 +91,7 @@ def init(
     pairs = [f'{read.joints[a]}/{read.joints[b]}' for a, b in enumerate(partners) if a < b]
     index = {joint: k for k, joint in enumerate(read.joints)}
     links = [(index[a], index[b]) for a, b in read.links] or guess_links(keypoints)
+    sigmas, said_of_sigmas = _sigmas(folder, labels, second, len(index))
     turned = lie_in_all_directions(keypoints)
     length = fit(len(train))
     config = f'{_MODEL}_{name}-96x96.py'
@@ -97,7 +103,7 @@ def init(
     texts = {
         'train.json': json.dumps(as_coco(train, name, read.joints)),
         'val.json': json.dumps(as_coco(val, name, read.joints)),
-        'metainfo.py': metainfo_text(name, read.joints, partners, links),
+        'metainfo.py': metainfo_text(name, read.joints, partners, links, sigmas),
         config: f'{head}\n{config_text(len(index), length, bool(pairs), turned, root, here)}',
     }
     report = _write(out, texts, folder)
@@ -107,6 +113,7 @@ def init(
         f'  {len(train)} to train on, {len(val)} to validate, {how}',
         f'  left and right, from {source}: {", ".join(pairs)}' if pairs else
         '  no left and right found: images will not be mirrored',
+        f'  OKS sigmas: {said_of_sigmas}',
         f'  objects lie {"in all directions" if turned else "upright"}',
         f'  {length["epochs"]} epochs of {length["per_epoch"]} iterations, the first '
         f'{length["warm_up"]} to warm up',
@@ -164,8 +171,29 @@ def fit(objects: int) -> dict[str, int]:
     return {'batch': batch, 'epochs': epochs, 'per_epoch': per_epoch, 'warm_up': warm_up}
 
 
+def _sigmas(folder: Path, labels: str, second: str | None, joints: int) -> tuple[list[float], str]:
+    """A sigma for each joint, and where they come from."""
+    if second is None:
+        return [_SIGMA] * joints, f'{_SIGMA} for each joint; --second measures them'
+    _, found, count, _ = measure(folder, labels, second)
+    sure = (count >= _TWICE) & (found > 0)
+    if not sure.any():
+        raise UserError(
+            f'{labels} and {second}: expected a joint that both label in {_TWICE} objects or more, '
+            f'got at most {count.max()}; leave --second out.'
+        )
+    found = np.where(sure, found, np.median(found[sure]))
+    guessed = f'; the median for {(~sure).sum()} joints with fewer than {_TWICE}' * (not sure.all())
+    low, high = found.min(), found.max()
+    return found.round(4).tolist(), f'{low:.3f} to {high:.3f}, measured from both labels{guessed}'
+
+
 def metainfo_text(
-    name: str, joints: Sequence[str], partners: Sequence[int], links: Sequence[tuple[int, int]]
+    name: str,
+    joints: Sequence[str],
+    partners: Sequence[int],
+    links: Sequence[tuple[int, int]],
+    sigmas: Sequence[float],
 ) -> str:
     """The metainfo file, as MMPose reads it."""
     colors = [_MIDDLE if k == partners[k] else _color(joint) for k, joint in enumerate(joints)]
@@ -182,7 +210,7 @@ def metainfo_text(
             for i, (a, b) in enumerate(links)
         },
         'joint_weights': [1.0] * len(joints),
-        'sigmas': [_SIGMA] * len(joints),
+        'sigmas': list(sigmas),
     }
     text = pprint.pformat(info, width=99, compact=True, sort_dicts=False)
     head = f'"""Joints of {name}; docs/datasets.md says what the keys are."""'

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from formats import table
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 from rlepose_ext.cli.main import main
 from rlepose_ext.own_data.readers import Item
@@ -63,3 +64,14 @@ def test_the_command(twice, capsys):
     assert 'the same labels' in capsys.readouterr().err
     assert main(['data', 'sigmas', folder, 'a.csv', 'labels.json']) == 2
     assert 'other joints' in capsys.readouterr().err
+
+
+def test_init_writes_them(twice, capsys):
+    folder = twice(np.array([3.0, 4.0]))
+    words = ['init', str(folder), '--labels', 'a.csv', '--second']
+    assert main([*words, 'a.csv']) == 2
+    assert 'nothing to measure' in capsys.readouterr().err
+    assert main([*words, 'b.csv']) == 0
+    assert 'OKS sigmas: 0.054 to 0.054, measured from both labels\n' in capsys.readouterr().out
+    meta = parse_pose_metainfo({'from_file': str(folder / 'rlepose/metainfo.py')})
+    np.testing.assert_allclose(meta['sigmas'], 0.0543)
