@@ -3,6 +3,7 @@
     python benchmarks/calibration.py             # all rows, 27 minutes of two cores each, two seeds
     python benchmarks/calibration.py --only drawn --seeds 0
     python benchmarks/calibration.py --only drawn --seeds 0 --checkpoint epoch_6.pth
+    python benchmarks/calibration.py --only lsp --seeds 0 --checkpoint movenet-seed0.pth
     python benchmarks/calibration.py --only L1 L2 RLE heatmaps+RLE --minutes 10
 
 | row | what is trained, then calibrated by ``rlepose calibrate`` |
@@ -131,6 +132,9 @@ def lsp(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
     shutil.copy(fetch('movenet-lightning'), folder)
     config = lsp_finetune.resolved('movenet', folder)
+    if args.checkpoint is not None:
+        checkpoint = shutil.copy(args.checkpoint, folder / 'lsp.pth')
+        return calibrated(config, checkpoint, folder) | {'trained_before': True}
     return on_lsp(config, seed, args, folder)
 
 
@@ -214,7 +218,9 @@ def main() -> None:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
     parser.add_argument('--minutes', type=float, default=MINUTES, help='of two cores, on LSP')
     parser.add_argument(
-        '--checkpoint', type=Path, help="of drawn: the quickstart's, trained before"
+        '--checkpoint',
+        type=Path,
+        help="trained before: of drawn the quickstart's, of lsp that of lsp_finetune.py --keep",
     )
     parser.add_argument('--plots', type=Path, help='folder for the two plots of each model')
     parser.add_argument('--again', action='store_true', help='also rows that are there already')

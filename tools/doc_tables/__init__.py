@@ -37,7 +37,14 @@ from doc_tables.speed import (
     synthetic,
     training_steps,
 )
-from doc_tables.systems import faces68, family_budget, hrnet_lite_variants, overfit, posefix
+from doc_tables.systems import (
+    faces68,
+    family_budget,
+    hrnet_lite_variants,
+    lsp_finetune,
+    overfit,
+    posefix,
+)
 from doc_tables.zoo import weights_files, zoo
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -127,6 +134,7 @@ TABLES: dict[str, Callable[[], str]] = {
     'skps_codec': measured(
         'skps_codec', 'python benchmarks/skps_codec.py', skps_codec, lowest('times_faster')
     ),
+    'lsp_finetune': measured('lsp_finetune', 'python benchmarks/lsp_finetune.py', lsp_finetune),
     'faces68': measured('faces68', 'python benchmarks/faces68.py', faces68),
     'hrnet_lite_variants': measured(
         'hrnet_lite_cost', 'python benchmarks/hrnet_lite_cost.py', hrnet_lite_variants

@@ -108,6 +108,23 @@ def overfit(content: dict[str, Any]) -> str:
     return table((*head, 'by running statistics, %:'), rows)
 
 
+def lsp_finetune(content: dict[str, Any]) -> str:
+    """PCK of each side on lsp_val after the same minutes: the mean, and each seed where several."""
+    body = []
+    for name in dict.fromkeys(row['name'] for row in content['rows']):
+        rows = [row for row in content['rows'] if row['name'] == name]
+        cells = []
+        for limit in rows[0]['lsp_val_pck']:
+            pck = [row['lsp_val_pck'][limit] for row in rows]
+            each = f' ({", ".join(f"{value:.3f}" for value in pck)})' if len(pck) > 1 else ''
+            cells.append(f'**{statistics.mean(pck):.3f}**{each}')
+        minutes = statistics.mean(row['cpu_seconds'] for row in rows) / 60
+        epochs = ', '.join(dict.fromkeys(str(row['epochs']) for row in rows))
+        body.append((name, number(rows[0]['parameters']), epochs, f'{minutes:.0f}', *cells))
+    head = ('side', 'parameters:', 'epochs:', 'core minutes:')
+    return table((*head, 'PCK@0.2:', 'PCK@0.1:', 'PCK@0.05:'), body)
+
+
 def faces68(content: dict[str, Any]) -> str:
     """Held-out error of the heads on faces68: each seed, their mean, and what training took."""
     rows = content['rows']
