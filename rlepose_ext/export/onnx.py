@@ -362,6 +362,7 @@ def _export(subject: Subject, path: Path) -> None:
                 )
         except Exception as error:  # export and translation raise errors of many kinds
             raise UserError(f'{content["name"]} cannot be exported: {_reason(error)}') from error
+        _cast_constants(program.model)
         content['opset'] = program.model.opset_imports['']
         program.model.metadata_props.update(as_properties(content))
         if subject.persons is None:
@@ -372,6 +373,27 @@ def _export(subject: Subject, path: Path) -> None:
             program.save(path, external_data=False)
         except OSError as error:
             raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
+
+
+def _cast_constants(model: Any) -> None:
+    """Put constants there in the type that ``CastLike`` gives them.
+
+    onnxruntime does so too late to see that bounds of a ReLU6 are constants, and then does not fuse
+    it into the convolution before it.
+    """
+    import onnx_ir as ir
+    from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+    for node in list(model.graph):
+        dtype = node.inputs[1].dtype if node.op_type == 'CastLike' else None
+        constant = ir.convenience.get_const_tensor(node.inputs[0]) if dtype is not None else None
+        if constant is None:
+            continue
+        value = ir.tensor(constant.numpy().astype(dtype.numpy()))
+        cast = ir.node('Constant', [], {'value': value})
+        model.graph.insert_before(node, cast)
+        ir.convenience.replace_all_uses_with(node.outputs[0], cast.outputs[0])
+    RemoveUnusedNodesPass()(model)  # onnxruntime warns of each
 
 
 def _describe_again(path: Path, content: Mapping[str, Any]) -> None:

@@ -86,7 +86,7 @@ def test_on_two_cpu_ranks_as_they_are(name, tmp_path):
     command += [matrix.__file__, '--worker', name, '--size', 'small']
     env = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
     done = subprocess.run(
-        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=550
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     printed = sorted((tmp_path / 'ranks').rglob('stdout.log'))

@@ -18,19 +18,20 @@ from rlepose_ext import Pose
 from rlepose_ext.cli.main import main
 from rlepose_ext.datasets.synthetic import SyntheticPeopleConfig, draw_one
 from rlepose_ext.errors import UserError
+from rlepose_ext.export.onnx import export_onnx
+from rlepose_ext.export.people import DEKRDecoder, MultiPoseDecoder
 from rlepose_ext.inference.choose import build_pose
 from rlepose_ext.inference.in_pictures import views_of
 from rlepose_ext.runtime import OnnxPeople, OnnxPose
 from rlepose_ext.zoo import find
 
-pytest.importorskip('onnxscript', reason='needs the extra [export]')
-pytest.importorskip('onnxruntime', reason='needs the extra [export]')
-
-from rlepose_ext.export.onnx import export_onnx
-from rlepose_ext.export.people import DEKRDecoder, MultiPoseDecoder
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from movenet_weights import model_json
+
+onnx = pytest.importorskip('onnx', reason='needs the extra [export]')
+pytest.importorskip('onnxscript', reason='needs the extra [export]')
+onnxruntime = pytest.importorskip('onnxruntime', reason='needs the extra [export]')
+
 
 SIDE = 128
 YOLOX = 'yoloxpose_cspdarknet-s'
@@ -193,6 +194,19 @@ def test_persons_are_those_of_the_checkpoint(models, name):
         matched = np.array(order)[same]
         assert len(set(matched)) == len(matched)
         np.testing.assert_allclose(ours.box_scores[same], theirs.box_scores[matched], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_convolutions_take_batch_norm_and_relu6_with_them(models, tmp_path):
+    """In what onnxruntime makes of the file; by itself each would cost as much as a convolution."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'fused.onnx')
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(models(MULTIPOSE)[2], options, providers=['CPUExecutionProvider'])
+    kinds = [node.op_type for node in onnx.load(tmp_path / 'fused.onnx').graph.node]
+    assert kinds.count('Conv') > 60
+    assert kinds.count('BatchNormalization') == 0
+    assert kinds.count('Clip') < 10  # of boxes; there are 35 ReLU6
 
 
 @pytest.mark.slow
