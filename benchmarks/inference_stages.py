@@ -5,8 +5,8 @@
 The engine of ``rlepose demo`` reads a video, finds people, estimates their poses, tracks and draws
 them, and writes the drawn video. In videos of drawn people boxes come from a file, as the pose
 model's share is the question. In a video of a street, that of MMPose's tests played to and fro,
-MoveNet MultiPose finds them, with and without a pose model behind it, and with a detection in
-every third frame only. Decoding, networks, and drawing with encoding run in threads of their
+MoveNet MultiPose finds them, by torch and by onnxruntime, with and without a pose model behind it,
+and with a detection in every third frame only. Decoding, networks, and drawing with encoding run in threads of their
 own, so the stages add up to more than the run took. *network* has what makes its input from
 crops and reads its output.
 
@@ -30,6 +30,7 @@ from inference import CODE, MODELS, SEED, SHARED, SIZE, frames_and_boxes, make_c
 
 STREET = SHARED / 'data/mmpose_samples/videos/demo.mp4'
 MOVENET, THUNDER = 'MoveNet MultiPose', 'MoveNet Thunder'
+EXPORTED = 'MoveNet MultiPose, exported'
 FPS = 25.0
 DIFFERENT = 8
 
@@ -113,6 +114,7 @@ def drawn_rows(name: str, frames: int, rounds: int, folder: Path) -> Iterator[di
 
 def street_rows(only: str, frames: int, rounds: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Rows of MoveNet on the street; none where the video or the weights are not here."""
+    from rlepose_ext.export.onnx import export_onnx
     from rlepose_ext.inference.choose import choose
     from rlepose_ext.inference.engine import Engine, Options
     from rlepose_ext.inference.sources import Source
@@ -124,12 +126,14 @@ def street_rows(only: str, frames: int, rounds: int, folder: Path) -> Iterator[d
         return
     clip = write_street(folder, frames)
     every_frame: list[Any] = []
-    runs = ((MOVENET, None, 1), (THUNDER, MOVENET, 1), (THUNDER, MOVENET, 3))
+    runs = ((MOVENET, None, 1), (EXPORTED, None, 1), (THUNDER, MOVENET, 1), (THUNDER, MOVENET, 3))
     for model, detector, interval in runs:
         if only not in model:
             continue
         named = None if detector is None else [names[0]]
         pose = [names[1] if detector else names[0]]
+        if model == EXPORTED:
+            pose = [str(export_onnx(names[0], None, folder / 'people.onnx').path)]
         predictor = choose(named, pose, device='cpu').predictor
         row = {'model': model, 'persons': 'street', 'detector': detector or 'the same'}
         row |= {'det_interval': interval, **measure(predictor, clip, rounds, interval)}

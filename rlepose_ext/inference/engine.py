@@ -22,6 +22,7 @@ from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.drawing import Style, draw_poses
 from rlepose_ext.inference.exports import SAVED, Exports
 from rlepose_ext.inference.images import read_image, write_image
+from rlepose_ext.inference.onnx_file import onnx_threads
 from rlepose_ext.inference.parallel import in_order, torch_threads, workers_and_threads
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sink import Sink
@@ -252,7 +253,7 @@ class Engine:
 
         workers, threads = workers_and_threads()
         self.first_frames = self.options.frames_at_once
-        with torch_threads(threads) as begin:
+        with torch_threads(threads) as begin, onnx_threads(threads):
             for results in in_order(lambda each: self._predict(*each), named(), workers, begin):
                 yield from results
 

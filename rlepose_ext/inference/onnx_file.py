@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,50 @@ PROVIDERS = {
 ARRAYS = ('keypoint_colors', 'skeleton_link_colors', 'sigmas')
 
 
+_threads: int | None = None  # of each session that runs; None is what the environment says
+
+
+@contextmanager
+def onnx_threads(number: int) -> Iterator[None]:
+    """Meanwhile each run of a network has ``number`` threads."""
+    global _threads
+    before, _threads = _threads, number
+    try:
+        yield
+    finally:
+        _threads = before
+
+
+class Session:
+    """Runs a network by onnxruntime, with as many threads as :func:`onnx_threads` says.
+
+    Threads belong to a session from its start, so there is one for each number that was wanted.
+
+    Args:
+        path: the ONNX file.
+        device: see :func:`open_model`.
+
+    Raises:
+        UserError: see there.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        self._make = partial(_session, _onnxruntime(), path, device)
+        self._one_at_a_time = threading.Lock()
+        self._made: dict[int | None, Any] = {}
+        self.properties: dict[str, str] = self._get().get_modelmeta().custom_metadata_map
+
+    def run(self, **inputs: np.ndarray) -> list[np.ndarray]:
+        """The outputs of the network; several threads may ask."""
+        return self._get().run(None, inputs)
+
+    def _get(self) -> Any:
+        with self._one_at_a_time:
+            if _threads not in self._made:
+                self._made[_threads] = self._make(_threads)
+            return self._made[_threads]
+
+
 def as_properties(content: Mapping[str, Any]) -> dict[str, str]:
     """Metadata as texts, which is all that ONNX has: JSON of each value."""
     return {name: json.dumps(value) for name, value in content.items()}
@@ -40,12 +87,12 @@ class OnnxFile:
 
     Attributes:
         path: of the file.
-        session: the ``InferenceSession``.
+        session: runs it.
         content: the metadata.
     """
 
     path: Path
-    session: Any
+    session: Session
     content: dict[str, Any]
 
     @property
@@ -82,11 +129,8 @@ def open_model(path: str | Path, device: str = 'auto') -> OnnxFile:
     path = Path(path)
     if not path.is_file():
         raise UserError(f'{path} does not exist or is no file')
-    ort = _onnxruntime()
-    # Errors of the file are told below, as one message.
-    ort.set_default_logger_severity(4)
-    session = _session(ort, path, device)
-    properties = session.get_modelmeta().custom_metadata_map
+    session = Session(path, device)
+    properties = session.properties
     if 'rlepose_format' not in properties:
         raise UserError(
             f'{path} is an ONNX model, but not one that `rlepose export` wrote: it does not say '
@@ -136,10 +180,12 @@ def _onnxruntime() -> Any:
         raise UserError(
             'ONNX models need the package onnxruntime: pip install "rlepose_ext[runtime]"'
         ) from error
+    # Errors of a file are told as one message, see _session.
+    onnxruntime.set_default_logger_severity(4)
     return onnxruntime
 
 
-def _session(ort: Any, path: Path, device: str) -> Any:
+def _session(ort: Any, path: Path, device: str, threads: int | None) -> Any:
     kind, _, number = device.partition(':')
     there = ort.get_available_providers()
     if kind == 'auto':
@@ -156,11 +202,11 @@ def _session(ort: Any, path: Path, device: str) -> Any:
             f"{kind} comes with the package {package}. Take 'auto' or one of these."
         )
     options = ort.SessionOptions()
-    # Its threads wait for work by spinning, which takes cores from whoever reads and draws.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
-    threads = os.environ.get('OMP_NUM_THREADS', '')
-    if threads.isdecimal():  # as torch does
-        options.intra_op_num_threads = int(threads)
+    own = os.environ.get('OMP_NUM_THREADS', '')
+    if threads is None and own.isdecimal():  # as torch does
+        threads = int(own)
+    if threads is not None:
+        options.intra_op_num_threads = threads
     provider = (name, {'device_id': number}) if number else name
     try:
         session = ort.InferenceSession(str(path), options, providers=[provider])

@@ -55,4 +55,4 @@ class OnnxPeople(InPictures):
 
     def people(self, pixels: np.ndarray) -> People:
         """See :meth:`.InPictures.people`."""
-        return tuple(self._session.run(None, {'pictures': pixels}))
+        return tuple(self._session.run(pictures=pixels))

@@ -65,7 +65,7 @@ class OnnxPose(InBoxes):
         """See :meth:`InBoxes.points`."""
         with (clock or Clock())('network'):
             parts = [
-                self._session.run(None, {'crops': pixels[start : start + self.batch_size]})
+                self._session.run(crops=pixels[start : start + self.batch_size])
                 for start in range(0, len(pixels), self.batch_size)
             ]
         keypoints, scores, *sigma = (np.concatenate(each) for each in zip(*parts, strict=True))

@@ -14,6 +14,7 @@ from rlepose_ext import Pose
 from rlepose_ext.cli.main import main
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import PoseEstimator
+from rlepose_ext.inference.onnx_file import onnx_threads
 from rlepose_ext.runtime import OnnxPose
 
 onnx = pytest.importorskip('onnx', reason='needs the extra [export]')
@@ -59,6 +60,17 @@ def test_the_front_doors_take_it(exported, picture, tmp_path):
     command = ['demo', str(image), '--det', 'full', '--pose', str(exported.path), '--quiet']
     assert main([*command, '--output-root', str(out), '--save-predictions']) == 0
     assert 'keypoints' in (out / 'results_picture.json').read_text()
+
+
+def test_threads_are_those_that_a_video_wants(exported, picture):
+    model = OnnxPose(exported.path, 'cpu')
+    alone = model(picture, BOXES)
+    with onnx_threads(1):
+        among_others = model(picture, BOXES)
+    assert sorted(model._session._made, key=bool) == [None, 1]
+    sessions = model._session._made
+    assert sessions[1].get_session_options().intra_op_num_threads == 1
+    np.testing.assert_allclose(among_others.keypoints, alone.keypoints, atol=1e-3)
 
 
 def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_path):
