@@ -6,9 +6,9 @@ The engine of ``rlepose demo`` reads a video, finds people, estimates their pose
 them, and writes the drawn video. In videos of drawn people boxes come from a file, as the pose
 model's share is the question. In a video of a street, that of MMPose's tests played to and fro,
 MoveNet MultiPose finds them, by torch and by onnxruntime, with and without a pose model behind it,
-and with a detection in every third frame only. Decoding, networks, and drawing with encoding run in threads of their
-own, so the stages add up to more than the run took. *network* has what makes its input from
-crops and reads its output.
+and with a detection in every third frame only. Decoding, networks, and drawing with encoding run in
+threads of their own, so the stages add up to more than the run took. *network* has what makes its
+input from crops and reads its output.
 
 Models, weights, frame size and seed are those of :file:`inference.py`.
 """
