@@ -51,6 +51,10 @@ def test_the_commands_and_the_program(page, root, shared, trained, tmp_path, mon
     (tmp_path / 'simcc.pth').symlink_to(trained['simcc'][1])
     noise = np.random.default_rng(0).integers(0, 255, (400, 300, 3), dtype=np.uint8)
     cv2.imwrite('street.jpg', noise)
+    video = cv2.VideoWriter('street.mp4', cv2.VideoWriter_fourcc(*'mp4v'), 10, (300, 400))
+    for _ in range(3):
+        video.write(noise)
+    video.release()
     # test_int8.py has those of 8 bit
     eight = ('--int8', 'configs/quant')
     found = [each for each in commands(page) if not any(word in ' '.join(each) for word in eight)]
