@@ -5,13 +5,13 @@ import json
 import pytest
 
 import doc_tables.common
-from doc_tables import BLOCKS, configs
+from doc_tables import TABLES, configs
 from rlepose_ext.zoo import read_zoo
 from rlepose_ext.zoo.files import EXTRA
 
 
 def test_every_config_is_in_the_table():
-    text = BLOCKS['zoo']()
+    text = TABLES['zoo']()
     for entry in read_zoo():
         assert f'| [{entry.name}](../{entry.config}) |' in text
     assert '[measured here](../benchmarks/results/quickstart.' in text
@@ -20,7 +20,7 @@ def test_every_config_is_in_the_table():
 
 def test_costs_appear_once_they_are_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(doc_tables.common, 'RESULTS', tmp_path)
-    assert 'not measured yet' in BLOCKS['zoo']()
+    assert 'not measured yet' in TABLES['zoo']()
     row = {
         'config': 'configs/rle/rle_alexnet_8xb64-210e_coco-256x192.py',
         'flops': 1_230_000_000,
@@ -28,16 +28,16 @@ def test_costs_appear_once_they_are_measured(monkeypatch, tmp_path):
     }
     content = {'command': 'python benchmarks/zoo_cost.py', 'rows': [row]}
     (tmp_path / 'zoo_cost.json').write_text(json.dumps(content))
-    text = BLOCKS['zoo']()
+    text = TABLES['zoo']()
     assert '| COCO | - | - | 2,487,172 | 1.23 | 46 | - |' in text
     assert 'Measured by this project: `python benchmarks/zoo_cost.py`' in text
 
 
 def test_files_and_families(root):
-    assert all(f'`{file.name}`' in BLOCKS['weights_files']() for file in EXTRA)
+    assert all(f'`{file.name}`' in TABLES['weights_files']() for file in EXTRA)
     for path in root.glob('configs/*/metafile.yml'):
         family = path.parent.name
-        assert family in configs.BY_HAND or f'{family}_configs' in BLOCKS
+        assert family in configs.BY_HAND or f'{family}_configs' in TABLES
 
 
 @pytest.mark.parametrize(('results', 'text'), [
