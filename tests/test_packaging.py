@@ -86,7 +86,7 @@ def test_a_wheel_requires_what_it_imports(wheel, root):
                 imported.add(node.module.split('.')[0])
     imported -= {*sys.stdlib_module_names, 'rlepose_ext'}
     beside = {'mmengine', 'mmpose', 'mmcv', 'cv2', 'xtcocotools', 'supervision'}
-    beside |= {'pandas', 'IPython', 'pillow_heif', 'onnx', 'onnxruntime'}
+    beside |= {'pandas', 'IPython', 'pillow_heif', 'onnx', 'onnx_ir', 'onnxruntime'}
     required_names = required(metadata_of(wheel).get_all('Requires-Dist'))
     providers = importlib.metadata.packages_distributions()
     for module in imported - beside:
