@@ -376,7 +376,7 @@ def _export(subject: Subject, path: Path) -> None:
 
 
 def _cast_constants(model: Any) -> None:
-    """Put constants there in the type that ``CastLike`` gives them.
+    """Put bounds of ``Clip`` in the type that ``CastLike`` gives them.
 
     onnxruntime does so too late to see that bounds of a ReLU6 are constants, and then does not fuse
     it into the convolution before it.
@@ -385,7 +385,11 @@ def _cast_constants(model: Any) -> None:
     from onnx_ir.passes.common import RemoveUnusedNodesPass
 
     for node in list(model.graph):
-        dtype = node.inputs[1].dtype if node.op_type == 'CastLike' else None
+        if node.op_type != 'CastLike' or {use.node.op_type for use in node.outputs[0].uses()} != {
+            'Clip'
+        }:
+            continue
+        dtype = node.inputs[1].dtype
         constant = ir.convenience.get_const_tensor(node.inputs[0]) if dtype is not None else None
         if constant is None:
             continue
