@@ -362,7 +362,7 @@ def _export(subject: Subject, path: Path) -> None:
                 )
         except Exception as error:  # export and translation raise errors of many kinds
             raise UserError(f'{content["name"]} cannot be exported: {_reason(error)}') from error
-        _cast_constants(program.model)
+        _plain_bounds(program.model)
         content['opset'] = program.model.opset_imports['']
         program.model.metadata_props.update(as_properties(content))
         if subject.persons is None:
@@ -375,28 +375,26 @@ def _export(subject: Subject, path: Path) -> None:
             raise UserError(f'{path} cannot be written: {error.strerror or error}') from error
 
 
-def _cast_constants(model: Any) -> None:
-    """Put bounds of ``Clip`` in the type that ``CastLike`` gives them.
+def _plain_bounds(model: Any) -> None:
+    """Make the bounds of each ``Clip`` constants, which they are behind a ``CastLike``.
 
-    onnxruntime does so too late to see that bounds of a ReLU6 are constants, and then does not fuse
-    it into the convolution before it.
+    onnxruntime finds that out too late to fuse a ReLU6 into the convolution before it.
     """
     import onnx_ir as ir
     from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-    for node in list(model.graph):
-        if node.op_type != 'CastLike' or {use.node.op_type for use in node.outputs[0].uses()} != {
-            'Clip'
-        }:
-            continue
-        dtype = node.inputs[1].dtype
-        constant = ir.convenience.get_const_tensor(node.inputs[0]) if dtype is not None else None
-        if constant is None:
-            continue
-        value = ir.tensor(constant.numpy().astype(dtype.numpy()))
-        cast = ir.node('Constant', [], {'value': value})
-        model.graph.insert_before(node, cast)
-        ir.convenience.replace_all_uses_with(node.outputs[0], cast.outputs[0])
+    for node in [each for each in model.graph if each.op_type == 'Clip']:
+        for index, bound in enumerate(node.inputs):
+            cast = bound.producer() if bound is not None and index > 0 else None
+            if cast is None or cast.op_type != 'CastLike':
+                continue
+            constant, dtype = ir.convenience.get_const_tensor(cast.inputs[0]), node.inputs[0].dtype
+            if constant is None or dtype is None:
+                continue
+            value = ir.tensor(constant.numpy().astype(dtype.numpy()))
+            plain = ir.node('Constant', [], {'value': value})
+            model.graph.insert_before(node, plain)
+            node.replace_input_with(index, plain.outputs[0])
     RemoveUnusedNodesPass()(model)  # onnxruntime warns of each
 
 

@@ -51,9 +51,9 @@ def optimise(model: nn.Module, shape: Sequence[int]) -> tuple[nn.Module, list[st
             for name in names:
                 changed = changes[name](changed)
             found = _outputs(changed, x)
-        # A batch norm behind another layer than the one before it in the list, or `view` of a map
-        # that is stored channels-last.
         except RuntimeError:
+            # A batch norm that does not belong to the convolution listed before it, or `view` of a
+            # map that is stored channels-last.
             continue
         if _agree(found, expected):
             changed.cfg, changed.dataset_meta = model.cfg, model.dataset_meta

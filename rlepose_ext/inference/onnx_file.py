@@ -32,12 +32,12 @@ PROVIDERS = {
 ARRAYS = ('keypoint_colors', 'skeleton_link_colors', 'sigmas')
 
 
-_threads: int | None = None  # of each session that runs; None is what the environment says
+_threads: int | None = None  # of each network on the CPU; None is what the environment says
 
 
 @contextmanager
 def onnx_threads(number: int) -> Iterator[None]:
-    """Meanwhile each run of a network has ``number`` threads."""
+    """Meanwhile each network on the CPU has ``number`` threads."""
     global _threads
     before, _threads = _threads, number
     try:
@@ -47,9 +47,10 @@ def onnx_threads(number: int) -> Iterator[None]:
 
 
 class Session:
-    """Runs a network by onnxruntime, with as many threads as :func:`onnx_threads` says.
+    """Runs a network by onnxruntime, on the CPU with as many threads as :func:`onnx_threads` says.
 
-    Threads belong to a session from its start, so there is one for each number that was wanted.
+    onnxruntime gives a session its threads when it makes it, so there is one for each number that
+    was wanted.
 
     Args:
         path: the ONNX file.
@@ -62,18 +63,30 @@ class Session:
     def __init__(self, path: Path, device: str) -> None:
         self._make = partial(_session, _onnxruntime(), path, device)
         self._one_at_a_time = threading.Lock()
-        self._made: dict[int | None, Any] = {}
-        self.properties: dict[str, str] = self._get().get_modelmeta().custom_metadata_map
+        first = _threads or _own_threads()
+        self._made = {first: self._make(first)}
+        self._on_cpu = self._made[first].get_providers()[0] == PROVIDERS['cpu'][0]
+        self.properties: dict[str, str] = self._made[first].get_modelmeta().custom_metadata_map
 
     def run(self, **inputs: np.ndarray) -> list[np.ndarray]:
         """The outputs of the network; several threads may ask."""
         return self._get().run(None, inputs)
 
     def _get(self) -> Any:
+        if not self._on_cpu:
+            (session,) = self._made.values()
+            return session
+        wanted = _threads or _own_threads()
         with self._one_at_a_time:
-            if _threads not in self._made:
-                self._made[_threads] = self._make(_threads)
-            return self._made[_threads]
+            if wanted not in self._made:
+                self._made[wanted] = self._make(wanted)
+            return self._made[wanted]
+
+
+def _own_threads() -> int | None:
+    """Those of ``OMP_NUM_THREADS``, as torch has them; None is as many as there are cores."""
+    number = os.environ.get('OMP_NUM_THREADS', '')
+    return int(number) if number.isdecimal() else None
 
 
 def as_properties(content: Mapping[str, Any]) -> dict[str, str]:
@@ -202,9 +215,6 @@ def _session(ort: Any, path: Path, device: str, threads: int | None) -> Any:
             f"{kind} comes with the package {package}. Take 'auto' or one of these."
         )
     options = ort.SessionOptions()
-    own = os.environ.get('OMP_NUM_THREADS', '')
-    if threads is None and own.isdecimal():  # as torch does
-        threads = int(own)
     if threads is not None:
         options.intra_op_num_threads = threads
     provider = (name, {'device_id': number}) if number else name

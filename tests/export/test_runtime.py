@@ -14,7 +14,6 @@ from rlepose_ext import Pose
 from rlepose_ext.cli.main import main
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import PoseEstimator
-from rlepose_ext.inference.onnx_file import onnx_threads
 from rlepose_ext.runtime import OnnxPose
 
 onnx = pytest.importorskip('onnx', reason='needs the extra [export]')
@@ -62,15 +61,22 @@ def test_the_front_doors_take_it(exported, picture, tmp_path):
     assert 'keypoints' in (out / 'results_picture.json').read_text()
 
 
-def test_threads_are_those_that_a_video_wants(exported, picture):
+def test_a_video_shares_the_cores_among_its_networks(exported, picture, tmp_path, monkeypatch):
+    """Each has as many threads as a network of torch has there, one in these tests."""
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
     model = OnnxPose(exported.path, 'cpu')
-    alone = model(picture, BOXES)
-    with onnx_threads(1):
-        among_others = model(picture, BOXES)
-    assert sorted(model._session._made, key=bool) == [None, 1]
-    sessions = model._session._made
-    assert sessions[1].get_session_options().intra_op_num_threads == 1
-    np.testing.assert_allclose(among_others.keypoints, alone.keypoints, atol=1e-3)
+    alone = model(picture)
+    clip = str(tmp_path / 'clip.mp4')
+    writer = cv2.VideoWriter(clip, cv2.VideoWriter_fourcc(*'mp4v'), 10, picture.shape[1::-1])
+    for _ in range(2):
+        writer.write(picture)
+    writer.release()
+    pose = Pose(exported.path, detector='full', device='cpu')
+    sessions = pose.predictor.estimator._session._made
+    assert list(sessions) == [3]
+    assert len(list(pose(clip, stream=True))) == 2
+    assert [each.get_session_options().intra_op_num_threads for each in sessions.values()] == [3, 1]
+    np.testing.assert_allclose(pose(picture)[0].keypoints, alone.keypoints, atol=1e-3)
 
 
 def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_path):
