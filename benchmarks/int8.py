@@ -1,7 +1,6 @@
 """What 8 bit costs: MMPose_Clean's MobileNetV2 0.5x with RLE on twelve annotated persons.
 
     python benchmarks/int8.py             # a minute
-    python benchmarks/int8.py --lsp       # float, PTQ and QAT on LSP: 50 minutes a seed
     python benchmarks/int8.py --picture docs/images/int8.jpg
 
 | row | what |
@@ -18,15 +17,12 @@ OKS is the mean over the twelve COCO persons with annotated joints of MMPose's s
 their annotated boxes, without flip test. `within` is the share of their annotated coordinates whose
 error is at most the standard deviation that sigma stands for; `sigma_moved` is the mean change of
 sigma against the float model, relative.
-
-LSP: PCK on lsp_val, with flip test, of the float model that `lsp_finetune.py` calls clean, of its
-PTQ and of QAT from it. Needs ``RLEPOSE_SHARED`` (default ``../shared``).
+Needs ``RLEPOSE_SHARED`` (default ``../shared``).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -35,9 +31,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from _record import RESULTS, ROOT, TRAINING, WHICH_ROWS, command_line, record
-from faces68 import rlepose as train
-from lsp_finetune import BACKBONE, THRESHOLDS
+from _record import RESULTS, ROOT, record
 
 import rlepose_ext  # noqa: F401  (before anything of OpenMMLab)
 
@@ -62,12 +56,6 @@ WEIGHTS = {
 }
 FLOAT_CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb256-420e_aic-coco-192x192.py'
 CONFIG = 'configs/quant/rle-{}_mobilenetv2-050_1xb256-100e_aic-coco-192x192.py'
-QAT_LSP = 'configs/quant/rle-qat_mobilenetv2-050_1xb64-10e_lsp-192x192.py'
-LSP = {
-    'float': ('configs/rle/rle_mobilenetv2-050_1xb64-20e_lsp-192x192.py', ()),
-    'ptq': (QAT_LSP, ('model.quant.stage=ptq', 'train_cfg.max_epochs=1')),
-    'qat': (QAT_LSP, ()),
-}
 RESULT = RESULTS / 'int8.json'
 BATCH = 96
 CODE = ('rlepose_ext/quant', 'rlepose_ext/export', 'rlepose_ext/models/estimators')
@@ -231,12 +219,10 @@ def picture(path: Path, folder: Path, height: int = 480) -> None:
 
 
 def main() -> None:
-    """The twelve persons, and with ``--lsp`` the trainings."""
+    """The twelve persons."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--lsp', action='store_true', help='fine-tune on LSP, two seeds')
     parser.add_argument('--picture', type=Path, help='draw them side by side, into this file')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
-    parser.add_argument('--output', type=Path, default=None)
+    parser.add_argument('--output', type=Path, default=RESULT)
     args = parser.parse_args()
     if not (SHARED / WEIGHTS['qat']).exists():
         sys.exit(f'{SHARED / WEIGHTS["qat"]} does not exist; set RLEPOSE_SHARED')
@@ -244,41 +230,7 @@ def main() -> None:
         if args.picture:
             picture(args.picture, Path(name))
             return
-        if args.lsp:
-            lsp(Path(name), args.seeds, args.output or RESULTS / 'int8_lsp.json')
-            return
-        record(args.output or RESULT, rows(Path(name)), code=CODE, persons=12)
-
-
-def lsp(folder: Path, seeds: list[int], output: Path) -> None:
-    """Float, PTQ and QAT of each seed, a row for each."""
-    os.environ.update(RLEPOSE_DATA=str(SHARED / 'data'), RLEPOSE_WEIGHTS=str(folder))
-    start = folder / 'mobilenetv2-050_udp_aic-coco_backbone.pth'
-    _rlepose('convert', 'mmpose-clean', BACKBONE, start, '--backbone')
-    found = []
-    for seed in seeds:
-        for name, (config, options) in LSP.items():
-            work_dir = folder / f'{name}-{seed}'
-            given = [f'randomness.seed={seed}', *options]
-            if name != 'float':
-                given.append(f'load_from={folder / f"float-{seed}" / "epoch_20.pth"}')
-            seconds = train('train', ROOT / config, '--work-dir', work_dir, '--cfg-options', *given)
-            (scalars,) = work_dir.glob('*/vis_data/scalars.json')
-            log = [json.loads(line) for line in scalars.read_text().splitlines()]
-            last = [row for row in log if 'PCK@0.1/PCK' in row][-1]
-            pck = {limit: round(last[f'PCK@{limit}/PCK'], 4) for limit in THRESHOLDS}
-            row = {'name': name, 'seed': seed, 'lsp_val_pck': pck}
-            found.append({**row, 'train_seconds': round(seconds)})
-            print(found[-1], flush=True)
-    record(
-        output,
-        found,
-        code=(*TRAINING, 'rlepose_ext/quant', 'configs/rle', 'configs/quant'),
-        repeats=len(seeds),
-        spread='a row for each seed' if len(seeds) > 1 else None,
-        seed=seeds,
-        command=command_line(WHICH_ROWS),
-    )
+        record(args.output, rows(Path(name)), code=CODE, persons=12)
 
 
 if __name__ == '__main__':

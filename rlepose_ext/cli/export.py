@@ -105,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
         print(f'  {each.what:<10} largest {each.largest:.2g}{unit}, mean {each.mean:.2g}{unit}')
         if each.left_out:
             print(
-                f'  {each.left_out:.0%} of the joints do not count: a thousandth of a grey level '
-                'moves them'
+                f'  {each.left_out:.0%} of the joints do not count: where they are is decided by '
+                'rounding'
             )
     return 0
 
