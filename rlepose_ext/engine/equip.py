@@ -58,6 +58,7 @@ FEATURES = (
     Feature('data_checks', 'mistakes in annotations, metainfo and images are named'),
     Feature('data_path', 'samples cost less time, and decoded pictures are kept where you say'),
     Feature('deferred_imports', 'what a run does not use, such as FSDP, is not imported'),
+    Feature('config_text', 'the text of a config is formatted once, not for every checkpoint'),
     Feature('data_root', "data/... of MMPose's configs is below RLEPOSE_DATA", switch=VARIABLE),
 )
 
@@ -67,6 +68,8 @@ def install(off: Collection[str] = ()) -> None:
     on = {feature.name for feature in FEATURES} - set(off)
     if 'deferred_imports' in on:
         deferred_imports.install()
+    if 'config_text' in on:
+        when_imported('mmengine.config.config', _equip_config)
     if 'checkpoint_writing' in on:
         when_imported('mmengine.runner.checkpoint', _equip_files)
     for module, name in (
@@ -265,6 +268,20 @@ def _equip_data(module: ModuleType) -> None:
     from rlepose_ext.engine import data_path
 
     data_path.install()
+
+
+def _equip_config(module: ModuleType) -> None:
+    # A run asks for the text at each checkpoint, and yapf takes up to seconds. MMEngine's style is
+    # always the same.
+    formatted: dict[str, Any] = {}
+
+    @_around(module, 'FormatCode')
+    def format_code(upstream, text, **style):
+        if text not in formatted:
+            found = upstream(text, **style)
+            formatted.clear()
+            formatted[text] = found
+        return formatted[text]
 
 
 def _equip_files(module: ModuleType) -> None:

@@ -522,12 +522,17 @@ def _check_packages() -> None:
 
 @contextlib.contextmanager
 def written(path: Path) -> Iterator[Path]:
-    """A file of another name that takes this name if all goes well, and else is removed."""
+    """A file of another name that takes this name if all goes well, and else is removed.
+
+    Raises:
+        UserError: nothing can be written there, which is found before the minutes of an export.
+    """
+    part = path.with_name(f'.{path.name}.part')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
     except OSError as error:
-        raise UserError(f'{path.parent} cannot be made: {error.strerror}') from error
-    part = path.with_name(f'.{path.name}.part')
+        raise UserError(f'{path} cannot be written: {error.strerror}') from error
     try:
         yield part
         part.replace(path)
