@@ -15,7 +15,8 @@
 The minutes are those of two cores, counted as CPU time of one thread and its loader, so that other
 work on the machine takes none of them, and two sides can run beside each other. Every side runs for
 a whole number of epochs, as many as fit into the minutes by the time of one epoch that is measured
-first; the fall of the rate is as long. PCK is that of the last epoch on lsp_val, with flip test;
+first; the fall of the rate is as long. A further seed has as many as the first one had, whatever
+its machine makes of them. PCK is that of the last epoch on lsp_val, with flip test;
 the best epoch is not picked. Stock MMEngine and MMPose need 27 minutes on two cores for the 20
 epochs of the first side. Needs ``RLEPOSE_SHARED`` (default ``../shared``) and
 Google's weights (`rlepose weights movenet-lightning`).
@@ -158,8 +159,10 @@ def main() -> None:
         shutil.copy(fetch('movenet-lightning'), folder)
         for side in args.only:
             config = resolved(side, folder)
-            epochs = epochs_in(args.minutes, config, folder, *args.cfg_options)
             for seed in args.seeds:
+                epochs = earlier(args.output, side, args.minutes)
+                if epochs is None:
+                    epochs = epochs_in(args.minutes, config, folder, *args.cfg_options)
                 row = {'name': side, 'seed': seed, 'minutes': args.minutes}
                 keep = args.keep and args.keep / f'{side}-seed{seed}.pth'
                 row |= train(config, seed, epochs, folder, *args.cfg_options, keep=keep)
@@ -167,6 +170,13 @@ def main() -> None:
                 add(args.output, row)
                 pck = ' / '.join(f'{value:.3f}' for value in row['lsp_val_pck'].values())
                 print(f'{side}, seed {seed}: {epochs} epochs, PCK {pck}', flush=True)
+
+
+def earlier(path: Path, side: str, minutes: float) -> int | None:
+    """Epochs of another seed's row, None if there is none."""
+    rows = json.loads(path.read_text())['rows'] if path.exists() else []
+    found = {row['epochs'] for row in rows if (row['name'], row['minutes']) == (side, minutes)}
+    return found.pop() if found else None
 
 
 def add(path: Path, row: dict[str, Any]) -> None:
