@@ -1,6 +1,6 @@
 """Training steps a second: plain, with ``--compile``, with ``--amp``, with both.
 
-    python benchmarks/compiled.py [--config CONFIG] [--batch N] [--rounds N] [--output FILE]
+    python benchmarks/compiled.py [--config CONFIG ...] [--batch N] [--rounds N] [--output FILE]
 
 Free data: the same random batch again and again, so that no loader is measured. The sides take
 turns in one process. On a machine with a GPU they run there, with its memory at the peak. The
@@ -16,7 +16,12 @@ from typing import Any
 
 from _record import ROOT, interleaved, ratios, record, result_path, summary
 
-CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb64-20e_lsp-192x192.py'
+# config, samples of a batch
+CONFIGS = {
+    'configs/rle/rle_mobilenetv2-050_1xb64-20e_lsp-192x192.py': 64,
+    'configs/rle/rle_res50_8xb64-210e_coco-256x192.py': 16,
+    'configs/hrnet/heatmap_hrnet-w32_8xb64-210e_coco-256x192.py': 8,
+}
 # name: compiled, mixed precision
 SIDES = {
     'plain': (False, False),
@@ -146,19 +151,23 @@ def measure(config: str, batch: int, rounds: int, sides: list[str]) -> list[dict
 def main() -> None:
     """Measure and write the JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--config', default=CONFIG)
-    parser.add_argument('--batch', type=int, default=64)
+    parser.add_argument('--config', nargs='+', default=list(CONFIGS))
+    parser.add_argument('--batch', type=int, help='by default 64 for small models, 8 for HRNet')
     parser.add_argument('--rounds', type=int, default=9)
     parser.add_argument('--sides', nargs='+', choices=list(SIDES), default=list(SIDES))
     parser.add_argument('--output', type=Path)
     args = parser.parse_args()
-    rows = measure(args.config, args.batch, args.rounds, args.sides)
-    for row in rows:
-        print(row, flush=True)
+    rows = []
+    for config in args.config:
+        batch = args.batch or CONFIGS.get(config, 64)
+        found = measure(config, batch, args.rounds, args.sides)
+        rows += found
+        for row in found:
+            print(row, flush=True)
     record(
         args.output or result_path('compiled'),
         rows,
-        code=('rlepose_ext/engine', 'rlepose_ext/models', args.config),
+        code=('rlepose_ext/engine', 'rlepose_ext/models', *args.config),
         repeats=args.rounds,
         spread='quartiles of times_plain',
         seed=SEED,

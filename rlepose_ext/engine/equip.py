@@ -89,6 +89,7 @@ def install(off: Collection[str] = ()) -> None:
         )
     if 'cpu_amp' in on:
         when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _equip_amp)
+        when_imported('mmpose.utils.tensor_utils', _equip_arrays)
     if 'exact_resume' in on:
         when_imported('mmengine.runner.loops', _equip_loops)
     if 'checkpoint_match' in on:
@@ -261,6 +262,21 @@ def _equip_amp(module: ModuleType) -> None:
             use_bfloat16(self, **kwargs)
         else:
             upstream(self, loss_scale, dtype, use_fsdp, **kwargs)
+
+
+def _equip_arrays(module: ModuleType) -> None:
+    # Heads measure their accuracy in NumPy, which has no bfloat16.
+    import torch
+
+    upstream = module.to_numpy
+
+    @_around(module, 'to_numpy')
+    def to_numpy(upstream, x, *args, **kwargs):
+        return upstream(
+            x.float() if getattr(x, 'dtype', None) is torch.bfloat16 else x, *args, **kwargs
+        )
+
+    rebind(upstream, to_numpy, 'mmpose')
 
 
 def _equip_data(module: ModuleType) -> None:
