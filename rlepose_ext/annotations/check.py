@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -123,21 +124,46 @@ def _check_counts(
         f'annotations have another number of joints than the {number} of {source}',
         [f'{annotation} ({count})' for annotation, count in pose_file.other_counts],
     )
-    if meta and sorted(map(_plain, pose_file.joint_names)) == sorted(map(_plain, meta.joints)):
-        findings.problem(
-            'joints have another order in the file than in the metainfo',
-            [
-                f'{k} is {theirs} in the file, {ours} in the metainfo'
-                for k, (theirs, ours) in enumerate(
-                    zip(pose_file.joint_names, meta.joints, strict=True)
-                )
-                if _plain(theirs) != _plain(ours)
-            ],
-        )
+    if meta:
+        _check_names(pose_file.joint_names, meta.joints, findings)
+
+
+def _check_names(theirs: Sequence[str], ours: Sequence[str], findings: Findings) -> None:
+    """Compare the names of a file with those of the metainfo, where both have names."""
+    if len(theirs) != len(ours) or _are_numbers(theirs) or _are_numbers(ours):
+        return
+    plain = [set(map(_plain, names)) for names in (theirs, ours)]
+    other = [
+        f'{k} is {a} in the file, {b} in the metainfo'
+        for k, (a, b) in enumerate(zip(theirs, ours, strict=True))
+        if _plain(a) != _plain(b)
+        and (_plain(a) in plain[1] or _plain(b) in plain[0] or not _is_short_form(a, b))
+    ]
+    what = 'another order' if plain[0] == plain[1] else 'other names'
+    findings.problem(f'joints have {what} in the file than in the metainfo', other)
 
 
 def _plain(name: str) -> str:
     return ''.join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Whether they only count: ``1``, ``2``, or ``kpt-0``, ``kpt-1``."""
+    parts = [re.fullmatch(r'(\D*)\d+', name) for name in names]
+    return all(parts) and len({part[1] for part in parts}) <= 1
+
+
+def _is_short_form(one: str, other: str) -> bool:
+    """Whether one has initials or fewer words: public files and MMPose differ in these.
+
+    CrowdPose has ``head`` for ``top_head``, AP-10K ``left_front_paw`` for ``L_F_Paw``.
+    """
+    spaced = [re.sub(r'(?<=[a-z])(?=[A-Z])', ' ', name) for name in (one, other)]
+    words = [re.findall(r'[^\W_]+', name.lower()) for name in spaced]
+    return any(
+        all(any(long.startswith(short) for long in longs) for short in shorts)
+        for shorts, longs in (words, words[::-1])
+    )
 
 
 def _check_images(

@@ -16,7 +16,7 @@ import numpy as np
 from rlepose_ext.annotations.coco_file import DataError
 from rlepose_ext.annotations.images import check_image_file, image_size
 from rlepose_ext.geometry.crops import AREA_OF_BOX
-from rlepose_ext.own_data.readers import Item, Labels
+from rlepose_ext.own_data.labels import Item, Labels
 
 _SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 _MARGIN = 0.1  # around the joints, in units of the longer side, where labels have no box
@@ -35,6 +35,7 @@ class Object:
         keypoints: (K, 3) x, y in image px, v.
         box: (4,) x, y, width, height in image px.
         part: ``'train'`` or ``'val'`` where the labels say so.
+        label: name of its class, empty where the labels have none.
     """
 
     file: str
@@ -42,6 +43,7 @@ class Object:
     keypoints: np.ndarray
     box: np.ndarray
     part: str | None = None
+    label: str = ''
 
 
 class Images:
@@ -111,7 +113,8 @@ def find_objects(labels: Labels, images: Images) -> tuple[list[Object], list[str
         if box is None:
             bare += 1
         else:
-            objects.append(Object(file, size, keypoints, box, labels.parts.get(item.image)))
+            part = labels.parts.get(item.image)
+            objects.append(Object(file, size, keypoints, box, part, item.label))
     return objects, list(dict.fromkeys(problems)), bare
 
 

@@ -8,6 +8,7 @@ import pprint
 import re
 import shlex
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from rlepose_ext.annotations.metainfo import load_metainfo
 from rlepose_ext.annotations.report import PartReport
 from rlepose_ext.errors import UserError
 from rlepose_ext.own_data.guesses import guess_links, guess_partners, lie_in_all_directions
-from rlepose_ext.own_data.objects import Images, as_coco, find_objects, split
+from rlepose_ext.own_data.objects import Images, Object, as_coco, find_objects, split
 from rlepose_ext.own_data.readers import read_labels
 from rlepose_ext.own_data.sigmas import measure
 
@@ -110,6 +111,8 @@ def init(
     said = [
         f'{read.source}: {read.kind}, {len(objects)} objects with {len(index)} joints in '
         f'{len(files)} images',
+        *[f'  {note}' for note in read.notes],
+        *_said_of_classes(objects),
         f'  {len(train)} to train on, {len(val)} to validate, {how}',
         f'  left and right, from {source}: {", ".join(pairs)}' if pairs else
         '  no left and right found: images will not be mirrored',
@@ -127,6 +130,14 @@ def init(
     if bare:
         said.append(f'  left out: {bare} objects without enough labelled joints')
     return '\n'.join([*said, '', *next_steps(out, config, name, length['epochs'])])
+
+
+def _said_of_classes(objects: Sequence[Object]) -> list[str]:
+    classes = Counter(o.label for o in objects if o.label)
+    if len(classes) < 2:
+        return []
+    counts = ', '.join(f'{count} {name}' for name, count in classes.most_common())
+    return [f'  {len(classes)} classes are trained as one: {counts}']
 
 
 def _check_out(out: Path, force: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from reports import notes, only_problem, problems
@@ -164,11 +165,43 @@ def test_order_of_joints(check, edit):
 
 
 @pytest.mark.parametrize(
-    'names', [5, ['head', 'left_hand', 'right_hand', 'left_foot', 'right_foot', 'head']]
+    'names',
+    [
+        5,
+        [],
+        ['head', 'left_hand', 'right_hand', 'left_foot', 'right_foot', 'head'],
+        ['1', '2', '3', '4', '5'],
+        ['kpt-0', 'kpt-1', 'kpt-2', 'kpt-3', 'kpt-4'],
+        ['HEAD', 'Left Hand', 'right-hand', 'LeftFoot', 'rightfoot'],
+        ['top_head', 'L_Hand', 'R_Hand', 'l_foot', 'right foot tip'],
+    ],
 )
-def test_other_names_of_joints_in_the_file(check, edit, names, meta):
+def test_names_that_say_nothing_else(check, edit, names):
     edit(lambda c: c['categories'][0].update(keypoints=names))
     assert check().findings == []
+
+
+@pytest.mark.parametrize(
+    ('names', 'count'),
+    [
+        (['a', 'b', 'c', 'd', 'e'], 5),
+        (['head', 'left_hand', 'right_hand', 'left_paw', 'right_paw'], 2),
+        (['left_hand', 'head', 'right_hand', 'left_foot', 'tail'], 3),
+        (['head', 'right_hand', 'left_foot', 'left_hand', 'joint_5'], 4),
+    ],
+)
+def test_joints_of_another_skeleton(check, edit, names, count):
+    edit(lambda c: c['categories'][0].update(keypoints=names))
+    assert f'{count} joints have other names in the file' in only_problem(check())
+
+
+def test_a_data_set_of_other_names_is_built(edit, puppets):
+    """The names are of no concern to MMPose."""
+    from mmpose.datasets.datasets import CocoDataset
+
+    edit(lambda c: c['categories'][0].update(keypoints=['a', 'b', 'c', 'd', 'e']))
+    metainfo = {'from_file': str(Path(__file__).with_name('puppets_metainfo.py'))}
+    assert len(CocoDataset(ann_file=str(puppets / 'train.json'), metainfo=metainfo)) == 24
 
 
 def test_joints_out_of_range_are_reported_in_numbers(check, edit, meta, tmp_path):
@@ -214,6 +247,7 @@ def test_an_object_without_sides_is_noted(check, meta):
 SAMPLES = {
     'coco': ('test_coco.json', 'mmpose:coco', (4, 14, 12)),
     'aic': ('test_aic.json', 'mmpose:aic', (3, 9, 9)),
+    'ap10k': ('test_ap10k.json', 'mmpose:ap10k', (2, 2, 2)),
     'crowdpose': ('test_crowdpose.json', 'mmpose:crowdpose', (2, 5, 4)),
     'cofw': ('test_cofw.json', 'mmpose:cofw', (2, 2, 2)),
     'wflw': ('test_wflw.json', 'mmpose:wflw', (2, 4, 4)),
@@ -235,3 +269,18 @@ def test_real_samples_are_clean(shared, name):
     assert (counts['images'], counts['annotations'], counts['persons']) == numbers
     assert counts['images_checked'] == numbers[0]
     assert report.flips.wrong == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'metainfo'),
+    [('ap10k', 'mmpose:coco'), ('coco', 'mmpose:ap10k'), ('aic', 'ours:lsp_topdown')],
+)
+def test_real_samples_with_metainfo_of_others(shared, name, metainfo):
+    """They have as many joints."""
+    from rlepose_ext.annotations.metainfo import load_metainfo
+
+    path = shared / f'data/mmpose_samples/{name}/test_{name}.json'
+    if not path.is_file():
+        pytest.skip(f'{path} is not there')
+    report = check_part(name, path, None, load_metainfo(metainfo))
+    assert any('in the file than in the metainfo' in problem for problem in problems(report))

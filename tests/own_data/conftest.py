@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from formats import WRITERS
 
-from rlepose_ext.own_data.readers import Item
+from rlepose_ext.own_data.labels import Item
 
 
 @pytest.fixture(scope='session')

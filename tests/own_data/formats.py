@@ -1,9 +1,12 @@
-"""The same labels as each tool writes them."""
+"""The same labels as each tool writes them, and read back."""
 
 import csv
 import json
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
+
+from rlepose_ext.own_data.objects import Images, find_objects
+from rlepose_ext.own_data.readers import read_labels
 
 WRITERS = {}
 
@@ -162,6 +165,12 @@ def deeplabcut(folder, joints, items):
                 row += [x, y] if v else ['', 'nan']
         rows.append(row)
     return _rows(folder / 'CollectedData_me.csv', rows)
+
+
+def read(folder, what):
+    labels = read_labels(folder, str(what))
+    images = Images(folder, labels.source, folder / 'rlepose')
+    return labels, *find_objects(labels, images)
 
 
 def other_side(name):

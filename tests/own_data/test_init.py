@@ -130,6 +130,37 @@ def test_skip_bad(geckos, capsys):
     assert 'left out: gecko_0002.png: no such image' in capsys.readouterr().out
 
 
+def add_class(path, kind):
+    """Give the first object a class of its own."""
+    if kind == 'coco':
+        content = json.loads(path.read_text())
+        content['categories'].append({**content['categories'][0], 'id': 2, 'name': 'y'})
+        content['annotations'][0]['category_id'] = 2
+        path.write_text(json.dumps(content))
+    elif kind == 'cvat':
+        path.write_text(path.read_text().replace('<skeleton label="x"', '<skeleton label="y"', 1))
+    else:
+        path.write_text(path.read_text().replace('names: {0: x}', 'names: {0: x, 1: y}'))
+        file = path.parent / 'labels/train/gecko_0002.txt'
+        file.write_text(f'1{file.read_text()[1:]}')
+
+
+@pytest.mark.parametrize('kind', ['coco', 'cvat', 'yolo'])
+def test_classes_that_become_one_are_named(geckos, labels_as, kind):
+    path = labels_as(kind)
+    assert 'trained as one' not in init(geckos, str(path))
+    add_class(path, kind)
+    assert '2 classes are trained as one: 8 x, 1 y\n' in init(geckos, str(path), force=True)
+
+
+def test_notes_are_printed(geckos):
+    path = geckos / 'labels.json'
+    content = json.loads(path.read_text())
+    content['categories'][0]['skeleton'] = [[0, 1]]
+    path.write_text(json.dumps(content))
+    assert 'skeleton was read as numbered from 0' in init(geckos, 'coco')
+
+
 def test_a_misspelt_joint_is_noticed(geckos):
     rows = [f'gecko_000{k % 8 + 1}.png,10,20,{90 + k},99,{"" if k else 50},50' for k in range(40)]
     text = '\n'.join(['image,nose_x,nose_y,tail_x,tail_y,noze_x,noze_y', *rows])

@@ -1,21 +1,15 @@
 """What tools write, read back: the same joints in the same images."""
 
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from formats import WRITERS
+from formats import WRITERS, read
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.own_data.objects import Images, find_objects
-from rlepose_ext.own_data.readers import read_labels
-
-
-def read(folder, what):
-    labels = read_labels(folder, str(what))
-    images = Images(folder, labels.source, folder / 'rlepose')
-    return labels, *find_objects(labels, images)
+from rlepose_ext.own_data.objects import Images
 
 
 @pytest.mark.parametrize('boxes', [False, True])
@@ -120,6 +114,53 @@ def test_a_truncated_image_is_named(geckos):
     _, objects, problems, _ = read(geckos, 'labels.json')
     assert len(objects) == 7
     assert problems == ['gecko_0003.png: the image is empty, truncated or no image']
+
+
+DUPLICATES = {
+    'labels.json': '{"images": [], "categories": [{"id": 1, "keypoints": ["tail", "tail", "a"]}]}',
+    'data.yaml': 'train: images\nkpt_shape: [2, 3]\nkpt_names: {0: [tail, tail]}',
+    'joints.csv': 'image,tail_x,tail_y,tail_x,tail_y',
+    'flags.csv': 'image,tail_x,tail_y,tail_v,tail_v',
+    'CollectedData.csv': 'scorer,me,me,me,me\nbodyparts,tail,tail,tail,tail\ncoords,x,y,x,y',
+}
+
+
+@pytest.mark.parametrize('name', DUPLICATES)
+def test_a_name_that_comes_twice_is_refused(geckos, name):
+    """One joint would take the place of the other."""
+    (geckos / name).write_text(DUPLICATES[name])
+    (geckos / 'images/gecko_0001.txt').write_text('0 0.5 0.5 0.2 0.2 0.5 0.5 2 0.6 0.6 2')
+    (geckos / 'labels').mkdir()
+    shutil.move(geckos / 'images/gecko_0001.txt', geckos / 'labels')
+    with pytest.raises(UserError, match=rf"{name} has the .*'tail.*more than once"):
+        read(geckos, name)
+
+
+@pytest.mark.parametrize(
+    ('skeleton', 'links', 'noted'),
+    [
+        ([[1, 2], [2, 13]], [(0, 1), (1, 12)], False),
+        ([[0, 1], [1, 12]], [(0, 1), (1, 12)], True),
+        ([], [], False),
+        (None, [], False),
+    ],
+)
+def test_links_of_coco(geckos, skeleton, links, noted):
+    labels, *_ = edited(geckos, lambda c: c['categories'][0].update(skeleton=skeleton))
+    assert labels.links == [(labels.joints[a], labels.joints[b]) for a, b in links]
+    assert any('numbered from 0' in note for note in labels.notes) == noted
+
+
+@pytest.mark.parametrize('skeleton', [[[1, 14]], [[0, 13]], [[-1, 2]]])
+def test_links_to_no_joint(geckos, skeleton):
+    with pytest.raises(UserError, match=r'labels\.json has a skeleton with the joint'):
+        edited(geckos, lambda c: c['categories'][0].update(skeleton=skeleton))
+
+
+def test_an_empty_table(geckos):
+    (geckos / 'a.csv').write_text('\n')
+    with pytest.raises(UserError, match=r'a\.csv is empty, expected the columns image'):
+        read(geckos, 'a.csv')
 
 
 def test_links_of_cvat(geckos, labels_as):

@@ -6,7 +6,7 @@ from formats import table
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
 from rlepose_ext.cli.main import main
-from rlepose_ext.own_data.readers import Item
+from rlepose_ext.own_data.labels import Item
 from rlepose_ext.own_data.sigmas import measure
 
 AREA = 0.53 * 100 * 80  # of the boxes
