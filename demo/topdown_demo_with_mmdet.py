@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 import rlepose_ext  # noqa: F401  (before mmpose: it mends what mmpose imports)
-from rlepose_ext.cli.demo import add_common
+from rlepose_ext.cli.demo import add_common, typed
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.arguments import folder
 
 PROGRAM = Path(__file__).stem
 
@@ -31,7 +32,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('pose_config', help='config file of the pose model')
     parser.add_argument('pose_checkpoint', help='its checkpoint, file or URL')
     parser.add_argument('--input', required=True, help="image, video, or 'webcam'")
-    parser.add_argument('--output-root', type=Path, default=None, help='folder of the results')
+    parser.add_argument('--output-root', type=typed(folder), help='folder of the results')
     add_common(parser)
     parser.set_defaults(det_cat_id=0, bbox_thr=0.3, nms_thr=0.3, radius=3, thickness=1)
     parser.add_argument('--draw-bbox', action='store_true', help='draw the boxes of persons')

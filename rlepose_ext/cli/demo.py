@@ -10,6 +10,7 @@ from typing import Any
 
 from rlepose_ext.cli.start import leave_out_meta_kernels, without_collecting
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.arguments import METHODS, folder, seconds, share
 
 EPILOG = """\
 examples:
@@ -83,7 +84,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     output.add_argument(
         '--output-root',
-        type=Path,
+        type=typed(folder),
         default=Path('work_dirs/demo'),
         metavar='FOLDER',
         help='where results go',
@@ -105,11 +106,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help='of the network',
     )
     video.add_argument('--vid-stride', type=int, default=1, metavar='N', help='every Nth frame')
-    video.add_argument('--start', type=seconds, metavar='TIME', help='seconds or h:m:s')
-    video.add_argument('--end', type=seconds, metavar='TIME', help='likewise')
+    video.add_argument('--start', type=typed(seconds), metavar='TIME', help='seconds or h:m:s')
+    video.add_argument('--end', type=typed(seconds), metavar='TIME', help='likewise')
     video.add_argument(
         '--track',
-        choices=('none', 'bytetrack', 'iou', 'oks'),
+        choices=('none', *METHODS),
         default='iou',
         help='identities',
     )
@@ -154,10 +155,16 @@ def add_common(
     models, output, drawing = groups['models'], groups['output'], groups['drawing']
     models.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ...')
     models.add_argument(
-        '--bbox-thr', type=float, metavar='X', help="lowest score of a box; default: the detector's"
+        '--bbox-thr',
+        type=typed(share),
+        metavar='X',
+        help="lowest score of a box; default: the detector's",
     )
     models.add_argument(
-        '--nms-thr', type=float, metavar='X', help='largest IoU of two boxes; default: likewise'
+        '--nms-thr',
+        type=typed(share),
+        metavar='X',
+        help='largest IoU of two boxes; default: likewise',
     )
     models.add_argument(
         '--classes',
@@ -192,6 +199,10 @@ def run(args: argparse.Namespace) -> int:
         from rlepose_ext.inference.sources import check_outputs, find_sources
 
         inputs = [*args.input, *take_values(args)]
+        if not inputs:
+            raise UserError(
+                'no input: name an image, a video, a folder, a pattern, an address or a webcam'
+            )
         # All that can be wrong is said before models are loaded.
         options_of(args)
         if args.show:
@@ -291,19 +302,17 @@ def model_and_inputs(values: list[str] | None) -> tuple[list[str] | None, list[s
     return values[:takes], values[takes:]
 
 
-def seconds(text: str) -> float:
-    """Seconds of a time: ``90``, ``1:30`` or ``0:01:30.5``."""
-    parts = text.split(':')
-    try:
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        numbers = [-1.0]
-    if len(parts) > 3 or not all(number >= 0 for number in numbers):
-        raise argparse.ArgumentTypeError(f'expected seconds or h:m:s, got {text!r}')
-    total = 0.0
-    for number in numbers:
-        total = 60 * total + number
-    return total
+def typed(reader: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A reader of :mod:`rlepose_ext.inference.arguments` as the ``type`` of an argument."""
+
+    def read(text: str) -> Any:
+        try:
+            return reader(text)
+        except ValueError as error:
+            # Of others argparse does not show the message.
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def _number(text: str) -> int | str:

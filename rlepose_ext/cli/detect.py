@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rlepose_ext.cli.demo import typed
+from rlepose_ext.inference.arguments import share
+
 EPILOG = """\
 example:
   rlepose detect data/coco/annotations/person_keypoints_val2017.json data/coco/val2017 \\
@@ -34,12 +37,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         '--bbox-thr',
-        type=float,
+        type=typed(share),
         default=0.05,
         metavar='X',
         help='lowest score; AP counts boxes of low scores too (default: 0.05)',
     )
-    parser.add_argument('--nms-thr', type=float, metavar='X', help='largest IoU of two boxes')
+    parser.add_argument(
+        '--nms-thr', type=typed(share), metavar='X', help='largest IoU of two boxes'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda:0, ...')
     parser.add_argument('--force', action='store_true', help='overwrite OUT')
     parser.set_defaults(run=run)

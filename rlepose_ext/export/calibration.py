@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.boxes import as_boxes
+from rlepose_ext.inference.boxes import as_boxes, find_boxes
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.images import SUFFIXES, read_image
 
@@ -90,5 +90,5 @@ def _detected(folder: Path) -> Iterator[tuple[Path, np.ndarray]]:
     step = -(-len(pictures) // MOST_PICTURES)
     detector = build_detector([first_detector([])], 'cpu')
     for path in pictures[::step]:
-        ((boxes, _),) = detector([read_image(path)], [str(path)])
+        ((boxes, _),) = find_boxes(detector, [read_image(path)], [str(path)])
         yield path, boxes

@@ -23,7 +23,7 @@ from rlepose_ext.annotations.coco_file import check_coco, read_json
 from rlepose_ext.annotations.coco_json import write_json
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import images
-from rlepose_ext.inference.boxes import as_boxes
+from rlepose_ext.inference.boxes import as_boxes, find_boxes
 from rlepose_ext.inference.detectors import Detector, Found
 from rlepose_ext.inference.sources import VIDEO_SUFFIXES
 
@@ -142,7 +142,7 @@ def write_boxes(
     entries = []
     for image in track(content['images'], 'detect', console=Console(stderr=True)):
         path = Path(folder) / image['file_name']
-        ((boxes, scores),) = detector([images.read_image(path)], [path.name])
+        ((boxes, scores),) = find_boxes(detector, [images.read_image(path)], [path.name])
         boxes[:, 2:] -= boxes[:, :2]
         entries += [
             {

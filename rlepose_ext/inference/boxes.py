@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,22 @@ def as_scores(scores: Any, count: int) -> np.ndarray:
     if len(array) != count:
         raise UserError(f'expected a score for each of {count} boxes, got {len(array)}')
     return array
+
+
+def find_boxes(
+    detector: Any, frames: Sequence[np.ndarray], names: Sequence[str]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Boxes (N, 4) in image px and scores (N,) of each frame.
+
+    Args:
+        detector: see :mod:`.detectors`; or a :class:`.predictors.Predictor`, whose joints are left
+            out.
+        frames: (H, W, 3) uint8 BGR.
+        names: of the frames, by which files of boxes know them.
+    """
+    if hasattr(detector, 'predict'):
+        return [(each.boxes, each.box_scores) for each in detector.predict(frames, names)]
+    return detector(frames, names)
 
 
 def best_of(boxes: np.ndarray, scores: np.ndarray, bbox_thr: float, nms_thr: float) -> np.ndarray:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.drawing import Style, draw_poses
 from rlepose_ext.inference.exports import SAVED, Exports
+from rlepose_ext.inference.following import Following
 from rlepose_ext.inference.images import read_image, write_image
 from rlepose_ext.inference.onnx_file import onnx_threads
 from rlepose_ext.inference.parallel import in_order, torch_threads, workers_and_threads
 from rlepose_ext.inference.predictors import Predictor
 from rlepose_ext.inference.sink import Sink
-from rlepose_ext.inference.smoothing import build_smoother
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.inference.video import VideoReader
@@ -43,7 +42,7 @@ class Options:
         save: which are written, of :data:`.exports.SAVED`; ``()`` is none.
         save_predictions: write the files of :mod:`.predictions` too.
         style: of the drawing.
-        tracking: ``None``, or one of :data:`.tracking.METHODS`; videos only.
+        tracking: ``None``, or one of :data:`.arguments.METHODS`; videos only.
         overlap: largest IoU of the boxes that ``'bytetrack'`` sees; ``None`` is the detector's own.
         smooth: filter tracked joints, see :mod:`.smoothing`.
         det_interval: the detector sees every so many frames of a video; between them a
@@ -79,7 +78,10 @@ class Options:
                 raise UserError(f'{name}: expected 1 or more, got {getattr(self, name)}')
         for name in self.save:
             if name not in SAVED:
-                raise UserError(f'save: expected some of {", ".join(SAVED)}, got {name!r}')
+                raise UserError(
+                    f'save: expected some of {", ".join(SAVED)}, which go to output_root, got '
+                    f'{name!r}'
+                )
         # NaN compares as false.
         if self.start is not None and not 0 <= self.start < math.inf:
             raise UserError(f'start: expected seconds from 0 on, got {self.start:g}')
@@ -98,6 +100,8 @@ class Engine:
         predictor: finds the persons of a frame, see :mod:`.predictors`.
         options: see :class:`Options`.
         draw: in place of the project's drawing; takes and gives a BGR frame.
+        following: of images that are the frames of one video; by default they have nothing to do
+            with each other.
 
     Attributes:
         clock: seconds by stage, of all that was run.
@@ -107,8 +111,15 @@ class Engine:
             image.
     """
 
-    def __init__(self, predictor: Predictor, options: Options, draw: Draw | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        options: Options,
+        draw: Draw | None = None,
+        following: Following | None = None,
+    ) -> None:
         self.predictor, self.options = predictor, options
+        self.following = following or Following(predictor)
         self.draw = draw or (lambda frame, poses: draw_poses(frame, poses, options.style))
         self.clock = Clock()
         self.poses = self.first_frames = 0
@@ -146,7 +157,9 @@ class Engine:
         options = self.options
         with self.clock('decode'):
             image = read_image(source.readable)
-        (poses,) = self._predict([image], [source.name])
+        with self.following.boxes():
+            (poses,) = self._predict([image], [source.name])
+        poses = self.following.next(poses, self.clock)
         poses = replace(poses, image=image, path=source.label)
         self.poses += len(poses)
         if self.draws or options.show is not None:
@@ -193,38 +206,23 @@ class Engine:
 
     def _frames(self, reader: VideoReader, source: Source) -> Iterator[PoseResult]:
         """The persons of each frame, in order."""
-        options, latest = self.options, []
-        tracker, smoother, boxes = None, None, nullcontext()
-        if options.tracking is not None:
-            # Not above: pictures need no SciPy.
-            from rlepose_ext.inference.bytetrack import all_boxes
-            from rlepose_ext.inference.tracking import build_tracker
-
-            tracker = build_tracker(options.tracking, self.predictor)
-            smoother = build_smoother(self.predictor) if options.smooth else None
-            if options.tracking == 'bytetrack':
-                boxes = all_boxes(self.predictor, options.overlap)
-        with boxes:
-            for number, poses in enumerate(self._found(reader, source, latest)):
-                if tracker is not None:
-                    with self.clock('track'):
-                        poses = tracker(poses)  # drops boxes that are nobody's
-                latest[:] = [poses]
-                if smoother is not None:
-                    with self.clock('track'):
-                        poses = smoother(poses, reader.seconds(number))
+        options = self.options
+        following = Following(self.predictor, options.tracking, options.overlap, options.smooth)
+        with following.boxes():
+            for number, poses in enumerate(self._found(reader, source, following)):
+                poses = following.next(poses, self.clock, reader.seconds(number))
                 self.poses += len(poses)
                 yield replace(poses, path=source.label, frame=reader.frame_number(number))
 
     def _found(
-        self, reader: VideoReader, source: Source, latest: Sequence[PoseResult]
+        self, reader: VideoReader, source: Source, following: Following
     ) -> Iterator[PoseResult]:
         """The persons of each frame, in order, without identities.
 
         Args:
             reader: of the frames.
             source: for their names.
-            latest: what the caller has made of the result before.
+            following: knows the frame before.
         """
         # Some models look for everybody in each frame, whatever is known of the frame before.
         follows = not getattr(self.predictor, 'finds_everybody', False)
@@ -239,7 +237,7 @@ class Engine:
             for number, frame in enumerate(reader):
                 if number % interval:
                     clock = Clock()
-                    results = self.predictor.follow([frame], latest[0], clock=clock)
+                    results = self.predictor.follow([frame], following.last, clock=clock)
                     yield from self._timed([frame], results, clock)
                 else:
                     yield from self._predict([frame], [name(number)])

@@ -24,7 +24,7 @@ from typing import Protocol
 import numpy as np
 
 from rlepose_ext.errors import UserError
-from rlepose_ext.inference.images import write_image
+from rlepose_ext.inference.images import write_file, write_image
 from rlepose_ext.inference.predictions import Predictions, write_all
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.types import PoseResult
@@ -148,14 +148,8 @@ class Labels:
     def add(self, poses: PoseResult, time: float, number: int) -> None:
         """See :meth:`Export.add`."""
         name = f'{self._stem}_{number:06d}.txt' if self._is_video else f'{self._stem}.txt'
-        path, part = self._folder / name, self._folder / f'.{name}.part'
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_text(''.join(f'{line}\n' for line in label_lines(poses)))
-            part.replace(path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise UserError(f'{path} cannot be written: {error.strerror}') from error
+        text = ''.join(f'{line}\n' for line in label_lines(poses))
+        write_file(self._folder / name, text.encode())
 
     def close(self) -> None:
         """Nothing is open."""

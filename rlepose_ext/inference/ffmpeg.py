@@ -24,21 +24,19 @@ _INDEX_FIRST = {suffix: ['-movflags', '+faststart'] for suffix in ('.m4v', '.mov
 class H264Writer:
     """Encodes frames with ffmpeg; the same methods as ``cv2.VideoWriter``.
 
-    Colours have half the resolution (yuv420p), as other players than ffmpeg's expect, so sides
-    are even: of odd ones the last pixel is cut off, as OpenCV does.
+    Colours have half the resolution (yuv420p), as other players than ffmpeg's expect.
 
     Args:
         path: to write.
         fps: frames per second.
-        size: width and height of the frames.
+        size: width and height of the frames, even.
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        self._width, self._height = size[0] & ~1, size[1] & ~1
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
         # A good picture in half the time of `veryfast`, for a ninth more bytes.
         command = [shutil.which('ffmpeg') or 'ffmpeg', '-y', '-v', 'error', '-f', 'rawvideo']
-        command += ['-pix_fmt', 'yuv420p', '-s', f'{self._width}x{self._height}']
+        command += ['-pix_fmt', 'yuv420p', '-s', f'{size[0]}x{size[1]}']
         command += ['-framerate', f'{fps:.6f}', '-i', 'pipe:0', '-c:v', 'libx264']
         command += ['-preset', 'superfast', '-crf', '20']
         # The index comes last, so that a file that could not be written whole has none.
@@ -63,7 +61,7 @@ class H264Writer:
             OSError: ffmpeg has ended; it says why.
         """
         # Converted here: half of the bytes, and ffmpeg's own conversion is 0.8 grey levels darker.
-        planes = cv2.cvtColor(frame[: self._height, : self._width], cv2.COLOR_BGR2YUV_I420)
+        planes = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
         try:
             self._process.stdin.write(planes.data)
         except OSError as error:

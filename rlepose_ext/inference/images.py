@@ -3,7 +3,7 @@
 OpenCV alone would do for photographs, but it silently drops what else there is: it turns
 CMYK wrong, reads 16 bit as 8 bit by cutting, and lets transparent pixels show what happens
 to lie under them. Pillow decodes, this module says what becomes of the rest. Where there is no
-Pillow, OpenCV must do.
+Pillow, OpenCV decodes as much as it can.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ SUFFIXES = (
 )
 # What shows through transparent pixels.
 BACKGROUND = 255
+# Of OpenCV: all channels and bits, and upright, which IMREAD_UNCHANGED is not. Bytes in memory
+# never go to GDAL itself. Where that fails, as with transparent grey JPEG 2000, colours alone.
+_OPENCV_MODES = (cv2.IMREAD_LOAD_GDAL, cv2.IMREAD_COLOR)
 # OpenCV cuts crops out of pictures with shorter sides than this only.
 MAX_SIDE = 32766
 
@@ -85,10 +89,7 @@ def decode_image(content: bytes, name: str) -> np.ndarray:
         name: what to call it in an error.
     """
     if Image is None:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise UserError(f'{name} is damaged, or no image that OpenCV can decode')
-        return _from_array(image, 'bgr')
+        return _from_opencv(content, name)
     # In ISO media files the brand stands at the ninth byte (ISO/IEC 14496-12, section 4.3).
     if content[4:8] == b'ftyp':
         _register_heif()
@@ -142,22 +143,50 @@ def write_image(path: Path, image: np.ndarray) -> Path:
         UserError: a format that OpenCV does not write, or no space.
     """
     suffix = '.png' if path.suffix.lower() == '.gif' else path.suffix
-    target = path.with_suffix(suffix)
-    part = path.with_name(f'.{path.name}.part')
     try:
         there, content = cv2.imencode(suffix, image)
-        if not there:
-            raise UserError(f'{path}: this image cannot be written as {suffix}')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content.tobytes())
-        part.replace(target)
     except cv2.error as error:
-        raise UserError(f'{path}: OpenCV does not write {suffix}') from error
-    except OSError as error:
-        if part.exists():
+        known = f'OpenCV does not write {suffix}' if suffix else 'it has no suffix'
+        raise UserError(f'{path}: {known}: choose a name in .jpg or .png') from error
+    if not there:
+        raise UserError(f'{path}: this image cannot be written as {suffix}')
+    return write_file(path.with_suffix(suffix), content.tobytes())
+
+
+def write_file(path: Path, content: bytes) -> Path:
+    """Write a file whole or not at all; folders are made.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: a folder, or it cannot be written.
+    """
+    part = None
+    try:
+        if path.is_dir():
+            raise UserError(f'{path} is a folder, expected the name of a file')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f'.{path.name}.part')
+        part.write_bytes(content)
+        part.replace(path)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        if part is not None and part.exists():
             part.unlink()
-        raise UserError(f'{path} cannot be written: {error.strerror}') from error
-    return target
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(f'{path} cannot be written: {reason}') from error
+    return path
+
+
+def _from_opencv(content: bytes, name: str) -> np.ndarray:
+    buffer, image = np.frombuffer(content, np.uint8), None
+    with suppress(cv2.error):  # of headers that announce too many pixels
+        for mode in _OPENCV_MODES:
+            if image is None:
+                image = cv2.imdecode(buffer, mode)
+    if image is None:
+        raise UserError(f'{name} is damaged, or no image that OpenCV can decode')
+    return _from_array(image if image.dtype == np.uint8 else _to_16_bit(image, name), 'bgr')
 
 
 def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
@@ -169,12 +198,7 @@ def _from_pillow(image: Image.Image, name: str) -> np.ndarray:
         # Decoders raise what they like on damaged files: OSError, SyntaxError, struct.error, ...
         raise UserError(f'{name} is truncated or corrupt: {error}') from error
     image = ImageOps.exif_transpose(image)
-    if image.mode == 'F':
-        raise UserError(
-            f'{name} has floating-point pixels, and nothing says which value is white: save it '
-            'with 8 or 16 bits'
-        )
-    if image.mode.startswith('I'):
+    if image.mode.startswith(('F', 'I')):
         return _from_array(_to_16_bit(np.asarray(image), name), 'bgr')
     if image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La') or 'transparency' in image.info:
         return _from_array(np.asarray(image.convert('RGBA')), 'rgb')
@@ -185,6 +209,11 @@ def _to_16_bit(array: np.ndarray, name: str) -> np.ndarray:
     """Pillow's 32 bit kinds hold what was 16 bit in the file."""
     if array.dtype == np.uint16:
         return array
+    if np.issubdtype(array.dtype, np.floating):
+        raise UserError(
+            f'{name} has floating-point pixels, and nothing says which value is white: save it '
+            'with 8 or 16 bits'
+        )
     low, high = float(array.min()), float(array.max())
     if low < 0 or high > 65535:
         raise UserError(f'{name} has values from {low:g} to {high:g}, expected 0 to 65535')

@@ -45,10 +45,12 @@ class InBoxes(ABC):
     Attributes:
         meta: what the joints are, see :class:`.types.PoseResult`.
         input_size: width and height of a crop, px.
+        has_sigma: whether results have ``sigma``.
     """
 
     meta: Mapping[str, Any]
     input_size: tuple[int, int]
+    has_sigma: bool
 
     @property
     def num_keypoints(self) -> int:
@@ -133,7 +135,7 @@ class InBoxes(ABC):
         crops = [part for part in crops if len(part.centers)]
         if not crops:
             empty = np.zeros((0, self.num_keypoints, 2), np.float32)
-            return empty, empty[..., 0], None
+            return empty, empty[..., 0], empty if self.has_sigma else None
         keypoints, scores, sigma = self.points(np.concatenate([c.pixels for c in crops]), clock)
         with clock('decode keypoints'):
             centers = np.concatenate([part.centers for part in crops])[:, None]

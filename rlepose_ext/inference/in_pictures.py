@@ -19,6 +19,7 @@ from rlepose_ext.geometry.crops import expanded_region, fitted_region, padded_cr
 from rlepose_ext.geometry.spaces import input_to_image
 from rlepose_ext.inference.boxes import best_of
 from rlepose_ext.inference.clock import Clock
+from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.types import PoseResult
 
 # Share of a picture's longer side from which on a person is looked for in the small copy.
@@ -89,7 +90,7 @@ def views_of(frame: np.ndarray, how: Mapping[str, Any]) -> list[View]:
 
 
 class InPictures(ABC):
-    """A model that finds everybody, a :class:`.predictors.Predictor`; and a detector.
+    """A model that finds everybody, a :class:`.predictors.Predictor`.
 
     Attributes:
         meta: what the joints are, see :class:`.types.PoseResult`.
@@ -114,15 +115,25 @@ class InPictures(ABC):
         """Run the model on views of one size, (N, h, w, 3) uint8."""
 
     def __call__(
-        self, frames: Sequence[np.ndarray], names: Sequence[str] = ()
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Boxes (N, 4) in image px and scores (N,) of each frame, (H, W, 3) uint8 BGR."""
-        return [(each.boxes, each.box_scores) for each in self.predict(frames)]
+        self, images: Any, channel_order: str = 'bgr', clock: Clock | None = None
+    ) -> PoseResult | list[PoseResult]:
+        """Everybody in one image, or in each image of a list, best first.
 
-    def predict(
-        self, frames: Sequence[np.ndarray], names: Sequence[str] = (), clock: Clock | None = None
-    ) -> list[PoseResult]:
-        """Everybody in each frame, best first; see :class:`.predictors.Predictor`."""
+        Args:
+            images: path, array or PIL image (see :func:`read_image`), or a list of these.
+            channel_order: of arrays, ``'bgr'`` or ``'rgb'``.
+            clock: adds up the time of the stages.
+
+        Returns:
+            A result for an image, a list of results for a list.
+
+        Raises:
+            UserError: an image that cannot be read.
+        """
+        if not isinstance(images, (list, tuple)):
+            (result,) = self([images], channel_order, clock)
+            return result
+        frames = [read_image(image, channel_order) for image in images]
         clock = clock or Clock()
         with clock('crop'):
             looks = list(zip(*(self.views(frame) for frame in frames), strict=True))
@@ -132,6 +143,12 @@ class InPictures(ABC):
         for more in close:
             results = [self._joined(*pair) for pair in zip(results, more, strict=True)]
         return results
+
+    def predict(
+        self, images: Any, names: Sequence[str] = (), clock: Clock | None = None
+    ) -> PoseResult | list[PoseResult]:
+        """The same as a :class:`.predictors.Predictor`; names change nothing."""
+        return self(images, clock=clock)
 
     def follow(
         self, frames: Sequence[np.ndarray], last: PoseResult, clock: Clock | None = None

@@ -3,11 +3,10 @@
     from rlepose_ext.inference.multipose import MultiPose
 
     find = MultiPose()
-    (result,) = find.predict([picture])
+    result = find('street.jpg')
     result.boxes, result.keypoints
 
-It is a detector for top-down models too: called as any of :mod:`rlepose_ext.inference.detectors` it
-gives boxes and scores.
+It takes the place of a detector for top-down models too.
 
 A picture is resized so that its longer side has ``longer_side`` pixels, put top left, and padded
 with black right and below to multiples of 32, as in Google's reference. Pictures of one size share

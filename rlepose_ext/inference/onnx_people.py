@@ -14,7 +14,9 @@ from rlepose_ext.inference.onnx_file import OnnxFile, joints_meta, opened
 
 
 class OnnxPeople(InPictures):
-    """A bottom-up or one-stage model as a file, with the interface of :class:`.InPictures`.
+    """A bottom-up or one-stage model as a file: images in, the persons of each out.
+
+    It is called as :class:`.onnx_pose.OnnxPose`, without boxes, and takes the place of a detector.
 
     Args:
         model: the ONNX file, or what :func:`.onnx_file.open_model` gives.

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rlepose_ext.inference.boxes import best_of
+from rlepose_ext.errors import UserError
+from rlepose_ext.inference.boxes import best_of, find_boxes
 from rlepose_ext.inference.clock import Clock
 from rlepose_ext.inference.types import PoseResult
 
@@ -66,7 +67,7 @@ class TopDown:
     Two threads may call it: the detector runs for one of them at a time, the pose model for both.
 
     Args:
-        detector: see :mod:`.detectors`.
+        detector: see :func:`.boxes.find_boxes`.
         estimator: the pose model.
         kpt_thr: joints with a lower score do not count for the box of the next frame.
     """
@@ -85,6 +86,10 @@ class TopDown:
     def has_sigma(self) -> bool:
         return self.estimator.has_sigma
 
+    def with_detector(self, detector: Detector) -> TopDown:
+        """The same model behind another detector."""
+        return TopDown(detector, self.estimator, self.kpt_thr)
+
     def predict(
         self, frames: Sequence[np.ndarray], names: Sequence[str] = (), clock: Clock | None = None
     ) -> list[PoseResult]:
@@ -92,7 +97,7 @@ class TopDown:
         clock = clock or Clock()
         # A detector may be anybody's, and is not asked by two threads at once.
         with clock('detect'), self._one_at_a_time:
-            found = self.detector(frames, names)
+            found = find_boxes(self.detector, frames, names)
         boxes, scores = [each[0] for each in found], [each[1] for each in found]
         return self.estimator(list(frames), boxes, scores, clock=clock)
 
@@ -104,6 +109,17 @@ class TopDown:
 
         boxes = box_around(last, self.kpt_thr)
         return self.estimator(list(frames), [boxes], [last.box_scores], clock=clock)
+
+
+def with_detector(predictor: Predictor, detector: Detector) -> Predictor:
+    """The same predictor behind another detector.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not hasattr(predictor, 'with_detector'):
+        raise UserError('boxes: this model finds all persons by itself: leave them out')
+    return predictor.with_detector(detector)
 
 
 class OneStage:
@@ -136,7 +152,6 @@ class OneStage:
         from mmengine.registry import DefaultScope
         from mmpose.models.pose_estimators import BottomupPoseEstimator
 
-        from rlepose_ext.errors import UserError
         from rlepose_ext.inference.loading import (
             building,
             choose_device,

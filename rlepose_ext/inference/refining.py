@@ -22,6 +22,7 @@ from mmpose.datasets.transforms import LoadImage
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.crops import box_around_joints
 from rlepose_ext.inference.clock import Clock
+from rlepose_ext.inference.detectors import Detector
 from rlepose_ext.inference.images import read_image
 from rlepose_ext.inference.loading import (
     build_model,
@@ -29,7 +30,7 @@ from rlepose_ext.inference.loading import (
     choose_device,
     config_and_checkpoint,
 )
-from rlepose_ext.inference.predictors import Predictor
+from rlepose_ext.inference.predictors import Predictor, with_detector
 from rlepose_ext.inference.types import PoseResult
 from rlepose_ext.models.estimators import PoseFixEstimator
 
@@ -143,18 +144,9 @@ class Refined:
         # Where a tracker looks for thresholds, and the demo for a file of boxes.
         self.detector = getattr(predictor, 'detector', predictor)
 
-    @property
-    def estimator(self) -> Any:
-        """The pose model, for given boxes; None if the predictor has none."""
-        inner = getattr(self.predictor, 'estimator', None)
-        if inner is None:
-            return None
-
-        def estimate(image: Any, boxes: Any) -> PoseResult:
-            result = inner(image, boxes)
-            return self.refiner([result.image], [result])[0]
-
-        return estimate
+    def with_detector(self, detector: Detector) -> Refined:
+        """The same models behind another detector; see :func:`.predictors.with_detector`."""
+        return Refined(with_detector(self.predictor, detector), self.refiner)
 
     def predict(
         self, frames: Sequence[np.ndarray], names: Sequence[str] = (), clock: Clock | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -28,6 +29,29 @@ def is_url(text: str) -> bool:
     """Whether a text is an address that this module knows."""
     scheme, separator, _ = text.partition('://')
     return bool(separator) and scheme.lower() in WEB + LIVE
+
+
+def local_path(text: str) -> str:
+    """The path of a ``file://`` address on this machine; other texts stay as they are."""
+    match = re.fullmatch('file://(?:localhost)?(/.*)', text, re.IGNORECASE | re.DOTALL)
+    if match is None:
+        return text
+    from urllib.request import url2pathname
+
+    return url2pathname(match[1])
+
+
+def check_scheme(text: str) -> None:
+    """See that a text is no address of another kind.
+
+    Raises:
+        UserError: it is one.
+    """
+    if match := re.match(r'[a-z][a-z0-9+.-]*://', text, re.IGNORECASE):
+        raise UserError(
+            f'{shown(text)}: expected file:///PATH, with three slashes, or an address with '
+            f'{", ".join(WEB + LIVE)}, got {match[0]}: download the file first'
+        )
 
 
 def file_name(url: str) -> str:

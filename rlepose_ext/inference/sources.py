@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import images, remote
 
@@ -110,38 +113,36 @@ class Source:
         return replace(self, kind=remote.kind_of(self.url)) if self.kind == 'url' else self
 
 
-def find_sources(inputs: str | Path | Sequence[str | Path], nested: bool = False) -> list[Source]:
-    """Turn what was typed into inputs.
+def find_sources(inputs: Any, nested: bool = False, first: int = 0) -> list[Source]:
+    """Turn what was typed or given into inputs.
 
     Args:
         inputs: image or video files, folders (their images and videos, sorted, not hidden
             ones), patterns such as ``'shots/*.jpg'``, addresses, ``'webcam'`` or a camera's
-            number, ``'-'`` for a list of these on standard input, one per line. Other files in a
-            folder, or that fit a pattern, are left out.
+            number, ``'-'`` for a list of these on standard input, one per line; pictures in memory
+            (arrays, PIL images); lists of these, and arrays of pictures. Other files in a folder,
+            or that fit a pattern, are left out.
         nested: folders inside folders too.
+        first: number in the name of a picture in memory, and of the first of a list.
 
     Returns:
         Inputs with names of results that differ, see :func:`name_apart`. Of several, one that
         cannot be used is of kind ``'bad'``, so that the others can be run.
 
     Raises:
-        UserError: nothing that can be used.
+        UserError: nothing that can be used, or of another type.
     """
-    if isinstance(inputs, (str, Path)):
-        inputs = [inputs]
-    found: list[Source] = []
-    for text in _typed(inputs):
-        try:
-            found += _expand(text, nested)
-        except UserError as error:
-            found.append(Source('bad', Path(text), problem=str(error)))
-    if not found:
-        raise UserError(
-            'no input: name an image, a video, a folder, a pattern, an address or a webcam'
-        )
-    if all(source.kind == 'bad' for source in found):
+    found = list(_found(inputs, nested, first))
+    if found and all(source.kind == 'bad' for source in found):
         raise UserError(found[0].problem)
     return name_apart(found)
+
+
+def is_list(inputs: Any) -> bool:
+    """Whether inputs are a list of inputs, or an array of pictures."""
+    return isinstance(inputs, (list, tuple)) or (
+        isinstance(inputs, np.ndarray) and inputs.ndim == 4
+    )
 
 
 def name_apart(sources: Iterable[Source]) -> list[Source]:
@@ -196,22 +197,45 @@ def check_outputs(sources: Sequence[Source], folder: Path) -> None:
             )
 
 
-def _typed(inputs: Sequence[str | Path]) -> Iterator[str]:
-    for text in map(str, inputs):
-        if text != '-':
-            yield text
-            continue
-        names = [line for line in map(str.strip, sys.stdin) if line and line != '-']
-        if not names:
-            raise UserError('standard input has no file names, expected one per line')
-        yield from names
+def _found(inputs: Any, nested: bool, number: int) -> Iterator[Source]:
+    if is_list(inputs):
+        for index, each in enumerate(inputs):
+            yield from _found(each, nested, number + index)
+    elif isinstance(inputs, (np.ndarray, Image.Image)):
+        yield Source('image', Path(f'image{number}.jpg'), inputs)
+    elif isinstance(inputs, (str, Path, int)):
+        for text in _typed(str(inputs)):
+            try:
+                yield from _expand(text, nested)
+            except UserError as error:
+                yield Source('bad', Path(text), problem=str(error))
+    else:
+        raise UserError(
+            f'source: expected a path, an address, the number of a camera, an array, a PIL image, '
+            f'or a list of these, got a {type(inputs).__name__}'
+        )
+
+
+def _typed(text: str) -> list[str]:
+    if text != '-':
+        return [text]
+    names = [line for line in map(str.strip, sys.stdin) if line and line != '-']
+    if not names:
+        raise UserError('standard input has no file names, expected one per line')
+    return names
 
 
 def _expand(text: str, nested: bool) -> list[Source]:
+    if not text:
+        raise UserError(
+            'an input is empty text: expected a file, a folder, a pattern, an address or a webcam; '
+            'write . for the current folder'
+        )
     if text == 'webcam':
         return [Source('webcam', Path('0'))]
     if remote.is_url(text):
         return [_address(text)]
+    text = remote.local_path(text)
     path = Path(text)
     try:
         if text.isdigit() and not path.exists():
@@ -225,6 +249,7 @@ def _expand(text: str, nested: bool) -> list[Source]:
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, 'strerror', None) or error
         raise UserError(f'{text[:200]} cannot be read: {reason}') from error
+    remote.check_scheme(text)
     if any(character in text for character in '*?['):
         files = [match for match in matches if _is_known(match) and match.is_file()]
         if not files:

@@ -20,12 +20,12 @@ from scipy.optimize import linear_sum_assignment
 from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.oks import object_keypoint_similarity
 from rlepose_ext.geometry.crops import AREA_OF_BOX
+from rlepose_ext.inference.arguments import METHODS
 from rlepose_ext.inference.boxes import overlaps
 from rlepose_ext.inference.bytetrack import ByteTrack, detector_of
 from rlepose_ext.inference.detectors import LOW_SHARE
 from rlepose_ext.inference.types import PoseResult
 
-METHODS = ('bytetrack', 'iou', 'oks')
 # The speed of a person is averaged over about this many frames.
 _MEMORY = 3.0
 
@@ -120,7 +120,7 @@ def build_tracker(method: str, predictor: Any = None) -> Callable[[PoseResult], 
     """What gives the persons of a video their identities, called with frame after frame.
 
     Args:
-        method: one of :data:`METHODS`.
+        method: one of :data:`.arguments.METHODS`.
         predictor: whose thresholds ``'bytetrack'`` takes over.
 
     Raises:

@@ -21,7 +21,7 @@ from rlepose_ext.calibration.measures import covariances
 from rlepose_ext.calibration.repair import LEVELS, Calibration, ellipses
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.drawing import Style, draw_poses
-from rlepose_ext.inference.images import write_image
+from rlepose_ext.inference.images import read_image, write_file, write_image
 
 # Of ``ellipse_95`` in a table.
 _ELLIPSE = ('ellipse_long', 'ellipse_short', 'ellipse_angle')
@@ -153,28 +153,37 @@ class PoseResult:
             return None
         return ellipses(self.covariance_px, known.radius[:, LEVELS.index(level)])
 
-    def plot(self, image: np.ndarray | None = None, **style: Any) -> np.ndarray:
+    def plot(self, image: Any = None, **style: Any) -> np.ndarray:
         """The image with boxes and skeletons on it.
 
         Args:
-            image: (H, W, 3) uint8 BGR; by default the image that was predicted.
+            image: path, array (BGR) or PIL image, see :func:`.images.read_image`; by default the
+                image that was predicted.
             **style: fields of :class:`rlepose_ext.inference.drawing.Style`.
 
         Returns:
             A new picture, BGR.
 
         Raises:
-            UserError: there is no image.
+            UserError: there is no image, or it cannot be read.
         """
-        image = self.image if image is None else image
+        image = self.image if image is None else read_image(image)
         if image is None:
             raise UserError('this result was made without keeping its image: plot(image)')
         return draw_poses(image.copy(), self, Style(**style))
 
     def show(self, **style: Any) -> None:
-        """Open the picture of :meth:`plot` in the system's viewer; in a notebook, show it there."""
-        from PIL import Image
+        """Open the picture of :meth:`plot` in the system's viewer; in a notebook, show it there.
 
+        Raises:
+            UserError: there is no image, or Pillow is not installed.
+        """
+        try:
+            from PIL import Image
+        except ImportError as error:
+            raise UserError(
+                'show() needs the package Pillow: pip install pillow, or save(path)'
+            ) from error
         picture = Image.fromarray(np.ascontiguousarray(self.plot(**style)[..., ::-1]))
         try:
             from IPython import get_ipython
@@ -206,11 +215,14 @@ class PoseResult:
         ``sigma_px`` and ``ellipse_95``.
 
         Args:
-            path: write it there too.
+            path: write it there too; folders are made.
+
+        Raises:
+            UserError: it cannot be written.
         """
         text = json.dumps(list(self._persons()), indent=1)
         if path is not None:
-            Path(path).write_text(text, encoding='utf-8')
+            write_file(Path(path), text.encode())
         return text
 
     def to_df(self) -> Any:
@@ -223,20 +235,23 @@ class PoseResult:
             import pandas
         except ImportError as error:
             raise UserError('to_df() needs the package pandas: pip install pandas') from error
-        rows = []
-        for number, person in enumerate(self._persons()):
-            first = {'path': self.path, 'frame': self.frame, 'person': number}
-            first |= {'track_id': person.get('track_id'), 'person_score': person['score']}
-            first |= dict(zip(('x1', 'y1', 'x2', 'y2'), person['box'], strict=True))
-            for joint in person['keypoints']:
-                joint = {**joint, 'joint': joint['name']}
-                del joint['name']
-                if 'sigma_px' in joint:
-                    joint['sigma_x'], joint['sigma_y'] = joint.pop('sigma_px')
-                if 'ellipse_95' in joint:
-                    joint |= dict(zip(_ELLIPSE, joint.pop('ellipse_95'), strict=True))
-                rows.append({**first, **joint})
-        return pandas.DataFrame(rows)
+        count, joints = self.scores.shape
+
+        def columns(names: Sequence[str], values: np.ndarray | None) -> dict[str, np.ndarray]:
+            parts = () if values is None else np.moveaxis(np.float64(values).round(3), -1, 0)
+            return dict(zip(names, parts, strict=False))
+
+        persons = {'person': np.arange(count), 'track_id': self.track_id}
+        persons['person_score'] = np.float64(self.box_scores).round(4)
+        persons |= columns(('x1', 'y1', 'x2', 'y2'), self.boxes)
+        each = columns(('x', 'y'), self.keypoints)
+        each['score'] = np.float64(self.scores).round(4)
+        each['joint'] = np.array(self.names * count, dtype=object)
+        each |= columns(('sigma_x', 'sigma_y'), self.sigma_px)
+        each |= columns(_ELLIPSE, self.ellipse_95)
+        table = {'path': self.path, 'frame': self.frame}
+        table |= {n: None if v is None else np.repeat(v, joints) for n, v in persons.items()}
+        return pandas.DataFrame(table | {n: v.ravel() for n, v in each.items()})
 
     def _persons(self) -> Iterator[dict[str, Any]]:
         deviation, ellipse = self.sigma_px, self.ellipse_95
@@ -311,7 +326,8 @@ class PoseResult:
         """``supervision.KeyPoints`` of these persons.
 
         Where errors are known, ``data['covariance']`` is :attr:`covariance_px`, which
-        supervision's ellipse annotators draw.
+        supervision's ellipse annotators draw; with tracking there is ``data['track_id']``. Box
+        scores are ``detection_confidence``, from supervision 0.29 on.
 
         Raises:
             UserError: the package supervision is not installed.
@@ -323,16 +339,20 @@ class PoseResult:
                 'to_supervision() needs the package supervision: pip install supervision'
             ) from error
         # Called so from 0.29 on, `confidence` before.
-        scores = 'keypoint_confidence'
-        if scores not in inspect.signature(supervision.KeyPoints).parameters:
-            scores = 'confidence'
+        known = inspect.signature(supervision.KeyPoints).parameters
+        scores = 'keypoint_confidence' if 'keypoint_confidence' in known else 'confidence'
+        fields: dict[str, Any] = {scores: self.scores.astype(np.float32)}
+        if 'detection_confidence' in known:
+            fields['detection_confidence'] = self.box_scores.astype(np.float32)
         covariance = self.covariance_px
-        known = {} if covariance is None else {'data': {'covariance': np.float32(covariance)}}
+        data = {'covariance': None if covariance is None else np.float32(covariance)}
+        data['track_id'] = self.track_id
+        data = {name: values for name, values in data.items() if values is not None}
         return supervision.KeyPoints(
             xy=self.keypoints.astype(np.float32),
             class_id=np.zeros(len(self), dtype=int),
-            **{scores: self.scores.astype(np.float32)},
-            **known,
+            data=data,
+            **fields,
         )
 
 

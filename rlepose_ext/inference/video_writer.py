@@ -27,7 +27,7 @@ class VideoWriter:
     """Writes frames to a file, in a thread of its own.
 
     The file has its name only when it is finished; what was written until an error is
-    finished too.
+    finished too. Codecs want even sides: of odd ones the last row or column comes twice.
 
     Args:
         path: to write, with a suffix that OpenCV knows. The codec is H.264 where ffmpeg has it
@@ -51,6 +51,9 @@ class VideoWriter:
         Raises:
             UserError: the file cannot be written, or the disk is nearly full.
         """
+        below, right = frame.shape[0] % 2, frame.shape[1] % 2
+        if below or right:
+            frame = cv2.copyMakeBorder(frame, 0, below, 0, right, cv2.BORDER_REPLICATE)
         size = (frame.shape[1], frame.shape[0])
         if self._writer is None:
             self._writer, self._size = self._open(size), size
@@ -133,7 +136,7 @@ class VideoWriter:
         return f'{free / 1e6:.0f} MB are free on that disk.'
 
     def _open(self, size: tuple[int, int]) -> cv2.VideoWriter | H264Writer:
-        fits = self.path.suffix.lower() in H264_SUFFIXES and min(size) > 1
+        fits = self.path.suffix.lower() in H264_SUFFIXES
         # Where there is no folder, OpenCV says so at once.
         if fits and self.part.parent.is_dir() and encodes_h264():
             return H264Writer(self.part, self.fps, size)

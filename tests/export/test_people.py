@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmpose.apis import init_model
 from mmpose.datasets.transforms import BottomupResize
 from mmpose.registry import MODELS
+from PIL import Image
 
 from rlepose_ext import Pose
 from rlepose_ext.cli.main import main
@@ -194,6 +195,25 @@ def test_persons_are_those_of_the_checkpoint(models, name):
         matched = np.array(order)[same]
         assert len(set(matched)) == len(matched)
         np.testing.assert_allclose(ours.box_scores[same], theirs.box_scores[matched], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_takes_what_a_pose_model_takes(models, tmp_path):
+    picture, path = draw_one(0, 'val', 5, SyntheticPeopleConfig())[0], tmp_path / 'a.png'
+    cv2.imwrite(str(path), picture)
+    find = OnnxPeople(models(YOLOX)[2], 'cpu', bbox_thr=1e-4)
+    (expected,) = find.predict([picture])
+    assert len(expected)
+    for image in (path, str(path), picture, picture / 255.0, Image.fromarray(picture[..., ::-1])):
+        for found in (find(image), find.predict(image), *find([image]), *find.predict([image])):
+            np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+    rgb = find(picture[..., ::-1], channel_order='rgb')
+    np.testing.assert_array_equal(rgb.keypoints, expected.keypoints)
+    grey = find(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+    assert grey.image.shape == picture.shape
+    for wrong in (255.0 * picture, tmp_path, picture[None], None):
+        with pytest.raises(UserError):
+            find(wrong)
 
 
 @pytest.mark.slow

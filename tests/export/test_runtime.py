@@ -39,11 +39,12 @@ def test_results_are_those_of_the_estimator(exported, trained, picture):
         np.testing.assert_array_equal(found.boxes, expected.boxes)
         np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=0.01)
         np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
-        if len(expected):
-            np.testing.assert_allclose(found.sigma, expected.sigma, atol=0.01)
+        np.testing.assert_allclose(found.sigma, expected.sigma, atol=0.01)
         assert found.names == expected.names
         for name in ('skeleton_links', 'keypoint_colors', 'flip_indices', 'sigmas'):
             np.testing.assert_array_equal(found.meta[name], expected.meta[name])
+    for model in (ours, theirs):
+        assert model(picture, []).sigma.shape == (0, ours.num_keypoints, 2)
     drawn, expected = (each(picture, BOXES, channel_order='rgb').plot() for each in (ours, theirs))
     assert np.abs(drawn.astype(int) - expected).max() < 64  # the same skeletons and colours
 
@@ -83,7 +84,9 @@ def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_pa
     """In an environment that has none of them: numpy, OpenCV and onnxruntime alone."""
     site, image = tmp_path / 'site', tmp_path / 'picture.png'
     site.mkdir()
-    cv2.imwrite(str(image), picture)
+    hidden = np.zeros((*picture.shape[:2], 1), np.uint8)
+    hidden[:, :80] = 255
+    cv2.imwrite(str(image), np.dstack([picture, hidden]))
     for module in (np, cv2, ort):
         home = Path(module.__file__).resolve().parent
         for path in (home, *home.parent.glob(f'{home.name}*.libs'), *home.parent.glob('opencv*')):
@@ -94,10 +97,13 @@ def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_pa
     (site / 'rlepose_ext').symlink_to(Path(rlepose_ext.__file__).resolve().parent)
     code = (
         'import sys, json\n'
+        'from rlepose_ext.errors import UserError\n'
         'from rlepose_ext.runtime import OnnxPose\n'
         f'result = OnnxPose({str(exported.path)!r})({str(image)!r}, {BOXES.tolist()!r})\n'
         f'result.save({str(tmp_path / "drawn.png")!r})\n'
-        'print(json.dumps([result.keypoints.tolist(), sorted(sys.modules)]))\n'
+        'try:\n    result.show()\n'
+        'except UserError as error:\n    said = str(error)\n'
+        'print(json.dumps([result.keypoints.tolist(), said, sorted(sys.modules)]))\n'
     )
     done = subprocess.run(
         [sys.executable, '-S', '-c', code],
@@ -107,10 +113,12 @@ def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_pa
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    keypoints, modules = json.loads(done.stdout)
-    np.testing.assert_allclose(
-        keypoints, OnnxPose(exported.path)(picture, BOXES).keypoints, atol=1e-3
-    )
+    keypoints, said, modules = json.loads(done.stdout)
+    # what is hidden in the file is white, as for Pillow
+    expected = OnnxPose(exported.path)(image, BOXES)
+    assert (expected.image[:, 80:] == 255).all()
+    np.testing.assert_allclose(keypoints, expected.keypoints, atol=1e-3)
+    assert 'pip install pillow' in said
     assert not {'torch', 'mmengine', 'mmcv', 'mmpose', 'PIL'} & set(modules)
     assert (tmp_path / 'drawn.png').stat().st_size > 0
 

@@ -142,6 +142,32 @@ def test_kinds_of_input_and_lists(checkpoints, image, tmp_path):
     assert estimate([]) == estimate([], boxes=[]) == []
 
 
+def test_sigma_does_not_depend_on_who_shares_the_batch(checkpoints, image):
+    """A frame with nobody, beside persons and alone, of a model that has been calibrated."""
+    estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')
+    found = {
+        'spread': [[0.1, 0.1]] * 17,
+        'correlation': [0.0] * 17,
+        'radius': [[1, 2, 3]] * 17,
+        'curve': None,
+    }
+    estimate.meta = {**estimate.meta, 'calibration': found}
+    _, beside = estimate([image, image], [BOXES, []])
+    for nobody in (beside, estimate(image, [])):
+        assert nobody.sigma.shape == nobody.sigma_px.shape == (0, 17, 2)
+        assert nobody.sigma.dtype == np.float32
+        assert nobody.covariance_px.shape == (0, 17, 2, 2)
+        assert nobody.ellipse_95.shape == (0, 17, 3)
+
+
+@pytest.mark.slow
+def test_nobody_of_a_model_without_sigma(checkpoints, image):
+    estimate = PoseEstimator(resource(CONFIGS['heatmap']), checkpoints['heatmap'], device='cpu')
+    _, beside = estimate([image, image], [BOXES[:1], []])
+    assert beside.sigma is None
+    assert estimate(image, []).sigma is None
+
+
 def test_several_threads(checkpoints, image):
     estimate = PoseEstimator(resource(RLE), checkpoints['rle'], device='cpu')
     expected = [estimate(image, BOXES[i : i + 1]).keypoints for i in range(3)]

@@ -1,6 +1,7 @@
 """Any kind of picture becomes upright 8-bit BGR, or one clear error."""
 
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference import images
-from rlepose_ext.inference.images import MAX_SIDE, read_image
+from rlepose_ext.inference.images import MAX_SIDE, read_image, write_file, write_image
 
 RED = (200, 30, 10)
 
@@ -80,6 +81,73 @@ def test_grey(tmp_path):
     deep = np.array([[0, 257, 32896, 65535]], np.uint16)
     found = read_image(saved(tmp_path, Image.fromarray(deep), 'a.png'))
     assert found[0, :, 0].tolist() == [0, 1, 128, 255]
+
+
+def drawn_files(noise, folder):
+    """Pictures with hidden pixels, of all kinds that PNG has, and turned ones, by name."""
+    color, alpha = noise(48, 32), noise(48, 32, seed=1)[..., 0].copy()
+    alpha[:8], alpha[8:12] = 0, 255
+    rgb, a = Image.fromarray(color), Image.fromarray(alpha)
+    grey = Image.fromarray(color[..., 0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rgba, la = rgb.copy(), Image.merge('LA', [grey, a])
+    rgba.putalpha(a)
+    palette = rgb.quantize(16)
+    levels = bytes(range(0, 256, 16))
+    deep = np.dstack([color, alpha]) * np.uint16(257)
+    cv2.imwrite(str(folder / 'rgba16.png'), deep)
+    cv2.imwrite(str(folder / 'rgb16.png'), deep[..., :3])
+    cv2.imwrite(str(folder / 'grey16.png'), deep[..., 0])
+    for name, image, options in (
+        ('rgb', rgb, {}),
+        ('rgba', rgba, {}),
+        ('la', la, {}),
+        ('grey', grey, {}),
+        ('bits', grey.convert('1'), {}),
+        ('palette', palette, {}),
+        ('palette-one', palette, {'transparency': 3}),
+        ('palette-all', palette, {'transparency': levels}),
+        ('rgba-turned', rgba, {'exif': exif}),
+        ('la-turned', la, {'exif': exif}),
+        ('palette-turned', palette, {'exif': exif, 'transparency': levels}),
+        ('rgb-turned', rgb, {'exif': exif}),
+    ):
+        image.save(folder / f'{name}.png', **options)
+    rgb.save(folder / 'turned.jpg', exif=exif, quality=95)
+    grey.save(folder / 'grey-turned.jpg', exif=exif, quality=95)
+    rgba.save(folder / 'rgba.webp', lossless=True, exact=True)
+    return sorted(folder.iterdir())
+
+
+def test_opencv_alone_reads_what_pillow_reads(tmp_path, noise, monkeypatch):
+    paths = drawn_files(noise, tmp_path)
+    expected = [read_image(path) for path in paths]
+    monkeypatch.setattr(images, 'Image', None)
+    for path, picture in zip(paths, expected, strict=True):
+        found = read_image(path)
+        assert found.shape == picture.shape, path.name
+        assert ('turned' in path.name) == (found.shape == (48, 32, 3)), path.name
+        assert np.abs(found.astype(int) - picture).max() <= 1, path.name
+
+
+def test_opencv_alone_and_bad_input(tmp_path, monkeypatch):
+    (tmp_path / 'text.jpg').write_text('no picture')
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(tmp_path / 'depth.tif')
+    # a header of 4 million rows
+    content = io.BytesIO()
+    Image.new('L', (4, 4)).save(content, 'BMP')
+    huge = bytearray(content.getvalue())
+    huge[18:26] = (0x00400000).to_bytes(4, 'little') * 2
+    (tmp_path / 'huge.bmp').write_bytes(huge)
+    monkeypatch.setattr(images, 'Image', None)
+    for name, message in (
+        ('text.jpg', 'no image that OpenCV can decode'),
+        ('huge.bmp', 'no image that OpenCV can decode'),
+        ('depth.tif', 'floating-point'),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_image(tmp_path / name)
 
 
 def test_arrays_and_pillow_images(picture):
@@ -155,3 +223,22 @@ def test_bad_input(tmp_path):
         read_image(noise, 'hsv')
     Image.new('L', (MAX_SIDE, 1)).save(tmp_path / 'strip.png')
     assert cv2.warpAffine(read_image(tmp_path / 'strip.png'), np.eye(2, 3), (4, 4)).shape[2] == 3
+
+
+@pytest.mark.parametrize('write', [
+    lambda path: write_file(path, b'content'),
+    lambda path: write_image(path, np.zeros((4, 4, 3), np.uint8)),
+])  # fmt: skip
+def test_files_that_are_written(tmp_path, write):
+    path = tmp_path / 'new' / 'folder' / 'a.png'
+    assert write(path) == path
+    assert write(path) == path  # in place of the first
+    (tmp_path / 'b.png').mkdir()
+    (tmp_path / 'c').touch()
+    for wrong in (
+        *(tmp_path / 'b.png', Path(), Path('/')),
+        *(tmp_path / 'c' / 'a.png', tmp_path / 'a\0.png', tmp_path / ('a' * 300 + '.png')),
+    ):
+        with pytest.raises(UserError, match=r'folder|cannot be written|suffix'):
+            write(wrong)
+    assert sorted(p.name for p in tmp_path.rglob('*')) == ['a.png', 'b.png', 'c', 'folder', 'new']

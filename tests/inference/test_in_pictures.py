@@ -1,11 +1,16 @@
 """Whole pictures as a network sees them, and what two looks at one make together."""
 
+import cv2
 import numpy as np
 import pytest
 from mmpose.datasets.transforms import BottomupResize
+from PIL import Image
 
+from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.spaces import input_to_image
+from rlepose_ext.inference.boxes import find_boxes
 from rlepose_ext.inference.in_pictures import InPictures, fitted_view, view_of
+from rlepose_ext.inference.types import PoseResult
 
 
 @pytest.mark.parametrize('size', [(150, 90), (61, 140), (96, 96)])
@@ -59,3 +64,48 @@ def test_two_looks_at_one_person_are_one_person():
     np.testing.assert_allclose(found.box_scores, [0.9, 0.6])
     np.testing.assert_allclose(found.boxes[0], np.array([0.8, 0.1, 0.9, 0.3]) * 96, atol=1e-3)
     np.testing.assert_allclose(found.keypoints[1, 0], [48, 48], atol=1e-3)
+
+
+@pytest.mark.parametrize('call', [TwoLooks(), TwoLooks().predict])
+def test_any_kind_of_image_and_lists_of_them(call, noise, tmp_path):
+    picture = noise(96, 64)
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), picture)
+    grey = noise(64, 96)[..., 0]
+    kinds = [path, str(path), picture, Image.fromarray(picture[..., ::-1]), picture / 255.0, grey]
+    results = call(kinds)
+    for kind, result in zip(kinds, results, strict=True):
+        alone = call(kind)
+        assert isinstance(alone, PoseResult)
+        np.testing.assert_array_equal(alone.boxes, result.boxes)
+        np.testing.assert_array_equal(alone.image, result.image)
+    for result in results[:-1]:
+        np.testing.assert_array_equal(result.image, picture)
+    np.testing.assert_array_equal(results[-1].image, np.repeat(grey[..., None], 3, 2))
+    # frames of a video are not copied
+    assert results[2].image is picture
+    assert call([]) == []
+    for wrong, message in (
+        (tmp_path / 'absent.png', 'cannot be read'),
+        (None, 'NoneType'),
+        ([picture, 255.0 * picture], 'Divide by 255'),
+        (np.stack([picture, picture]), r'\(2, 64, 96, 3\)'),
+    ):
+        with pytest.raises(UserError, match=message):
+            call(wrong)
+
+
+def test_colours_of_an_array(noise):
+    picture = noise(96, 64)
+    found = TwoLooks()(picture[..., ::-1], channel_order='rgb')
+    np.testing.assert_array_equal(found.image, picture)
+
+
+def test_in_the_place_of_a_detector(noise):
+    """As any detector is, it is asked for the boxes of frames with names."""
+    pictures = [noise(96, 64), noise(64, 96)]
+    results = TwoLooks()(pictures)
+    found = find_boxes(TwoLooks(), pictures, ['a.png', 'b.png'])
+    for (boxes, scores), result in zip(found, results, strict=True):
+        np.testing.assert_array_equal(boxes, result.boxes)
+        np.testing.assert_array_equal(scores, result.box_scores)

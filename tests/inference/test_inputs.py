@@ -44,7 +44,7 @@ def test_what_is_not_there(folder, monkeypatch):
         (folder / 'empty', 'neither images nor videos'),
         (str(folder / '*.webp'), 'no file fits'),
         (folder / 'notes.txt', r'neither an image .* nor a video'),
-        ([], 'no input'),
+        (['', 'nowhere.jpg'], 'is empty text'),
         ('-', 'standard input'),
         (str(folder / ('a' * 300 + '.jpg')), r'cannot be read|does not exist'),
         (str(folder / 'a\0.jpg'), r'cannot be read|does not exist'),
@@ -92,6 +92,7 @@ def test_one_of_several_that_is_not_there(folder):
         found[1].resolve()
     with pytest.raises(UserError, match=r'nowhere\.jpg does not exist'):
         find_sources(['nowhere.jpg', 'nor.jpg'])
+    assert find_sources([]) == []
     # what fits a pattern and is no picture is left out
     assert [s.path.name for s in find_sources(f'{folder}/*')] == ['a.PNG', 'b.jpg', 'c.mp4']
     with pytest.raises(UserError, match=r'only .*notes\.txt'):
@@ -116,6 +117,23 @@ def test_addresses_have_names_without_passwords():
         'https://site.org/download?id=3',
     ]
     assert 'secret' in found[1].readable
+
+
+@pytest.mark.parametrize('begin', ['file://', 'file://localhost', 'FILE://'])
+def test_addresses_of_files(folder, begin):
+    (folder / '100% [new] #1?.jpg').touch()
+    (found,) = find_sources(f'{begin}{folder}/100%25%20%5Bnew%5D%20%231%3F.jpg')
+    assert (found.kind, found.path) == ('image', folder / '100% [new] #1?.jpg')
+    assert len(find_sources(f'{begin}{folder}')) == 4
+    with pytest.raises(UserError, match=f'{folder}/no one.jpg does not exist'):
+        find_sources(f'{begin}{folder}/no%20one.jpg')
+
+
+@pytest.mark.parametrize('text', ['ftp://me:secret@a.org/b.jpg', 's3://b/*.jpg', 'file://b/c.jpg'])
+def test_addresses_that_are_not_read(text):
+    with pytest.raises(UserError, match=r'expected file:///PATH, .* https, .*, got \w+://') as told:
+        find_sources(text)
+    assert 'secret' not in str(told.value)
 
 
 # --- boxes from a file ------------------------------------------------------------------

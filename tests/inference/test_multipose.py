@@ -18,7 +18,7 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.evaluation.oks import object_keypoint_similarity
 from rlepose_ext.geometry.crops import AREA_OF_BOX
 from rlepose_ext.inference import PoseEstimator
-from rlepose_ext.inference.boxes import overlaps
+from rlepose_ext.inference.boxes import find_boxes, overlaps
 from rlepose_ext.inference.multipose import MODEL, MultiPose
 from rlepose_ext.zoo import find
 from rlepose_ext.zoo.weights import fetch
@@ -106,7 +106,8 @@ def test_multipose_finds_them_by_itself(persons):
         values.append(value if overlap[best] > 0.5 else 0)
     assert np.mean(values) >= 0.82
     # as a detector: the same boxes, and a batch gives what its pictures do
-    for picture, path, (boxes, scores) in zip(pictures, paths, find(pictures), strict=True):
+    found = find_boxes(find, pictures, paths)
+    for picture, path, (boxes, scores) in zip(pictures, paths, found, strict=True):
         np.testing.assert_array_equal(boxes, results[path].boxes)
         assert (np.diff(scores) <= 0).all()
         assert (scores > 0.2).all()
@@ -133,9 +134,9 @@ def test_odd_pictures():
     model_json('multipose')
     find = MultiPose(device='cpu')
     strange = [np.zeros(shape, np.uint8) for shape in ((1, 1, 3), (3, 900, 3), (700, 33, 3))]
-    for boxes, scores in find(strange):
-        assert boxes.shape == (0, 4)
-        assert scores.shape == (0,)
+    for nobody in find(strange):
+        assert nobody.boxes.shape == (0, 4)
+        assert nobody.scores.shape == (0, 17)
     assert find([]) == []
 
 

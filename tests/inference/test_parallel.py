@@ -78,6 +78,9 @@ class Reader:
     def frame_number(self, index):
         return index
 
+    def seconds(self, index):
+        return self.times[index]
+
     def __iter__(self):
         for number in range(self.count):
             yield np.full((4, 4, 3), number, np.uint8)

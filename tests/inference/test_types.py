@@ -1,11 +1,14 @@
 """The persons of an image: subsets, COCO and MMPose's JSON entries, checks of boxes."""
 
+import json
 import sys
 import types
 
+import cv2
 import numpy as np
 import pytest
 from people import META, persons
+from PIL import Image
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.boxes import as_boxes
@@ -88,6 +91,76 @@ def test_nobody():
     np.testing.assert_array_equal(nobody.plot(picture), picture)
 
 
+CALIBRATION = {
+    'spread': [[0.5, 0.5]] * 3,
+    'correlation': [0.0] * 3,
+    'radius': [[1, 2, 3]] * 3,
+    'curve': None,
+}
+
+
+@pytest.mark.parametrize('meta', [
+    META,
+    {**META, 'sigma_spread': np.ones(2)},
+    {**META, 'calibration': CALIBRATION},
+])  # fmt: skip
+@pytest.mark.parametrize('tracked', [False, True])
+def test_tables(meta, tracked):
+    """Their columns, and what is in these, do not depend on whether there is anybody."""
+    pandas = pytest.importorskip('pandas')
+    sigma = None if meta is META else np.full((2, 3, 2), 4.0)
+    poses = persons([[10, 20], [50, 0]], meta=meta, sigma=sigma, path='a.mp4', frame=7)
+    poses = poses.with_track_id([5, 3]) if tracked else poses
+    table, empty = poses.to_df(), poses[[]].to_df()
+    assert len(table) == 6
+    assert len(empty) == 0
+    assert list(empty) == list(table)
+    assert list(empty.dtypes) == list(table.dtypes)
+    assert list(pandas.concat([empty, table]).dtypes) == list(table.dtypes)
+    row = table.iloc[4]
+    expected = {'path': 'a.mp4', 'frame': 7, 'person': 1, 'person_score': 0.9, 'x1': 50, 'y1': 0}
+    expected |= {'x2': 90, 'y2': 40, 'x': 70, 'y': 20, 'score': 0.8, 'joint': '1'}
+    expected |= {'track_id': 3 if tracked else None}
+    if meta is not META:
+        expected |= dict.fromkeys(('sigma_x', 'sigma_y'), 4 if 'sigma_spread' in meta else 2)
+    if 'calibration' in meta:
+        expected |= {'ellipse_long': 6, 'ellipse_short': 6, 'ellipse_angle': row.ellipse_angle}
+    assert set(table) == set(expected)
+    assert row.to_dict() == expected
+
+
+def test_json_files(tmp_path):
+    poses = persons([[10, 20]])
+    path = tmp_path / 'new' / 'a.json'
+    assert poses.to_json(str(path)) == poses.to_json() == path.read_text()
+    assert [entry['box'] for entry in json.loads(path.read_text())] == [[10, 20, 50, 60]]
+    with pytest.raises(UserError, match='is a folder'):
+        poses.to_json(tmp_path)
+    assert [p.name for p in path.parent.iterdir()] == ['a.json']
+
+
+def test_drawing_on_any_kind_of_image(tmp_path, noise):
+    picture = noise(60, 60)
+    poses = persons([[5, 5]])
+    expected = poses.plot(picture)
+    cv2.imwrite(str(tmp_path / 'a.png'), picture)
+    for image in (tmp_path / 'a.png', str(tmp_path / 'a.png'), Image.fromarray(picture[..., ::-1])):
+        np.testing.assert_array_equal(poses.plot(image), expected)
+    with pytest.raises(UserError, match='cannot be read'):
+        poses.plot(tmp_path / 'b.png')
+
+
+def test_showing_needs_pillow(monkeypatch):
+    shown = []
+    monkeypatch.setattr(Image.Image, 'show', lambda image: shown.append(np.asarray(image)))
+    poses = persons([[5, 5]], image=np.zeros((60, 60, 3), np.uint8))
+    poses.show()
+    np.testing.assert_array_equal(shown[0][..., ::-1], poses.plot())
+    monkeypatch.setitem(sys.modules, 'PIL', None)
+    with pytest.raises(UserError, match='pip install pillow'):
+        poses.show()
+
+
 def test_drawing_needs_an_image_and_does_not_change_it():
     with pytest.raises(UserError, match='without keeping its image'):
         persons([[0, 0]]).plot()
@@ -111,16 +184,17 @@ def test_boxes():
 
 
 def until_0_28(xy, class_id=None, confidence=None, data=None):
-    return xy, class_id, confidence
+    return xy, class_id, confidence, data
 
 
 def from_0_29(xy, class_id=None, keypoint_confidence=None, detection_confidence=None, data=None):
-    return xy, class_id, keypoint_confidence
+    np.testing.assert_array_equal(detection_confidence, np.float32([0.9]))
+    return xy, class_id, keypoint_confidence, data
 
 
-def in_between(xy, class_id=None, keypoint_confidence=None, confidence=None):
+def in_between(xy, class_id=None, keypoint_confidence=None, confidence=None, data=None):
     assert confidence is None, 'deprecated: warns'
-    return xy, class_id, keypoint_confidence
+    return xy, class_id, keypoint_confidence, data
 
 
 @pytest.mark.parametrize('version', [until_0_28, from_0_29, in_between])
@@ -129,10 +203,28 @@ def test_supervision_of_any_version(monkeypatch, version):
     stub.KeyPoints = version
     monkeypatch.setitem(sys.modules, 'supervision', stub)
     poses = persons([[0, 0]])
-    xy, class_id, scores = poses.to_supervision()
+    xy, class_id, scores, data = poses.to_supervision()
+    assert data == {}
+    assert poses.with_track_id([7]).to_supervision()[3]['track_id'].tolist() == [7]
     monkeypatch.setitem(sys.modules, 'supervision', None)
     with pytest.raises(UserError, match='pip install supervision'):
         poses.to_supervision()
     np.testing.assert_array_equal(xy, poses.keypoints)
     np.testing.assert_array_equal(scores, poses.scores)
     assert class_id.tolist() == [0]
+
+
+def test_supervision_itself():
+    supervision = pytest.importorskip('supervision')
+    poses = persons(
+        [[0, 0], [9, 9]], meta={**META, 'sigma_spread': np.ones(2)}, sigma=np.ones((2, 3, 2))
+    )
+    poses = poses.with_track_id([4, 2])
+    found = poses.to_supervision()
+    assert isinstance(found, supervision.KeyPoints)
+    np.testing.assert_array_equal(found.detection_confidence, poses.box_scores)
+    assert found[1].data['track_id'].tolist() == [2]
+    nobody = poses[[]].to_supervision()
+    assert len(nobody) == 0
+    assert nobody.data['covariance'].shape == (0, 3, 2, 2)
+    assert nobody.data['track_id'].shape == (0,)

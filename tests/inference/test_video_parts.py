@@ -19,6 +19,7 @@ from clips import (
 from test_engine import engine
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference import video_writer
 from rlepose_ext.inference.sources import Source
 from rlepose_ext.inference.video import VideoReader
 from rlepose_ext.inference.video_writer import VideoWriter, no_h264
@@ -140,7 +141,8 @@ def test_a_part_keeps_its_duration_sound_and_times(tmp_path, options, frames, vi
 @needs_h264
 @pytest.mark.parametrize(('name', 'size', 'even'), [
     ('a.mp4', (96, 64), (96, 64)),
-    ('a.mp4', (97, 65), (96, 64)),
+    ('a.mp4', (97, 65), (98, 66)),
+    ('a.mp4', (97, 64), (98, 64)),
     ('a.mov', (96, 64), (96, 64)),
     ('a.m4v', (96, 64), (96, 64)),
 ])  # fmt: skip
@@ -157,6 +159,39 @@ def test_what_browsers_play(tmp_path, name, size, even):
     # colours come back
     assert np.abs(found[0][5, -5].astype(int) - [0, 0, 255]).max() < 12
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    'name', [pytest.param('a.mp4', marks=needs_h264), 'without-ffmpeg.mp4', 'a.avi']
+)
+def test_of_odd_sides_the_last_pixels_come_twice(tmp_path, monkeypatch, name):
+    if name == 'without-ffmpeg.mp4':
+        monkeypatch.setattr(video_writer, 'encodes_h264', lambda: False)
+    frame = np.full((65, 97, 3), 40, np.uint8)
+    frame[:, 90:], frame[60:] = 220, 140
+    writer = VideoWriter(tmp_path / name, 10)
+    for _ in range(3):
+        writer.write(frame)
+    assert writer.close() == ''
+    found = read_clip(tmp_path / name)[0][1]
+    assert found.shape == (66, 98, 3)
+    # what was there is where it was, up to the last pixel
+    for part, value in (
+        (found[5:55, 5:85], 40),
+        (found[5:55, 95:], 220),
+        (found[63:, 5:], 140),
+    ):
+        assert np.abs(part.astype(int) - value).mean() < 12
+
+
+@needs_h264
+@pytest.mark.parametrize('size', [(1, 1), (1, 90), (3, 2)])
+def test_the_smallest_frames(tmp_path, size):
+    writer = VideoWriter(tmp_path / 'a.mp4', 10)
+    for _ in range(3):
+        writer.write(np.full((*size[::-1], 3), 90, np.uint8))
+    assert writer.close() == ''
+    assert len(read_clip(tmp_path / 'a.mp4')[0]) == 3
 
 
 @needs_h264

@@ -1,6 +1,7 @@
 """What ``rlepose demo`` refuses, and that what was written before stays."""
 
 import cv2
+import pytest
 from demo_case import SIMCC, names, picture, read_clip, write_clip
 
 from rlepose_ext.cli.main import main
@@ -29,6 +30,8 @@ def test_what_is_refused_before_anything_is_written(tmp_path, demo, checkpoint, 
     for arguments, det, message in (
         (['absent.png'], 'full', 'absent.png does not exist'),
         (['z'], 'full', 'folder z has neither images nor videos'),
+        ([''], 'full', 'an input is empty text'),
+        ([], 'full', 'no input'),
         (['a.png', '--start', '3', '--end', '2'], 'full', 'end: expected more than the start'),
         (['a.png', '--save', 'jpeg'], 'full', '--save: expected some of none, image, crops'),
         (['a.png', '--save', 'none', 'csv'], 'full', 'none goes with nothing else'),
@@ -49,6 +52,20 @@ def test_what_is_refused_before_anything_is_written(tmp_path, demo, checkpoint, 
         assert message in said
         assert said.count('\n') == 1
         assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('command', 'option', 'value', 'message'), [
+    ('demo', '--output-root', '', 'expected a folder, got an empty text'),
+    ('demo', '--bbox-thr', '2', 'expected 0 to 1, got 2'),
+    ('demo', '--nms-thr', 'nan', 'expected 0 to 1, got nan'),
+    ('demo', '--start', '1:x', "expected seconds from 0 on, or h:m:s, got '1:x'"),
+    ('detect', '--bbox-thr', 'nan', 'expected 0 to 1, got nan'),
+    ('detect', '--nms-thr', '1.1', 'expected 0 to 1, got 1.1'),
+])  # fmt: skip
+def test_values_that_no_option_takes(command, option, value, message, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        main([command, 'a.json', 'b', option, value])
+    assert f'argument {option}: {message}' in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_model_and_no_camera(demo, checkpoint, capsys):

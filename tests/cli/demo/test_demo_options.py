@@ -1,6 +1,5 @@
 """What ``rlepose demo`` takes besides inputs and models, and what it says while it runs."""
 
-import argparse
 import os
 import re
 import subprocess
@@ -12,9 +11,10 @@ import pytest
 from demo_case import CONFIG, names, picture, read_clip, results, write_clip
 
 from rlepose_ext.cli import progress
-from rlepose_ext.cli.demo import seconds, take_values
+from rlepose_ext.cli.demo import take_values
 from rlepose_ext.cli.main import build_parser, main
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference.arguments import seconds
 from rlepose_ext.inference.drawing import Style
 from rlepose_ext.version import __version__
 
@@ -56,7 +56,7 @@ def test_times(text, expected):
 
 @pytest.mark.parametrize('text', ['', 'now', '1:2:3:4', '-1', '1:-2', '1:', 'nan'])
 def test_what_is_no_time(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='h:m:s'):
+    with pytest.raises(ValueError, match='h:m:s'):
         seconds(text)
 
 
