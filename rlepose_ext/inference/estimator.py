@@ -40,6 +40,7 @@ from rlepose_ext.inference.network import (
     give_float32,
     normalise_crops,
     optimise,
+    pointwise_by_onednn,
     predict,
     read_bins,
     with_mirrored,
@@ -115,6 +116,8 @@ class PoseEstimator(InBoxes):
             keep_freed_memory()
         if fast:
             self.model, self.done = optimise(self.model, probe.shape)
+            if self.device.type == 'cpu':
+                pointwise_by_onednn(self.model)
         if self.dtype is not None:
             give_float32(self.model.head)
         if self.bins is not None:

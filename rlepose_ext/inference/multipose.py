@@ -38,7 +38,7 @@ from rlepose_ext.inference.loading import (
     config_and_checkpoint,
     init_model,
 )
-from rlepose_ext.inference.network import normalise_crops
+from rlepose_ext.inference.network import normalise_crops, pointwise_by_onednn
 from rlepose_ext.models.backbones.movenet import STRIDE
 from rlepose_ext.models.heads import MoveNetMultiPoseHead
 
@@ -103,6 +103,7 @@ class MultiPose(InPictures):
             if wanted()[0]:
                 keep_freed_memory()
             self.model = self.model.to(memory_format=torch.channels_last)
+            pointwise_by_onednn(self.model)
 
     def views(self, frame: np.ndarray) -> list[View]:
         """See :meth:`.InPictures.views`."""
