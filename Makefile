@@ -57,6 +57,7 @@ bench-all: setup
 	$(BIN)/python benchmarks/deploy.py --files work_dirs/deploy --export
 	$(BIN)/python benchmarks/deploy.py --files work_dirs/deploy
 	$(BIN)/python benchmarks/inference_stages.py
+	$(BIN)/python benchmarks/street_video.py
 	$(BIN)/python benchmarks/inference_memory.py
 	$(BIN)/python benchmarks/smoothing.py
 	$(BIN)/python benchmarks/drawn_chain.py

@@ -22,6 +22,7 @@ from doc_tables.inference import (
     int8,
     photographs,
     smoothing,
+    street_video,
 )
 from doc_tables.matrix import matrix
 from doc_tables.reliability import checkpoint_saving, reliability
@@ -103,6 +104,7 @@ TABLES: dict[str, Callable[[], str]] = {
     'inference': measured(
         'inference', 'python benchmarks/inference.py', inference, lowest('times_stock')
     ),
+    'street_video': measured('street_video', 'python benchmarks/street_video.py', street_video),
     'inference_stages': measured(
         'inference_stages',
         'python benchmarks/inference_stages.py',

@@ -77,6 +77,18 @@ def inference_stages(content: dict[str, Any]) -> str:
     return table((*head, *(f'{name}:' for name in names)), rows)
 
 
+def street_video(content: dict[str, Any]) -> str:
+    """Frames of a street a second by default, beside HOG's."""
+    rows = []
+    for row in content['rows']:
+        low, high = sorted(row['frames_per_second_range'])
+        rate = f'{row["frames_per_second"]:.1f} ({low:.1f} to {high:.1f})'
+        ratio = row['times_hog']
+        times = f'**{ratio["median"]:.2f}** ({ratio["q25"]:.2f} to {ratio["q75"]:.2f})'
+        rows.append((row['side'], rate, times, f'{row["seconds_of_60_frames"]:.1f}'))
+    return table(('side', 'frames a second:', 'times HOG:', '60 frames with start, s:'), rows)
+
+
 def _every(interval: int) -> str:
     return '' if interval == 1 else f', every {interval} frames'
 
