@@ -106,10 +106,10 @@ def _nodes(path: Path) -> tuple[set[str], set[str]]:
 
 
 def _clipped(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Ranges of what a ReLU6 clips next: its limits, not those of the values before it.
+    """Ranges of what a ReLU6 clips, and of what it leaves: its limits, not those of some crops.
 
-    onnxruntime sees to that for ReLU, and for limits that it finds as constants; the exporter gives
-    them by way of a cast.
+    Limits may stand behind a cast. onnxruntime drops a Clip whose limits it finds as constants, and
+    lets the convolution before it have the name and the range of the output.
     """
     import onnx
 
@@ -132,9 +132,9 @@ def _clipped(path: Path) -> dict[str, list[dict[str, Any]]]:
         if before is not None and before.op_type == 'Conv' and len(node.input) == 3:
             limits = [value(name) for name in node.input[1:]]
             if None not in limits:
-                found[node.input[0]] = [
-                    {'rmin': np.float32(limits[0]), 'rmax': np.float32(limits[1])}
-                ]
+                low, high = map(np.float32, limits)
+                for name in (node.input[0], node.output[0]):
+                    found[name] = [{'rmin': low, 'rmax': high}]
     return found
 
 

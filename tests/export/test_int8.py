@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlepose_ext.cli.main import main
+from rlepose_ext.export.int8 import _quantise
 from rlepose_ext.inference.onnx_pose import OnnxPose
 
 pytest.importorskip('onnxscript', reason='needs the extra [export]')
@@ -139,3 +140,39 @@ def quantised(config, people, folder):
     meta = {'dataset_meta': dict(model.dataset_meta)}
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, folder / 'model.pth')
     return folder / 'model.pth'
+
+
+@pytest.mark.slow
+def test_a_relu6_has_the_range_of_its_limits(tmp_path):
+    """However small the crops' values are; onnxruntime drops the Clip, and its name stays."""
+    import onnx
+
+    model = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 20]>
+        g (uint8[n, 8, 8, 3] crops) => (float[n, 2, 8, 8] y)
+        <float[4, 3, 1, 1] w = {1,0,0, 0,1,0, 0,0,1, 1,0,0},
+         float[2, 4, 1, 1] v = {1,0,0,0, 0,1,0,0}> {
+            low = Constant<value = float {0}>()
+            high = Constant<value = float {6}>()
+            x = Cast<to: int = 1>(crops)
+            t = Transpose<perm: ints = [0, 3, 1, 2]>(x)
+            a = Conv(t, w)
+            b = Clip(a, low, high)
+            y = Conv(b, v) }""")
+    for number, node in enumerate(model.graph.node):
+        node.name = f'{node.op_type}_{number}'
+    source, target = tmp_path / 'float.onnx', tmp_path / 'int8.onnx'
+    onnx.save(model, source)
+    crops = np.random.default_rng(0).integers(0, 3, (8, 8, 8, 3), np.uint8)
+    names = {node.name for node in model.graph.node if node.op_type in ('Conv', 'Clip')}
+    _quantise(source, target, crops, 'minmax', names, tmp_path / 'ranges')
+    rounded = onnx.load(target)
+    scales = {t.name: onnx.numpy_helper.to_array(t) for t in rounded.graph.initializer}
+    producers = {name: node for node in rounded.graph.node for name in node.output}
+    (last,) = [
+        node
+        for node in rounded.graph.node
+        if 'y' in ''.join(node.output) and node.op_type == 'Conv'
+    ]
+    given = producers[last.input[0]]
+    assert given.op_type == 'DequantizeLinear'
+    np.testing.assert_allclose(scales[given.input[1]], 6 / 255, rtol=1e-6)
