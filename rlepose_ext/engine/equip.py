@@ -268,15 +268,15 @@ def _equip_arrays(module: ModuleType) -> None:
     # Heads measure their accuracy in NumPy, which has no bfloat16.
     import torch
 
-    upstream = module.to_numpy
+    original = module.to_numpy
 
     @_around(module, 'to_numpy')
     def to_numpy(upstream, x, *args, **kwargs):
-        return upstream(
-            x.float() if getattr(x, 'dtype', None) is torch.bfloat16 else x, *args, **kwargs
-        )
+        if getattr(x, 'dtype', None) is torch.bfloat16:
+            x = x.float()
+        return upstream(x, *args, **kwargs)
 
-    rebind(upstream, to_numpy, 'mmpose')
+    rebind(original, to_numpy, 'mmpose')
 
 
 def _equip_data(module: ModuleType) -> None:

@@ -20,6 +20,7 @@ from doc_tables.inference import (
     inference_memory,
     inference_stages,
     int8,
+    int8_lsp,
     photographs,
     smoothing,
     street_video,
@@ -120,6 +121,7 @@ TABLES: dict[str, Callable[[], str]] = {
         'deploy', 'python benchmarks/deploy.py --files FOLDER', deploy, lowest('times_ours')
     ),
     'int8': measured('int8', 'python benchmarks/int8.py', int8),
+    'int8_lsp': measured('int8_lsp', 'python benchmarks/int8_lsp.py', int8_lsp),
     'smoothing': measured('smoothing', 'python benchmarks/smoothing.py', smoothing),
     'drawn_chain': measured('drawn_chain', 'python benchmarks/drawn_chain.py', drawn_chain),
     **{

@@ -148,6 +148,19 @@ def int8(content: dict[str, Any]) -> str:
     return table(head, rows)
 
 
+def int8_lsp(content: dict[str, Any]) -> str:
+    """What 8 bit costs on LSP, and what it does to sigma."""
+    rows = []
+    for row in content['rows']:
+        pck = [f'{value:.3f}' for value in row['lsp_val_pck'].values()]
+        held, ause = row['coverage_90'][0], row['ause'][0]
+        minutes = number(row['core_minutes'], 1)
+        rows.append((row['name'], row['seed'], *pck, f'{100 * held:.1f}', f'{ause:.3f}', minutes))
+    limits = [f'PCK@{limit}:' for limit in content['rows'][0]['lsp_val_pck']]
+    head = ('model', 'seed:', *limits, 'in the 90 % ellipse, %:', 'AUSE:', 'core minutes:')
+    return table(head, rows)
+
+
 def inference_memory(content: dict[str, Any]) -> str:
     """Peak memory along a long video, with a stand-in for the network and with one."""
     columns = {'with stand-ins for detector and network': 'rows'}
