@@ -69,7 +69,7 @@ def install(off: Collection[str] = ()) -> None:
     if 'deferred_imports' in on:
         deferred_imports.install()
     if 'config_text' in on:
-        when_imported('mmengine.config.config', _equip_config)
+        when_imported('yapf.yapflib.yapf_api', _equip_formatting)
     if 'checkpoint_writing' in on:
         when_imported('mmengine.runner.checkpoint', _equip_files)
     for module, name in (
@@ -286,18 +286,21 @@ def _equip_data(module: ModuleType) -> None:
     data_path.install()
 
 
-def _equip_config(module: ModuleType) -> None:
-    # A run asks for the text at each checkpoint, and yapf takes up to seconds. MMEngine's style is
-    # always the same.
+def _equip_formatting(module: ModuleType) -> None:
+    # A run asks for the text at each checkpoint, and yapf takes up to seconds.
+    original = module.FormatCode
     formatted: dict[str, Any] = {}
 
     @_around(module, 'FormatCode')
-    def format_code(upstream, text, **style):
-        if text not in formatted:
-            found = upstream(text, **style)
+    def format_code(upstream, *args, **options):
+        asked = repr((args, options))
+        if asked not in formatted:
+            found = upstream(*args, **options)
             formatted.clear()
-            formatted[text] = found
-        return formatted[text]
+            formatted[asked] = found
+        return formatted[asked]
+
+    rebind(original, module.FormatCode, 'mmengine')
 
 
 def _equip_files(module: ModuleType) -> None:
