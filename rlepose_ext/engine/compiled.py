@@ -28,6 +28,10 @@ def compile_backbone(model: nn.Module) -> None:
     if backbone is None:
         print_log(f'{KEY}: the model has no backbone; nothing is compiled', 'current')
         return
+    from torch._inductor import config as inductor
+
+    # Kernels are made for a number of threads, and torch's cache looks for no other unless told.
+    inductor.cpp.threads = torch.get_num_threads()
     # Where nn.Module.compile puts what it made, so that copies and pickles leave it out.
     backbone._compiled_call_impl = _WhileTraining(backbone)
     print_log(f'{KEY}: the first iteration compiles, which can take minutes', 'current')

@@ -51,26 +51,27 @@ TESTED_PACKAGES = ('mmpose', 'rlepose_ext')
 NARROWEST_IN_NHWC = 12
 
 
-def wanted() -> tuple[bool, bool]:
-    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: (keep memory, the rest).
+def wanted() -> tuple[bool, bool, bool]:
+    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: memory kept, NHWC and the like, bfloat16.
 
-    ``1`` (default) all, ``memory`` the first, ``0`` none.
+    ``1`` (default) all, ``float32`` the first two, ``memory`` the first, ``0`` none.
 
     Raises:
         UserError: any other value.
     """
     value = os.environ.get(SWITCH, '1')
-    choices = {'1': (True, True), 'memory': (True, False), '0': (False, False)}
+    choices = ('0', 'memory', 'float32', '1')
     if value not in choices:
-        raise UserError(f'{SWITCH} must be 1, memory or 0, got {value!r}')
-    return choices[value]
+        raise UserError(f'{SWITCH} must be one of {", ".join(choices)}, got {value!r}')
+    on = choices.index(value)
+    return on > 0, on > 1, on > 2
 
 
 def speed_up(model: nn.Module) -> None:
     """Do for a model that runs on the CPU all that the switch leaves on, and log it."""
     from mmengine.logging import print_log
 
-    memory, layout = wanted()
+    memory, layout, _ = wanted()
     memory = memory and keep_freed_memory()
     if layout:
         send_small_tensors_by_value()
@@ -78,6 +79,35 @@ def speed_up(model: nn.Module) -> None:
     done = [text for text, on in (('memory is kept', memory), ('NHWC', layout)) if on]
     if done:
         print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off)', logger='current')
+
+
+def with_precision(settings: Any, model: nn.Module) -> Any:
+    """Settings of an optimizer wrapper, of bfloat16 where that was measured to train faster.
+
+    Args:
+        settings: as in a config. What names a wrapper of its own stays as it is.
+        model: what will be trained.
+    """
+    from mmengine.logging import print_log
+
+    plain = isinstance(settings, dict) and settings.get('type', 'OptimWrapper') == 'OptimWrapper'
+    model = getattr(model, 'module', model)
+    if not (plain and 'optimizer' in settings and wanted()[2] and gains_by_bfloat16(model)):
+        return settings
+    print_log(f'CPU run: bfloat16 ({SWITCH}=float32 turns this off)', 'current')
+    return {**settings, 'type': 'AmpOptimWrapper'}
+
+
+def gains_by_bfloat16(model: nn.Module) -> bool:
+    """Whether it was measured to train 1.5 times as fast in bfloat16, here where there is such.
+
+    ``benchmarks/compiled.py`` measures. Small networks read and write more than they multiply.
+    """
+    from mmpose.models.backbones import HRNet, ResNet
+
+    backbone = getattr(model, 'backbone', None)
+    large = type(backbone) is HRNet or (type(backbone) is ResNet and backbone.depth >= 50)
+    return large and has_bfloat16()
 
 
 def use_bfloat16(wrapper: Any, **settings: Any) -> None:
@@ -98,8 +128,8 @@ def use_bfloat16(wrapper: Any, **settings: Any) -> None:
     wrapper._scale_update_param = None
     wrapper.loss_scaler = torch.amp.GradScaler('cpu', enabled=False)
     wrapper.cast_dtype = torch.bfloat16
-    slow = '' if has_bfloat16() else ', but this processor has no such arithmetic: expect it slower'
-    print_log(f'--amp on the CPU: bfloat16 without loss scaling{slow}', 'current')
+    if not has_bfloat16():
+        print_log('--amp: this processor has no bfloat16, expect a slower run', 'current')
 
 
 def has_bfloat16(info: Path = Path('/proc/cpuinfo')) -> bool:

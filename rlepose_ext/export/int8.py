@@ -176,8 +176,7 @@ def _quantise(
                 nodes_to_quantize=sorted(nodes),
                 per_channel=True,
                 activation_type=ort.QuantType.QUInt8,
-                # signed weights overflow on x86 processors without VNNI
-                weight_type=ort.QuantType.QUInt8,
+                weight_type=ort.QuantType.QInt8,
                 calibrate_method=getattr(ort.CalibrationMethod, METHODS[method]),
                 calibration_cache_path=ranges,
                 extra_options=options,

@@ -2,8 +2,9 @@
 
 Each :class:`~rlepose_ext.quant.fake_quant.Point` becomes a QuantizeLinear and a DequantizeLinear
 with its scale and zero point, and weights become integers behind a DequantizeLinear, with a scale
-for each output channel. Runtimes join them with the layers between. Integers are unsigned, 128 more
-than those of :mod:`rlepose_ext.quant`: signed ones overflow on x86 processors without VNNI.
+for each output channel. Runtimes join them with the layers between. Weights are signed and what
+goes through the network is unsigned, 128 more than in :mod:`rlepose_ext.quant`: processors multiply
+such pairs fastest.
 
 A ReLU6 behind a point limits the integers, to those of 0 and 6. What is more than 6 is then the
 integer nearest to 6, half a step away at most, as in :mod:`rlepose_ext.quant.integer`. LSQ+ learns
@@ -41,10 +42,10 @@ def with_integers(model: nn.Module) -> None:
 def _round_weight(layer: QuantLayer) -> None:
     weight, bias = layer.folded()
     scale = layer.scale_of(weight)
-    steps = (weight / scale.view(-1, *[1] * (weight.ndim - 1))).round().clamp(LOW, HIGH) - LOW
-    layer.register_buffer('integers', steps.to(torch.uint8))
+    steps = (weight / scale.view(-1, *[1] * (weight.ndim - 1))).round().clamp(LOW, HIGH)
+    layer.register_buffer('integers', steps.to(torch.int8))
     layer.register_buffer('steps', scale.clone())
-    layer.register_buffer('zeros', torch.full_like(scale, -LOW, dtype=torch.uint8))
+    layer.register_buffer('zeros', torch.zeros_like(scale, dtype=torch.int8))
     layer.register_buffer('folded_bias', None if bias is None else bias.clone())
 
     def before_output(x: Tensor) -> Tensor:

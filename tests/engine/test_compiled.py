@@ -7,12 +7,24 @@ import logging
 import numpy as np
 import pytest
 import torch
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
+from mmpose.registry import MODELS
 from torch import nn
+from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
 
+from rlepose_ext.engine import cpu_speed
 from rlepose_ext.engine.compiled import compile_backbone
 from rlepose_ext.models.heads import RLEHead
+
+
+class Backbone(nn.Sequential):
+    # torch.compile leaves torch's own forward alone
+    def forward(self, x):
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 class Model(nn.Module):
@@ -20,7 +32,7 @@ class Model(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         layers = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU6(), nn.Conv2d(8, 4, 3)
-        self.backbone = nn.Sequential(*layers)
+        self.backbone = Backbone(*layers)
         self.head = RLEHead(4, num_joints=2)
 
     def train_step(self, data, optim_wrapper):
@@ -97,8 +109,9 @@ def test_training_goes_on_where_nothing_can_be_compiled(tmp_path, monkeypatch, c
 @pytest.mark.slow
 def test_losses_are_those_of_an_eager_run(tmp_path):
     eager, _ = losses(tmp_path / 'eager')
-    compiled, model = losses(tmp_path / 'compiled', compile_backbone=True)
-    assert model.backbone._compiled_call_impl.compiled is not None
+    counters.clear()
+    compiled, _ = losses(tmp_path / 'compiled', compile_backbone=True)
+    assert counters['stats']['unique_graphs'] == 1
     assert compiled == pytest.approx(eager, rel=1e-5)
 
 
@@ -113,8 +126,62 @@ def test_amp_on_the_cpu_is_bfloat16(tmp_path):
     for theirs, ours in zip(before.parameters(), model.parameters(), strict=True):
         assert ours.dtype == torch.float32
         torch.testing.assert_close(ours, theirs, rtol=0.05, atol=5e-3)
-    log = next(tmp_path.glob('mixed/*/*.log')).read_text()
-    assert '--amp on the CPU: bfloat16' in log
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='only without a GPU')
+def test_bfloat16_where_it_was_measured_to_be_faster(tmp_path, monkeypatch):
+    monkeypatch.setattr(cpu_speed, 'gains_by_bfloat16', lambda model: True)
+    _, model = losses(tmp_path / 'faster')
+    assert model.seen[0] == torch.bfloat16
+    log = next(tmp_path.glob('faster/*/*.log')).read_text()
+    assert log.count('CPU run: bfloat16 (RLEPOSE_CPU_SPEED=float32 turns this off)') == 1
+    monkeypatch.setenv('RLEPOSE_CPU_SPEED', 'float32')
+    assert losses(tmp_path / 'off')[1].seen[0] == torch.float32
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'expected'),
+    [
+        ({'type': 'ResNet', 'depth': 50}, True),
+        ({'type': 'ResNet', 'depth': 18}, False),
+        ({'type': 'MobileNetV2'}, False),
+    ],
+    ids=lambda value: ' '.join(map(str, value.values())) if isinstance(value, dict) else '',
+)
+def test_which_models_gain_by_bfloat16(monkeypatch, backbone, expected):
+    model = nn.Module()
+    with torch.device('meta'):
+        model.backbone = MODELS.build(backbone)
+    for there in (True, False):
+        monkeypatch.setattr(cpu_speed, 'has_bfloat16', lambda there=there: there)
+        assert cpu_speed.gains_by_bfloat16(model) == (expected and there)
+
+
+def test_a_run_on_the_cpu_goes_on_with_a_scaled_loss():
+    """As on a GPU: the checkpoint knows no scale, and a scaler refuses an empty one."""
+    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1, momentum=0.5)
+    wrapper = AmpOptimWrapper(optimizer=optimizer)
+    saved = wrapper.state_dict()
+    wrapper.loss_scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
+    wrapper.load_state_dict(saved)
+    assert wrapper.loss_scaler.get_scale() == 8.0
+
+
+@pytest.mark.slow
+def test_cached_kernels_are_of_as_many_threads(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'cache'))
+    before, hits = torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 1):
+            torch.set_num_threads(number)
+            torch._dynamo.reset()
+            counters.clear()
+            losses(tmp_path / str(len(hits)), compile_backbone=True)
+            hits.append(counters['aot_autograd']['autograd_cache_hit'])
+    finally:
+        torch.set_num_threads(before)
+    assert hits[:2] == [0, 0]
+    assert hits[2] > 0
 
 
 def test_heads_measure_their_accuracy_of_bfloat16():

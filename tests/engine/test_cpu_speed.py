@@ -108,14 +108,20 @@ def test_memory_setting_is_taken():
 
 @pytest.mark.parametrize(
     ('value', 'expected'),
-    [('1', (True, True)), ('memory', (True, False)), ('0', (False, False)), ('fast', None)],
+    [
+        ('1', (True, True, True)),
+        ('float32', (True, True, False)),
+        ('memory', (True, False, False)),
+        ('0', (False, False, False)),
+        ('fast', None),
+    ],
 )
 def test_switch(monkeypatch, value, expected):
     monkeypatch.setenv(SWITCH, value)
     if expected:
         assert wanted() == expected
     else:
-        with pytest.raises(UserError, match='1, memory or 0'):
+        with pytest.raises(UserError, match='0, memory, float32, 1'):
             wanted()
 
 

@@ -9,6 +9,7 @@ import torch
 
 from rlepose_ext.cli.main import main
 from rlepose_ext.export.int8 import _quantise
+from rlepose_ext.inference.onnx_file import Session
 from rlepose_ext.inference.onnx_pose import OnnxPose
 
 pytest.importorskip('onnxscript', reason='needs the extra [export]')
@@ -172,3 +173,28 @@ def test_a_relu6_has_the_range_of_its_limits(tmp_path):
     given = producers[last.input[0]]
     assert given.op_type == 'DequantizeLinear'
     np.testing.assert_allclose(scales[given.input[1]], 6 / 255, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_sums_of_products_do_not_overflow(tmp_path):
+    """Of the largest integers; those of processors without VNNI would, in 16 bit."""
+    import onnx
+
+    model = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 20]>
+        g (uint8[n, 8, 8, 3] crops) => (float[n, 64, 8, 8] y) {
+            x = Cast<to: int = 1>(crops)
+            t = Transpose<perm: ints = [0, 3, 1, 2]>(x)
+            a = Conv(t, w)
+            y = Conv(a, v) }""")
+    for name, channels in (('w', 3), ('v', 64)):
+        weight = np.ones((64, channels, 1, 1), np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weight, name))
+    for number, node in enumerate(model.graph.node):
+        node.name = f'{node.op_type}_{number}'
+    source, target = tmp_path / 'float.onnx', tmp_path / 'int8.onnx'
+    onnx.save(model, source)
+    crops = np.full((8, 8, 8, 3), 255, np.uint8)
+    names = {node.name for node in model.graph.node if node.op_type == 'Conv'}
+    _quantise(source, target, crops, 'minmax', names, tmp_path / 'ranges')
+    (found,) = Session(target, 'cpu').run(crops=crops)
+    np.testing.assert_allclose(found, 255 * 3 * 64, rtol=1e-2)
