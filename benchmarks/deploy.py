@@ -12,7 +12,7 @@ included; *total* begins with the frame and ends with joints in its pixels.
 
 MobileNetV2 has the weights of MMPose_Clean from ``RLEPOSE_SHARED``, the others random ones: time
 does not depend on them. So 8-bit files are rounded by least and greatest values alone, of a few
-drawn persons.
+drawn persons, and all that can be rounded is.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def export(name: str, folder: Path) -> None:
     make_checkpoint(name, folder / 'model.pth')
     config = load_config(name)
     export_onnx(config, folder / 'model.pth', folder / 'float.onnx')
-    int8.METHODS = {'minmax': int8.METHODS['minmax']}
+    int8.METHODS, int8.WORTH = {'minmax': int8.METHODS['minmax']}, 1e-9
     people = folder / 'people.json'
     _annotate(people)
     export_onnx(config, folder / 'model.pth', folder / 'int8.onnx', calibrate=people)

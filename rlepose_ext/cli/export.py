@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,12 +93,11 @@ def run(args: argparse.Namespace) -> int:
     megabytes = done.path.stat().st_size / 1e6
     print(f'{done.path}: {megabytes:.1f} MB, {_takes(done.content)}, {kind}')
     print(f'{done.path.with_suffix(".json")}: what its inputs and joints are')
-    for tried in done.content.get('int8', {}).get('tried', []):
-        left = ', head in float' if tried['float_head'] else ''
-        print(f'  tried {tried["method"]}{left}: {tried["px"]:.3g} px from the float model')
     if 'int8' in done.content:
-        left = ', head in float' if done.content['int8']['float_head'] else ''
-        print(f'  taken: {done.content["int8"]["method"]}{left}')
+        taken = done.content['int8']
+        for tried in taken['tried']:
+            print(f'  tried {_rounding(tried)}: {tried["px"]:.3g} px from the float model')
+        print(f'  taken: {_rounding(taken)}')
     people = 'drawn people' if args.calibrate is None else f'persons of {args.calibrate}'
     print(f'differences from the checkpoint, on {people}:')
     for each in done.differences:
@@ -120,3 +120,8 @@ def _takes(content: dict[str, Any]) -> str:
         width, height = how['size']
         return f'pictures of {width}x{height}'
     return f'pictures with sides of multiples of {how["multiple"]}'
+
+
+def _rounding(way: Mapping[str, Any]) -> str:
+    left = ' and '.join(way['in_float'])
+    return way['method'] + (f', {left} in float' if left else '')

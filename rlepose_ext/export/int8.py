@@ -24,14 +24,16 @@ from rlepose_ext.inference.onnx_pose import OnnxPose
 # What is rounded: layers with weights, and what stands between them without changing a scale.
 OPERATORS = (
     *('Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'Add', 'Concat', 'Resize'),
-    *('Clip', 'Relu', 'MaxPool', 'AveragePool', 'GlobalAveragePool'),
+    *('Clip', 'Relu', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'DepthToSpace', 'Slice'),
 )
+# SiLU, and gates of attention: x * sigmoid(y).
+GATES = ('Sigmoid', 'Mul')
 # By onnxruntime's names.
 METHODS = {'minmax': 'MinMax', 'percentile': 'Percentile', 'entropy': 'Entropy'}
 PERCENTILE = 99.99
 HELD_OUT = 4  # every fourth crop decides
 CHUNK = 8  # crops whose activations are in memory at once
-# Leaving the head in float must pay by this much.
+# Leaving one part more in float must pay by this much.
 WORTH = 0.95
 
 
@@ -58,51 +60,59 @@ def round_file(path: Path, crops: np.ndarray, expected: list[np.ndarray | None])
         expected: keypoints, scores and sigma that the float model finds in those that decide.
 
     Returns:
-        ``method``; ``float_head``, whether the head's layers were left in float; ``tried``, the
-        mean distance to the float model for each that was tried, px of the crop, of keypoints
-        plus, where there is sigma, of sigma.
+        ``method``; ``in_float``, the parts that were left in float: ``'head'``, its last layers,
+        and ``'gates'``, products with a sigmoid; ``tried``, the mean distance to the float model
+        for each that was tried, px of the crop, of keypoints plus, where there is sigma, of sigma.
 
     Raises:
         UserError: onnxruntime cannot do it.
     """
     deciding = decide(crops)
     ranges_from, unseen = crops[~deciding], crops[deciding]
-    network, head = _nodes(path)
-    tried: dict[tuple[str, bool], float] = {}
+    parts = _parts(path)
+    tried: dict[tuple[str, int], float] = {}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix='.int8') as name:
         folder = Path(name)
-        for method, float_head in itertools.product(METHODS, (False, True)):
-            part = folder / f'{method}-{float_head}.onnx'
-            nodes = network - head if float_head else network
-            _quantise(path, part, ranges_from, method, nodes, folder / f'{method}.json')
-            keypoints, _, sigma = OnnxPose(part, 'cpu').points(unseen)
+        for method, left in itertools.product(METHODS, range(len(parts))):
+            target = folder / f'{method}-{left}.onnx'
+            nodes = set().union(*list(parts.values())[left:])
+            _quantise(path, target, ranges_from, method, nodes, folder / f'{method}.json')
+            keypoints, _, sigma = OnnxPose(target, 'cpu').points(unseen)
             error = np.abs(keypoints - expected[0]).mean()
             error += 0.0 if sigma is None else np.abs(sigma - expected[2]).mean()
-            tried[method, float_head] = float(error) if np.isfinite(error) else np.inf
-        # the head in float costs room, so it must be worth it
-        method, float_head = min(tried, key=lambda key: tried[key] * (1 if key[1] else WORTH))
-        (folder / f'{method}-{float_head}.onnx').replace(path)
+            tried[method, left] = float(error) if np.isfinite(error) else np.inf
+        # a part in float costs time and room, so it must be worth it
+        method, left = min(tried, key=lambda key: tried[key] / WORTH ** key[1])
+        (folder / f'{method}-{left}.onnx').replace(path)
+    names = list(parts)
     return {
         'method': method,
-        'float_head': float_head,
+        'in_float': names[:left],
         'tried': [
-            {'method': m, 'float_head': f, 'px': round(px, 4)} for (m, f), px in tried.items()
+            {'method': m, 'in_float': names[:n], 'px': round(px, 4)} for (m, n), px in tried.items()
         ],
     }
 
 
-def _nodes(path: Path) -> tuple[set[str], set[str]]:
-    """Names of the nodes that may be rounded: of the network, and, of these, of its head."""
+def _parts(path: Path) -> dict[str, set[str]]:
+    """Names of the nodes that may be rounded, by part; the first parts may be left in float.
+
+    Upsampling of a head, most of its time, belongs to the network here.
+    """
     import onnx
 
-    network, head = set(), set()
+    parts: dict[str, set[str]] = {'head': set(), 'gates': set(), 'network': set()}
+    sigmoids: set[str] = set()
     for node in onnx.load(path, load_external_data=False).graph.node:
         scopes = ''.join(p.value for p in node.metadata_props if p.key.endswith('name_scopes'))
-        if node.op_type in OPERATORS and "'model" in scopes:
-            network.add(node.name)
-            if "'model.head" in scopes:
-                head.add(node.name)
-    return network, head
+        gate = node.op_type == 'Sigmoid' or not sigmoids.isdisjoint(node.input)
+        if node.op_type == 'Sigmoid':
+            sigmoids.update(node.output)
+        if "'model" not in scopes or node.op_type not in (OPERATORS + GATES * gate):
+            continue
+        in_head = "'model.head" in scopes and "'model.head.deconv_layers" not in scopes
+        parts['head' if in_head else 'gates' if node.op_type in GATES else 'network'].add(node.name)
+    return {name: nodes for name, nodes in parts.items() if nodes}
 
 
 def _clipped(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -172,7 +182,7 @@ def _quantise(
                 target,
                 _Reader(crops),
                 quant_format=ort.QuantFormat.QDQ,
-                op_types_to_quantize=list(OPERATORS),
+                op_types_to_quantize=[*OPERATORS, *GATES],
                 nodes_to_quantize=sorted(nodes),
                 per_channel=True,
                 activation_type=ort.QuantType.QUInt8,

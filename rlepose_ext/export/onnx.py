@@ -24,6 +24,7 @@ from rlepose_ext.datasets.transforms import StretchResize, ToGray
 from rlepose_ext.errors import UserError
 from rlepose_ext.export import int8
 from rlepose_ext.export.calibration import calibration_crops
+from rlepose_ext.export.deconv import with_convolutions
 from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD, PoseGraph, SimCCGraph
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.loading import config_and_checkpoint
@@ -201,6 +202,8 @@ def _crops_of(
     if layout == 'rtmlib':
         graph = SimCCGraph(estimator.model, half).eval()
         return Subject(graph, content, 'input', _as_rtmlib(crops), batch, expected)
+    if calibrate is not None:
+        with_convolutions(estimator.model)
     graph = PoseGraph(estimator.model, half).eval()
     return Subject(graph, content, 'crops', crops, batch, expected, same, persons)
 

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from rlepose_ext.cli.main import main
-from rlepose_ext.export.int8 import _quantise
+from rlepose_ext.export.deconv import with_convolutions
+from rlepose_ext.export.int8 import _parts, _quantise
 from rlepose_ext.inference.onnx_file import Session
 from rlepose_ext.inference.onnx_pose import OnnxPose
 
 pytest.importorskip('onnxscript', reason='needs the extra [export]')
+ort = pytest.importorskip('onnxruntime', reason='needs the extra [export]')
 
 
 @pytest.fixture(scope='session')
@@ -198,3 +200,54 @@ def test_sums_of_products_do_not_overflow(tmp_path):
     _quantise(source, target, crops, 'minmax', names, tmp_path / 'ranges')
     (found,) = Session(target, 'cpu').run(crops=crops)
     np.testing.assert_allclose(found, 255 * 3 * 64, rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_upsampling_and_gates_are_of_8_bit(tmp_path):
+    """A head of heatmaps behind SiLU: all of its products, and the answer stays what it was."""
+    import onnx
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.model = torch.nn.ModuleDict({'backbone': torch.nn.Sequential()})
+            self.model.backbone.extend([torch.nn.Conv2d(3, 16, 3, 2, 1), torch.nn.SiLU()])
+            deconv = torch.nn.ConvTranspose2d(16, 16, 4, 2, 1), torch.nn.ReLU()
+            self.model['head'] = torch.nn.ModuleDict(
+                {'deconv_layers': torch.nn.Sequential(*deconv), 'last': torch.nn.Conv2d(16, 2, 1)}
+            )
+
+        def forward(self, crops):
+            x = self.model.backbone(crops.permute(0, 3, 1, 2).float() / 64 - 2)
+            return self.model.head.last(self.model.head.deconv_layers(x))
+
+    net = Net().eval()
+    crops = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(crops)).numpy()
+    with_convolutions(net)
+    source, target = tmp_path / 'float.onnx', tmp_path / 'int8.onnx'
+    batch = ({0: torch.export.Dim('batch', min=1)},)
+    program = torch.onnx.export(
+        net,
+        (torch.from_numpy(crops),),
+        input_names=['crops'],
+        dynamic_shapes=batch,
+        dynamo=True,
+        verbose=False,
+    )
+    program.save(source)
+    parts = _parts(source)
+    assert list(parts) == ['head', 'gates', 'network']
+    assert [len(parts[name]) for name in ('head', 'gates')] == [1, 2]
+    _quantise(source, target, crops, 'minmax', set().union(*parts.values()), tmp_path / 'ranges')
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'fused.onnx')
+    session = ort.InferenceSession(str(target), options)
+    (found,) = session.run(None, {'crops': crops})
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    kinds = [node.op_type for node in onnx.load(tmp_path / 'fused.onnx').graph.node]
+    assert kinds.count('QLinearConv') == 3
+    assert {'QLinearSigmoid', 'QLinearMul'} <= set(kinds)
+    assert set(kinds).isdisjoint({'Conv', 'ConvTranspose', 'Sigmoid', 'Mul'})
