@@ -27,7 +27,7 @@ CONFIGS = {
     'heatmap_hrnet-w32': 'hrnet/heatmap_hrnet-w32_8xb64-210e_coco-256x192.py',
 }
 PRECISIONS = {'float32': 'float32', 'bfloat16': '1'}
-STEPS = 800
+STEPS = 400
 CODE = (*TRAINING, 'benchmarks/family_budget.py', 'benchmarks/_small.py')
 
 
