@@ -29,7 +29,7 @@ from rlepose_ext.export.graph import RTMLIB_MEAN, RTMLIB_STD, PoseGraph, SimCCGr
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.loading import config_and_checkpoint
 from rlepose_ext.inference.network import normalise_crops, predict
-from rlepose_ext.inference.onnx_file import ARRAYS, FORMAT, as_properties
+from rlepose_ext.inference.onnx_file import ARRAYS, FORMAT, Session, as_properties
 from rlepose_ext.models.estimators import QuantPoseEstimator
 from rlepose_ext.zoo.weights import sha256_of
 
@@ -488,12 +488,9 @@ def _as_rtmlib(crops: np.ndarray) -> np.ndarray:
 
 
 def _run(path: Path, x: np.ndarray) -> list[np.ndarray]:
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(3)  # of what it cannot optimise it warns
+    session = Session(path, 'cpu')
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-        return session.run(None, {session.get_inputs()[0].name: x})
+        return session.run(**{session.input_name: x})
     except Exception as error:  # of many kinds, with no common one
         said = str(error).strip().partition('\n')[0]
         raise UserError(f'onnxruntime cannot run the exported model: {said}') from error

@@ -67,6 +67,7 @@ class Session:
         self._made = {first: self._make(first)}
         self._on_cpu = self._made[first].get_providers()[0] == PROVIDERS['cpu'][0]
         self.properties: dict[str, str] = self._made[first].get_modelmeta().custom_metadata_map
+        self.input_name: str = self._made[first].get_inputs()[0].name
 
     def run(self, **inputs: np.ndarray) -> list[np.ndarray]:
         """The outputs of the network; several threads may ask."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from _miniature import reduced, without_downloads
+from export_matrix import lively
 from mmengine.config import Config
 from mmengine.registry import DefaultScope, init_default_scope
 from mmpose.registry import KEYPOINT_CODECS, MODELS
@@ -84,20 +85,6 @@ def _kinds(block):
     return {k: v for k, v in (block or {}).items() if isinstance(v, (str, bool))}
 
 
-def lively(model):
-    """Random weights with which the picture reaches the output."""
-    torch.manual_seed(0)
-    for part in model.modules():
-        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
-            part.running_mean.normal_(0, 0.1)
-            part.running_var.uniform_(0.8, 1.2)
-            torch.nn.init.uniform_(part.weight, 0.8, 1.2)
-    for part in model.backbone.modules():
-        if isinstance(part, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(part.weight, mode='fan_in', nonlinearity='linear')
-    return model
-
-
 def chosen():
     """Configs that have all parts between them, those with most new ones first."""
     waiting = {path: parts(small(path)) for path in TOP_DOWN}
@@ -126,7 +113,8 @@ def test_every_part_as_onnx(tmp_path, shallow):
     failures = {}
     for path in islice(chosen(), COUNT):
         config = small(path)
-        model = lively(MODELS.build(config.model))
+        model = MODELS.build(config.model)
+        lively(model)
         torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'random.pth')
         try:
             done = export_onnx(config, tmp_path / 'random.pth', tmp_path / 'model.onnx')

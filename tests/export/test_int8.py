@@ -243,6 +243,7 @@ def test_upsampling_and_gates_are_of_8_bit(tmp_path):
     assert [len(parts[name]) for name in ('head', 'gates')] == [1, 2]
     _quantise(source, target, crops, 'minmax', set().union(*parts.values()), tmp_path / 'ranges')
     options = ort.SessionOptions()
+    options.add_session_config_entry('session.x64quantprecision', '1')
     options.optimized_model_filepath = str(tmp_path / 'fused.onnx')
     session = ort.InferenceSession(str(target), options)
     (found,) = session.run(None, {'crops': crops})

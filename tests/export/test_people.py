@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from export_matrix import scale_heads
 from mmengine.config import Config
 from mmpose.apis import init_model
 from mmpose.datasets.transforms import BottomupResize
@@ -40,38 +41,6 @@ MULTIPOSE = 'movenet-multipose'
 DEKR = 'dekr-rescore_hrnet-w32_8xb10-140e_coco-512x512'
 ADAPTIVE = 'adaptivepose_hrnet-w32_8xb8-280e_coco-512x512'
 YOLO = 'yolopose_yolov5s6_4xb16-300e_coco-640x640'
-
-
-@torch.no_grad()
-def scale_heads(head):
-    """Random weights that find persons, with boxes of sensible sizes."""
-    draw = torch.nn.init.normal_
-    kind = type(head).__name__
-    if kind == 'YOLOXPoseHead':
-        for parameter in head.parameters():
-            parameter.mul_(0.1)  # sizes of boxes are exponentials
-    elif kind == 'MoveNetMultiPoseHead':
-        for name in head.parts(17):
-            last = getattr(head, name)[-1]
-            draw(last.weight, std=0.5)
-            torch.nn.init.constant_(last.bias, 6.0 if name == 'box_size' else 0.0)
-    elif kind == 'YOLOPoseHead':
-        for layer in head.detection:
-            draw(layer.weight, std=0.3)
-            layer.bias.zero_()
-    elif kind == 'AdaptivePoseHead':
-        draw(head.searcher.weight, std=0.05)
-        draw(head.centre_out[-1].weight, std=3)
-        for part in head.parts:
-            draw(part.deform.conv_offset_mask.weight, std=0.05)
-            draw(part.joints.weight, std=0.3)
-    else:
-        draw(head.heatmap_conv_layers[-1].weight, std=5)
-        head.heatmap_conv_layers[-1].bias.fill_(0.5)
-        draw(head.displacement_conv_layers[-1].weight, std=1)
-        for part in head.modules():
-            if hasattr(part, 'transform_matrix_conv'):
-                draw(part.transform_matrix_conv.weight, std=0.05)
 
 
 def small(name):

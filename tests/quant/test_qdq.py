@@ -39,6 +39,7 @@ def test_layers_round_as_in_training(calibrated, batch, tmp_path, fraction):
     program = torch.onnx.export(front, (batch,), dynamo=True, optimize=False, verbose=False)
     program.save(tmp_path / 'front.onnx')
     options = ort.SessionOptions()
+    options.add_session_config_entry('session.x64quantprecision', '1')
     options.optimized_model_filepath = str(tmp_path / 'fused.onnx')
     options.log_severity_level = 3
     session = ort.InferenceSession(str(tmp_path / 'front.onnx'), options)
