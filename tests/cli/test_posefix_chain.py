@@ -113,6 +113,7 @@ def test_input_ap_is_that_of_the_model(root, data, tmp_path, monkeypatch):
     options = [option.partition('=')[::2] for option in SMALL if option.startswith('model')]
     config.merge_from_dict({k: int(v) if v.isdigit() else None for k, v in options[:-1]})
     config.model.head.deconv_out_channels = (16, 16, 16)
+    config.model.test_cfg.keep_within = 0
     config.test_dataloader.update(num_workers=0, persistent_workers=False)
     config.test_dataloader.dataset.pose_file = str(tmp_path / 'truth.json')
     config.work_dir, config.experiment_name = str(tmp_path), 'input_ap'

@@ -21,7 +21,12 @@ from rlepose_ext.errors import UserError
 from rlepose_ext.models.backbones import PoseFixResNet
 from rlepose_ext.models.count import count_parameters
 from rlepose_ext.models.heads.integral import integral
-from rlepose_ext.models.heads.posefix_head import PoseFixHead, coordinate_loss, cross_entropy
+from rlepose_ext.models.heads.posefix_head import (
+    PoseFixHead,
+    coordinate_loss,
+    cross_entropy,
+    widths,
+)
 
 NAME = 'posefix/posefix_res{}_2xb16-140e_coco-256x192.py'
 COCO = parse_pose_metainfo({'from_file': 'configs/_base_/datasets/coco.py'})
@@ -188,7 +193,7 @@ def test_preprocessor(root, small):
         small.data_preprocessor(pseudo_collate([packed]))
 
 
-def test_mirrored_input_gives_the_mirrored_pose(root, small):
+def test_mirrored_input_gives_the_mirrored_pose(root, small, monkeypatch):
     """With the flip test the model commutes with mirroring: W - 1 - x, partners exchanged."""
     rng = np.random.default_rng(0)
     pairs = COCO['flip_indices']
@@ -200,6 +205,8 @@ def test_mirrored_input_gives_the_mirrored_pose(root, small):
         {'input_center': np.array([96, 128]), 'input_scale': np.array([192, 256])}
     )
     batch = small.data_preprocessor(pseudo_collate([packed]))
+    # all joints are moved, as the samples' poses are not mirrored
+    monkeypatch.setitem(small.test_cfg, 'keep_within', 0)
     inputs = batch['inputs']
     flipped = inputs.flip(-1)
     flipped = torch.cat([flipped[:, :3], flipped[:, 3:][:, pairs]], 1)
@@ -217,6 +224,41 @@ def test_mirrored_input_gives_the_mirrored_pose(root, small):
         (one,) = small.predict(inputs, copy.deepcopy(batch['data_samples']))
     small.test_cfg['flip_test'] = True
     assert np.abs(one.pred_instances.keypoints[0] - found[0]).max() > 0.01
+
+
+def test_widths_are_standard_deviations():
+    """Of normal densities, in px of the crop; a map with one pixel has none."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(48.0), indexing='ij')
+    deviations = [(1.0, 1.0), (2.0, 4.0)]
+    logits = [-((x - 20.3) ** 2) / (2 * a**2) - (y - 30) ** 2 / (2 * b**2) for a, b in deviations]
+    maps = torch.stack(logits)[None].flatten(2).softmax(-1).view(1, -1, 64, 48)
+    expected = [4 * ((a**2 + b**2) / 2) ** 0.5 for a, b in deviations]
+    torch.testing.assert_close(
+        widths(maps, (192, 256))[0], torch.tensor(expected), rtol=1e-3, atol=0
+    )
+    one = torch.zeros(1, 1, 64, 48)
+    one[..., 7, 5] = 1
+    assert widths(one, (192, 256)).item() == 0
+
+
+def test_a_joint_moves_where_the_network_is_sure(root, small, monkeypatch):
+    """Farther than ``keep_within`` widths of its map; one that was not found always."""
+    pose = np.random.default_rng(1).uniform(60, 240, (17, 2))
+    packed = sample_of(root, np.zeros((300, 260, 3), np.uint8), pose)
+    labels = packed['data_samples'].gt_instance_labels
+    labels.input_weights[0, 3] = 0
+    given = labels.input_keypoints.numpy()
+    far = np.stack([np.arange(17), np.zeros(17)], -1)[None]
+    found = {'keypoints': given + far, 'keypoint_widths': np.full((1, 17), 3.0)}
+    monkeypatch.setattr(small.head, 'predict', lambda *_, **__: [InstanceData(**found)])
+    monkeypatch.setattr(small, 'add_pred_to_datasample', lambda poses, *_: poses)
+    batch = small.data_preprocessor(pseudo_collate([packed]))
+    for within, kept in ((0, []), (2.0, [1, 2, 4, 5])):
+        monkeypatch.setitem(small.test_cfg, 'keep_within', within)
+        with torch.inference_mode():
+            (moved,) = small.predict(batch['inputs'], batch['data_samples'])
+        expected = np.where(np.isin(np.arange(17), kept)[:, None], given, given + far)
+        np.testing.assert_allclose(moved.keypoints, expected)
 
 
 def test_scores_stay_those_of_the_input(root, small):

@@ -25,7 +25,7 @@ from doc_tables.inference import (
     smoothing,
     street_video,
 )
-from doc_tables.matrix import matrix
+from doc_tables.matrix import export_matrix, matrix
 from doc_tables.reliability import checkpoint_saving, reliability
 from doc_tables.rooms import rooms
 from doc_tables.speed import (
@@ -144,6 +144,8 @@ TABLES: dict[str, Callable[[], str]] = {
         'hrnet_lite_cost', 'python benchmarks/hrnet_lite_cost.py', hrnet_lite_variants
     ),
     'family_budget': measured('family_budget', 'python benchmarks/family_budget.py', family_budget),
+    'bfloat16': measured('bfloat16', 'python benchmarks/bfloat16.py', family_budget),
+    'export_matrix': measured('export_matrix', 'python benchmarks/export_matrix.py', export_matrix),
     'overfit': measured('overfit', 'python benchmarks/overfit.py', overfit),
     'posefix': measured('posefix', 'python benchmarks/posefix.py', posefix),
     'matrix': measured('matrix', 'python benchmarks/matrix.py --real', matrix),

@@ -1,10 +1,14 @@
-"""Table of what every config did in miniature."""
+"""What every config did in miniature, and as ONNX."""
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from doc_tables.common import NONE, number, table
+
+# Configs that train for 8 bit.
+QUANTISED = ('rle-ptq', 'rle-lsq', 'rle-qat', 'simcc-lsq', 'simcc-qat')
 
 
 def matrix(content: dict[str, Any]) -> str:
@@ -33,3 +37,20 @@ def matrix(content: dict[str, Any]) -> str:
     if failed:
         counted += f' Failed: {"; ".join(failed)}.'
     return f'{text}\n\n{counted}'
+
+
+def export_matrix(content: dict[str, Any]) -> str:
+    """How many configs are exported, how far their points are, and which are not, and why."""
+    rows = content['rows']
+    exported = [row for row in rows if row['status'] == 'exported']
+    points = {row['name']: row['largest']['keypoints'] for row in exported}
+    # Of integers rounding decides, see the text.
+    compared = {name: far for name, far in points.items() if not name.startswith(QUANTISED)}
+    farthest = max(compared, key=compared.get)
+    text = (
+        f'{len(exported)} of {len(rows)} configs are exported at their full size. Keypoints are '
+        f'{compared[farthest]:.2g} px from those of the checkpoint at most ({farthest}), in half '
+        f'of the configs {statistics.median(compared.values()):.1g} px or less.'
+    )
+    others = [f'- {row["name"]}: {row["why"]}' for row in rows if row['status'] != 'exported']
+    return '\n\n'.join([text, '\n'.join(others)] if others else [text])

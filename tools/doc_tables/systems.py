@@ -83,12 +83,18 @@ def posefix(content: dict[str, Any]) -> str:
     """AP of each kind of poses before the correction, and after it with each seed."""
     rows = content['rows']
     kinds = [kind for kind, value in rows[0].items() if isinstance(value, dict)]
+    ways = ('after', 'all moved')
     cells = [
-        (kind, f'{rows[0][kind]["before"]:.3f}', *(f'{row[kind]["after"]:.3f}' for row in rows))
+        (
+            kind,
+            f'{rows[0][kind]["before"]:.3f}',
+            *(f'{row[kind][way]:.3f}' for way in ways for row in rows),
+        )
         for kind in kinds
         if 'before' in rows[0][kind]
     ]
-    return table(('poses', 'before:', *(f'after, seed {row["seed"]}:' for row in rows)), cells)
+    columns = [f'{way}, seed {row["seed"]}:' for way in ways for row in rows]
+    return table(('poses', 'before:', *columns), cells)
 
 
 def overfit(content: dict[str, Any]) -> str:

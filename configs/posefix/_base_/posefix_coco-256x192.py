@@ -39,7 +39,7 @@ model = dict(
         norm_cfg=dict(type='BN', eps=1e-9, momentum=0.01),
     ),
     head=dict(type='rlepose_ext.PoseFixHead', in_channels=2048, out_channels=17, decoder=codec),
-    test_cfg=dict(flip_test=True),
+    test_cfg=dict(flip_test=True, keep_within=2.0),
 )
 
 train_pipeline = [

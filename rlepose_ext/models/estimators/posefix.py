@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmpose.models.data_preprocessors import PoseDataPreprocessor
 from mmpose.models.pose_estimators import TopdownPoseEstimator
@@ -70,7 +71,8 @@ class PoseFixEstimator(TopdownPoseEstimator):
         """Correct the poses.
 
         In the flip test the maps are mirrored like the image, and each joint's map becomes that
-        of its partner.
+        of its partner. With ``keep_within`` of ``test_cfg`` a joint is moved only where the network
+        is sure that it lies elsewhere: farther away than so many times the width of its map.
 
         Args:
             inputs: (N, 3 + K, h, w) of :class:`PoseFixPreprocessor`.
@@ -87,6 +89,14 @@ class PoseFixEstimator(TopdownPoseEstimator):
             feats = [feats, self.extract_feat(torch.cat([images, maps[:, list(pairs)]], dim=1))]
         poses = self.head.predict(feats, data_samples, test_cfg=self.test_cfg)
         poses, fields = poses if isinstance(poses, tuple) else (poses, None)
+        within = self.test_cfg.get('keep_within', 0)
         for pose, sample in zip(poses, data_samples, strict=True):
+            given, weights = (
+                sample.gt_instance_labels[name].cpu().numpy()
+                for name in ('input_keypoints', 'input_weights')
+            )
+            moved = np.linalg.norm(pose.keypoints - given, axis=-1)
+            kept = (moved < within * pose.pop('keypoint_widths')) & (weights > 0)
+            pose.keypoints = np.where(kept[..., None], given, pose.keypoints)
             pose.keypoint_scores = sample.gt_instances.keypoints_visible
         return self.add_pred_to_datasample(poses, fields, data_samples)

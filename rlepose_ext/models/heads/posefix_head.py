@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.structures import InstanceData
 from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.models.heads import HeatmapHead
 from torch import Tensor, nn
@@ -59,6 +60,24 @@ def coordinate_loss(coords: Tensor, labels: Tensor, weights: Tensor, size: Seque
         size: width and height of the heatmap.
     """
     return (denormalise(coords - labels, size).abs() * weights[..., None]).mean()
+
+
+def widths(maps: Tensor, size: Sequence[int]) -> Tensor:
+    """How sure the maps are: the root mean square of their standard deviations in x and y.
+
+    Args:
+        maps: (N, K, h, w); each sums to 1.
+        size: width and height of the crop, input px.
+
+    Returns:
+        (N, K), input px.
+    """
+    variance = torch.zeros_like(maps[:, :, 0, 0])
+    for side, along in zip(size, (maps.sum(2), maps.sum(3)), strict=True):
+        places = torch.arange(along.shape[-1], device=maps.device) * (side / along.shape[-1])
+        mean = (along * places).sum(-1, keepdim=True)
+        variance += (along * (places - mean).square()).sum(-1)
+    return (variance / 2).sqrt()
 
 
 @MODELS.register_module()
@@ -112,6 +131,14 @@ class PoseFixHead(HeatmapHead):
 
     # The flip test of two decoded views, which any head with maps and a decoder can have.
     predict = SKPSHead.predict
+
+    def decode(self, batch_outputs: Tensor) -> list[InstanceData]:
+        """Poses in input px, and ``keypoint_widths`` (1, K), see :func:`widths`."""
+        poses = super().decode(batch_outputs)
+        found = widths(batch_outputs, self.decoder.input_size).cpu().numpy()
+        for pose, each in zip(poses, found, strict=True):
+            pose.keypoint_widths = each[None]
+        return poses
 
     def loss(
         self, feats: Sequence[Tensor], batch_data_samples: list, train_cfg: dict | None = None

@@ -165,9 +165,11 @@ class SKPSHead(BaseHead):
             mirrored = self.decode(self.activate(self.forward(feats_flip)))
             for pose, other in zip(poses, mirrored, strict=True):
                 points = swap_sides(flip_points(other.keypoints, width), pairs)
-                scores = swap_sides(other.keypoint_scores[..., None], pairs)[..., 0]
                 pose.keypoints = (pose.keypoints + points) * 0.5
-                pose.keypoint_scores = (pose.keypoint_scores + scores) * 0.5
+                # scores, and what else a head says of each joint
+                for name in set(pose.keys()) - {'keypoints'}:
+                    value = swap_sides(other[name][..., None], pairs)[..., 0]
+                    setattr(pose, name, (pose[name] + value) * 0.5)
         if test_cfg.get('output_heatmaps', False):
             heatmaps = outputs if isinstance(outputs, Tensor) else outputs[0]
             return poses, [PixelData(heatmaps=maps) for maps in heatmaps.detach()]
