@@ -144,8 +144,12 @@ def load_metainfo(source: str | Path) -> PoseMeta:
     return read_metainfo(content.get('dataset_info') or content.get('metainfo'), str(source))
 
 
-def read_config(path: str | Path) -> Mapping[str, Any]:
+def read_config(path: str | Path, imports: bool = True) -> Mapping[str, Any]:
     """A config or a file of metainfo, as a dict.
+
+    Args:
+        path: of the file.
+        imports: whether to import its ``custom_imports``.
 
     Raises:
         UserError: it cannot be executed.
@@ -155,7 +159,7 @@ def read_config(path: str | Path) -> Mapping[str, Any]:
     before = logging.root.manager.disable
     logging.disable(logging.INFO)  # it reports RLEPOSE_DATA on the standard output
     try:
-        return Config.fromfile(str(path))
+        return Config.fromfile(str(path), import_custom_modules=imports)
     except Exception as error:  # it is a program: anything may happen
         raise UserError(
             f'{path} cannot be read as a config or metainfo ({type(error).__name__}: {error}).'

@@ -19,11 +19,11 @@ import runpy
 import shlex
 import socket
 import sys
+import traceback
 from importlib import util
 from pathlib import Path
 
-from rlepose_ext.cli import slurm, two_boxes
-from rlepose_ext.cli.data_first import check_data_files
+from rlepose_ext.cli import data_first, slurm, two_boxes
 from rlepose_ext.cli.start import without_collecting
 from rlepose_ext.errors import UserError
 from rlepose_ext.gpus import check_gpu, check_visible_gpus
@@ -106,7 +106,8 @@ def add_parser(subparsers) -> None:
     train.add_argument(
         '--compile', nargs=0, action=_Compile, help='the same as compile_backbone=True'
     )
-    test.add_argument('--checkpoint', '-C', required=True, help='checkpoint file or URL')
+    test.add_argument('second', nargs='?', metavar='CHECKPOINT', help='the same as -C CHECKPOINT')
+    test.add_argument('--checkpoint', '-C', help='checkpoint file or URL')
     two_boxes.add_option(test)
 
 
@@ -128,18 +129,23 @@ def run(args: argparse.Namespace) -> int:
     check_options(args)
     check_processes(args.gpus, args.launcher)
     check_port(args.port)
+    check_outputs(args)
+    rank = is_rank(args.launcher, args.gpus)
+    content, notes = data_first.read(config, args.cfg_options or ())
+    if not rank or args.launcher == 'none':
+        for note in notes:
+            print(f'rlepose: warning: {note}', file=sys.stderr)
     if args.launcher == 'none':
         check_gpu(asked=args.gpus is not None)
     script = mmpose_script(args.script)
-    checkpoint = check_checkpoint(args.checkpoint) if args.script == 'test' else None
+    checkpoint = check_checkpoint(named_checkpoint(args)) if args.script == 'test' else None
     if args.script == 'train' and args.resume not in (None, 'auto'):
         check_checkpoint(args.resume)
     if args.script == 'test' and args.boxes:
-        if args.launcher != 'none' and is_rank(args.launcher, args.gpus):
+        if args.launcher != 'none' and rank:
             raise UserError('--boxes starts its tests itself: leave out srun or torchrun before it')
-        return two_boxes.run(args, config, checkpoint)
+        return two_boxes.run(args, config, content, checkpoint)
     last = ['--launcher', args.launcher, *args.forwarded]
-    rank = is_rank(args.launcher, args.gpus)
     ranks = ['-m', 'rlepose_ext.cli.main', args.script, config]
     ranks += [*(['-C', checkpoint] if checkpoint else []), *last]
     if rank:
@@ -158,14 +164,21 @@ def run(args: argparse.Namespace) -> int:
     # The machine that a job is sent from may not see the data.
     if rank or args.launcher != 'slurm':
         parts = ['test'] if args.script == 'test' else ['train', 'val']
-        check_data_files(
-            config,
-            args.cfg_options or (),
-            parts[: 1 if getattr(args, 'no_validate', None) is not None else 2],
-        )
+        validates = getattr(args, 'no_validate', None) is None
+        data_first.check_data_files(content, parts[: 2 if validates else 1])
     if args.launcher == 'slurm':
         slurm.set_port(args.port)
-    return start(command)
+    try:
+        return start(command)
+    except UserError:
+        raise
+    except Exception:
+        if not notes:
+            raise
+        traceback.print_exc()
+        for note in notes:
+            print(f'rlepose: perhaps because of {note}', file=sys.stderr)
+        return 1
 
 
 def become(command: list[str]) -> int:
@@ -266,12 +279,57 @@ def check_port(port: int | None) -> None:
         )
 
 
+def check_outputs(args: argparse.Namespace) -> None:
+    """Refuse files and folders that could not be written at the end.
+
+    Raises:
+        UserError: a file's name does not say a format that is known, it is a folder, or the work
+            directory is a file or cannot be made.
+    """
+    for option, endings in (('out', ('.json', '.yaml', '.pkl')), ('dump', ('.pkl', '.pickle'))):
+        name = getattr(args, option, None)
+        if name is not None and (Path(name).is_dir() or Path(name).suffix not in endings):
+            raise UserError(
+                f'--{option} {name}: expected the name of a file that ends in '
+                f'{" or ".join(endings)}'
+            )
+    if args.work_dir is not None:
+        wanted = Path(args.work_dir).absolute()
+        there = next(each for each in (wanted, *wanted.parents) if each.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            what = 'cannot be written to' if there.is_dir() else 'is a file'
+            raise UserError(f'--work-dir {args.work_dir}: {there} {what}')
+
+
+def named_checkpoint(args: argparse.Namespace) -> str:
+    """The one of ``-C``, or, as MMPose's script takes it, the second argument.
+
+    Raises:
+        UserError: there is none, or two.
+    """
+    named = [name for name in (args.checkpoint, args.second) if name is not None]
+    if len(named) != 1:
+        raise UserError(
+            'a checkpoint is needed: -C FILE'
+            if not named
+            else f'two checkpoints are named, {" and ".join(named)}; give one'
+        )
+    return named[0]
+
+
 def check_checkpoint(checkpoint: str) -> str:
     """The checkpoint, if it is a URL or a file.
 
     Raises:
-        UserError: it is missing.
+        UserError: it is missing, or a folder.
     """
+    if checkpoint and Path(checkpoint).is_dir():
+        last = Path(checkpoint, 'last_checkpoint')
+        newest = last.read_text().strip() if last.is_file() else None
+        raise UserError(
+            f'checkpoint {checkpoint!r} is a folder: name a file in it'
+            + (f', such as {newest}' if newest else '')
+        )
     if '://' not in checkpoint and not Path(checkpoint).is_file():
         raise UserError(
             f'checkpoint {checkpoint!r} does not exist (looked in {os.getcwd()}). Training '
@@ -348,6 +406,8 @@ def rendezvous(args: argparse.Namespace) -> list[str]:
         raise UserError(
             f'--node-rank {rank} of --nnodes {nodes}: machines are numbered from 0 to nnodes - 1'
         )
+    if args.port and rank == 0 and not is_free(args.port):
+        raise UserError(f'--port {args.port} is in use. Leave it out to have one chosen.')
     if nodes == 1:
         return [f'--master_port={args.port or free_port()}']
     return [
@@ -364,3 +424,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens at a TCP port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(('', port))
+        except OSError:
+            return False
+    return True

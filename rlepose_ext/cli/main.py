@@ -52,9 +52,21 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says where to set what other tools have as options of a training."""
+
+    def error(self, message):
+        if message.startswith('unrecognized arguments') and self.prog == 'rlepose':
+            message += (
+                '. Settings of a config are changed by --cfg-options of train and test, such as '
+                'train_cfg.max_epochs=3 train_dataloader.batch_size=8'
+            )
+        super().error(message)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole command line, for :func:`main`, the tests and the docs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog='rlepose',
         description='Train, test and use keypoint models on MMPose 1.x.',
         epilog='`rlepose COMMAND --help` lists the options of a command.',

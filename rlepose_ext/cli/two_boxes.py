@@ -18,12 +18,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlepose_ext.annotations.metainfo import read_config
 from rlepose_ext.data_paths import VARIABLE, move_path
 from rlepose_ext.errors import UserError
 
 _COCO_ANNOTATIONS = 'person_keypoints_val2017.json'
 _COCO_DETECTIONS = 'person_detection_results/COCO_val2017_detections_AP_H_56_person.json'
+# Metrics that compare with the joints of each sample, which a detected box has not.
+_NEED_JOINTS = {
+    'PCKAccuracy': ('PCK', 'PCKh', 'tPCK'),
+    'AUC': ('AUC',),
+    'EPE': ('EPE',),
+    'NME': ('NME',),
+    'PoseBaselines': (),
+}
 # One run of the test overwrites what the other has written.
 _ONCE = ('dump', 'show_dir')
 
@@ -39,12 +46,13 @@ def add_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, config: str, checkpoint: str) -> int:
+def run(args: argparse.Namespace, config: str, content: Mapping[str, Any], checkpoint: str) -> int:
     """Test once for each kind of boxes, print a table, and write one JSON file.
 
     Args:
         args: of ``rlepose test``; ``argv`` is the whole command line.
         config: the config file.
+        content: what it says, with overrides.
         checkpoint: a file or URL.
 
     Returns:
@@ -57,8 +65,8 @@ def run(args: argparse.Namespace, config: str, checkpoint: str) -> int:
     for name in _ONCE:
         if getattr(args, name) is not None:
             raise UserError(f'--{name.replace("_", "-")} with --boxes: test each kind by itself')
-    content = _read(config, args.forwarded)
     boxes = {kind: box_file(kind, content, config) for kind in args.boxes.split(',')}
+    without = without_joints(content, [kind for kind, file in boxes.items() if file])
     work_dir = args.work_dir or content.get('work_dir') or f'work_dirs/{Path(config).stem}'
     out = Path(args.out or Path(work_dir) / 'boxes.json')
     results = {}
@@ -76,16 +84,43 @@ def run(args: argparse.Namespace, config: str, checkpoint: str) -> int:
             status = subprocess.run(command).returncode
             if status != 0:
                 return status
-            results[kind] = {'bbox_file': file, 'metrics': json.loads(metrics.read_text())}
+            found = json.loads(metrics.read_text())
+            if file is not None:
+                found = {k: v for k, v in found.items() if k.rpartition('/')[2] not in without}
+            results[kind] = {'bbox_file': file, 'metrics': found}
     if args.dry_run:
         return 0
     print(table({Path(kind).name: result['metrics'] for kind, result in results.items()}))
+    if without:
+        print(f'{", ".join(without)}: not of detected boxes, which have no annotated joints')
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(
         json.dumps({'config': config, 'checkpoint': checkpoint, 'boxes': results}, indent=2)
     )
     print(f'written to {out}')
     return 0
+
+
+def without_joints(config: Mapping[str, Any], detected: list[str]) -> list[str]:
+    """Names of metrics that make no sense in detected boxes.
+
+    Args:
+        config: with overrides.
+        detected: the kinds of boxes that are detected ones.
+
+    Raises:
+        UserError: the config has no other metrics.
+    """
+    evaluators = config.get('test_evaluator') or []
+    evaluators = [evaluators] if isinstance(evaluators, Mapping) else evaluators
+    kinds = [str(each.get('type')).rpartition('.')[2] for each in evaluators]
+    without = [name for kind in kinds for name in _NEED_JOINTS.get(kind, ())]
+    if detected and kinds and all(kind in _NEED_JOINTS for kind in kinds):
+        raise UserError(
+            f'--boxes {",".join(detected)}: {", ".join(kinds)} compare with the annotated joints '
+            'of each box, which detected boxes have not. Test with CocoMetric, or --boxes gt.'
+        )
+    return without if detected else []
 
 
 def box_file(kind: str, config: Mapping[str, Any], name: str) -> str | None:
@@ -134,18 +169,6 @@ def box_file(kind: str, config: Mapping[str, Any], name: str) -> str | None:
     return file
 
 
-def _read(path: str, forwarded: list[str]) -> Mapping[str, Any]:
-    """The config with the ``--cfg-options`` of the command line."""
-    from mmengine.config import DictAction
-
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    options, _ = parser.parse_known_args(forwarded)
-    config = read_config(path)
-    config.merge_from_dict(options.cfg_options)
-    return config
-
-
 def table(results: Mapping[str, Mapping[str, float]]) -> str:
     """Results side by side: one row for each metric, one column for each kind of boxes."""
     names = list(dict.fromkeys(name for metrics in results.values() for name in metrics))
@@ -153,7 +176,8 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
     columns = {kind: max(len(kind), 8) for kind in results}
     lines = [' ' * width + ''.join(f'  {kind:>{size}}' for kind, size in columns.items())]
     for name in names:
-        cells = (f'{results[kind].get(name, float("nan")):.4f}' for kind in columns)
+        values = (results[kind].get(name) for kind in columns)
+        cells = ('-' if value is None else f'{value:.4f}' for value in values)
         row = zip(cells, columns.values(), strict=True)
         lines.append(f'{name:<{width}}' + ''.join(f'  {cell:>{size}}' for cell, size in row))
     return '\n'.join(lines)

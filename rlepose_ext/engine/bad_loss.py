@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
 
 from rlepose_ext.checkpoints.files import latest_whole
@@ -312,8 +313,10 @@ def _write(runner: Runner, name: str, content: dict) -> str:
 
 def _remedy(runner: Runner) -> str:
     last = latest_whole(runner.work_dir, warn=lambda text: None)
+    mixed = isinstance(runner.optim_wrapper, AmpOptimWrapper)
     return (
         f'The last good checkpoint is {last or "none"}. Check the annotations of these samples, '
+        f'{"train without --amp, " if mixed else ""}'
         'lower the learning rate or clip gradients (optim_wrapper.clip_grad), and go on with '
         f'--resume. {SWITCH}=0 switches this check off.'
     )

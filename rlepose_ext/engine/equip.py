@@ -42,8 +42,12 @@ class Feature:
 
 
 FEATURES = (
-    Feature('cpu_training', 'CPU runs keep their memory and use NHWC', switch='RLEPOSE_CPU_SPEED'),
-    Feature('cpu_amp', 'bfloat16 on CPUs: by --amp, and where it was measured to be faster'),
+    Feature(
+        'cpu_training',
+        'CPU runs keep their memory, use NHWC and, if faster, bfloat16',
+        switch='RLEPOSE_CPU_SPEED',
+    ),
+    Feature('cpu_amp', '--amp works on the CPU, in bfloat16'),
     Feature('compile', 'compile_backbone = True (--compile) compiles the backbone'),
     Feature('checkpoint_match', 'a checkpoint of another model is an error, not a warning'),
     Feature('checkpoint_writing', 'checkpoints are whole or not there', 'AtomicCheckpointHook'),
@@ -89,7 +93,6 @@ def install(off: Collection[str] = ()) -> None:
         )
     if 'cpu_amp' in on:
         when_imported('mmengine.optim.optimizer.amp_optimizer_wrapper', _equip_amp)
-        when_imported('mmengine.runner.runner', _equip_precision)
         when_imported('mmpose.utils.tensor_utils', _equip_arrays)
     if 'exact_resume' in on:
         when_imported('mmengine.runner.loops', _equip_loops)
@@ -270,18 +273,6 @@ def _equip_amp(module: ModuleType) -> None:
         if not state_dict.get('loss_scaler', True):
             state_dict = {k: v for k, v in state_dict.items() if k != 'loss_scaler'}
         upstream(self, state_dict)
-
-
-def _equip_precision(module: ModuleType) -> None:
-    @_around(module.Runner, 'build_optim_wrapper')
-    def build_optim_wrapper(upstream, self, optim_wrapper):
-        from rlepose_ext.gpus import on_cpu
-
-        if on_cpu():
-            from rlepose_ext.engine.cpu_speed import with_precision
-
-            optim_wrapper = with_precision(optim_wrapper, self.model)
-        return upstream(self, optim_wrapper)
 
 
 def _equip_arrays(module: ModuleType) -> None:

@@ -16,9 +16,11 @@ import torch
 from mmengine.dist import all_gather_object
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from rlepose_ext.engine import resumable
+from rlepose_ext.engine.cpu_speed import TrainsInBfloat16
 from rlepose_ext.engine.resumable import SeededBatches, make_resumable, sampler_of
 from rlepose_ext.engine.resume_state import Layout, Position, carry_over, pack, stretch, unpack
 from rlepose_ext.registry import HOOKS
@@ -100,6 +102,9 @@ class ExactResumeHook(Hook):
                 position.epoch, position.iteration - position.batch, 0, position.validated
             )
         position, notes = carry_over(position, old, new)
+        before, now = saved.get('precision'), precision_of(runner)
+        if before not in (None, now):
+            notes.append(f'{before} then, {now} now: losses differ by rounding')
         for note in notes:
             runner.logger.warning(f'resumed differently: {note}')
         if new.batches and old.batches and new.batches != old.batches:
@@ -216,6 +221,7 @@ class ExactResumeHook(Hook):
             'position': pack(self._position(runner, checkpoint['meta'], collected)),
             'seed': _seed(runner),
             'sampler_seed': getattr(sampler, 'seed', None),
+            'precision': precision_of(runner),
             'processes': collected.get('processes', []),
         }
 
@@ -227,6 +233,15 @@ class ExactResumeHook(Hook):
         # `epoch` counts finished epochs, so one that just ended has no batches of its own
         within = epoch == self._epoch and isinstance(runner.train_loop, EpochBasedTrainLoop)
         return Position(epoch, iteration, iteration - self._epoch_start if within else 0, validated)
+
+
+def precision_of(runner: Runner) -> str:
+    """In which arithmetic a training multiplies."""
+    if isinstance(runner.optim_wrapper, AmpOptimWrapper):
+        return str(runner.optim_wrapper.cast_dtype or 'float16').removeprefix('torch.')
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    backbone = getattr(model, 'backbone', None)
+    return 'bfloat16 in the backbone' if isinstance(backbone, TrainsInBfloat16) else 'float32'
 
 
 def layout_of(runner: Runner) -> Layout:

@@ -3,6 +3,7 @@
 import os
 import runpy
 import shlex
+import socket
 import sys
 
 import pytest
@@ -350,4 +351,132 @@ def test_mistakes_end_before_anything_starts(
         monkeypatch.setenv(name, value)
     assert status(*[config if word == 'CONFIG' else word for word in shlex.split(words)]) == 2
     assert message in capsys.readouterr().err
+    assert started == []
+
+
+# --- configs and outputs, before anything is started --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('x = (', 'SyntaxError'),
+        ("_base_ = 'nothere.py'", 'nothere.py'),
+        ("_base_ = 'mmpose::nothere.py'", 'cannot be read as a config'),
+        ('model = 3', "there is no 'model'"),
+    ],
+)
+@pytest.mark.parametrize('dry', [['--dry-run'], []], ids=['dry run', 'run'])
+def test_a_config_that_cannot_be_read(tmp_path, started, capsys, text, said, dry):
+    (tmp_path / 'wrong.py').write_text(text)
+    assert status('train', str(tmp_path / 'wrong.py'), *dry) == 2
+    assert said in capsys.readouterr().err
+    assert started == []
+
+
+def test_a_checkpoint_is_no_config(tmp_path, started, capsys):
+    (tmp_path / 'epoch_1.pth').touch()
+    assert status('train', str(tmp_path / 'epoch_1.pth')) == 2
+    assert 'cannot be read as a config' in capsys.readouterr().err
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        (
+            'train_cfg.max_epoch=1',
+            "there is no 'max_epoch' in the config; did you mean max_epochs?",
+        ),
+        ('train_cfg.max_epochs=abc', 'the config has a number there, 3'),
+        ('train_cfg.max_epochs=None', 'the config has a number there, 3'),
+        ('optimizer.lr=0.1', "no run reads 'optimizer'; did you mean optim_wrapper.optimizer?"),
+        ('loaders.1.batchsize=2', "no 'batchsize' in the config; did you mean batch_size?"),
+    ],
+)
+def test_odd_overrides_are_named(tmp_path, monkeypatch, capsys, option, said):
+    """As a warning, as MMEngine takes them; once more where the run then fails."""
+    path = tmp_path / 'config.py'
+    path.write_text(
+        'model = dict()\ntrain_cfg = dict(max_epochs=3)\nloaders = [1, dict(batch_size=1)]'
+    )
+
+    def fail(command):
+        raise TypeError('something far away')
+
+    monkeypatch.setattr(launch, 'run_script', fail)
+    assert status('train', str(path), '--cfg-options', option) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f'rlepose: warning: --cfg-options {option}: ')
+    assert said in lines[0]
+    assert said in lines[-1]
+    assert 'TypeError: something far away' in lines
+
+
+@pytest.mark.parametrize(
+    'option',
+    ['train_cfg.max_epochs=4', 'randomness.seed=1', 'model.backbone.depth=18', 'work_dir=a', 'a=1'],
+)
+def test_plain_overrides_are_not_named(config, started, capsys, option):
+    status('train', config, '--cfg-options', option)
+    assert ('warning' in capsys.readouterr().err) == (option == 'a=1')
+    assert len(started) == 1
+
+
+def test_blanks_around_an_override(config, started, capsys):
+    assert status('train', config, '--cfg-options', 'train_cfg.max_epochs', '=', '1') == 2
+    assert 'expected key=value, without blanks' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['--out', '.'], '--out .: expected the name of a file'),
+        (['--out', 'metrics.txt'], 'ends in .json'),
+        (['--dump', 'found.json'], '--dump found.json: expected'),
+        (['--work-dir', 'epoch_1.pth'], 'is a file'),
+    ],
+)
+def test_outputs_that_cannot_be_written(
+    config, tmp_path, started, monkeypatch, capsys, words, said
+):
+    monkeypatch.chdir(tmp_path)
+    assert status('test', config, '-C', 'epoch_1.pth', *words) == 2
+    assert said in capsys.readouterr().err
+    assert started == []
+
+
+def test_a_folder_of_checkpoints(config, tmp_path, started, capsys):
+    (tmp_path / 'last_checkpoint').write_text('runs/epoch_4.pth')
+    for words in (
+        ['train', config, '--resume', str(tmp_path)],
+        ['test', config, '-C', str(tmp_path)],
+    ):
+        assert status(*words) == 2
+        assert 'is a folder: name a file in it, such as runs/epoch_4.pth' in capsys.readouterr().err
+    assert started == []
+
+
+def test_a_checkpoint_as_mmpose_names_it(config, tmp_path, started, capsys):
+    checkpoint = str(tmp_path / 'epoch_1.pth')
+    assert status('test', config, checkpoint) == 0
+    assert started[0][1:3] == [config, checkpoint]
+    assert status('test', config, checkpoint, '-C', checkpoint) == 2
+    assert status('test', config) == 2
+    assert 'a checkpoint is needed: -C FILE' in capsys.readouterr().err
+
+
+def test_options_of_other_tools(config, capsys):
+    assert status('train', config, '--epochs', '3') == 2
+    assert 'train_cfg.max_epochs=3' in capsys.readouterr().err
+
+
+def test_a_port_that_is_in_use(config, started, capsys):
+    with socket.socket() as other:
+        other.bind(('', 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        words = ['train', config, '--launcher', 'pytorch', '--gpus', '2', '--port', port]
+        assert status(*words) == 2
+    assert f'--port {port} is in use' in capsys.readouterr().err
     assert started == []

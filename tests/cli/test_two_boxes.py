@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from rlepose_ext.cli import main
+from rlepose_ext.cli import main, two_boxes
 from rlepose_ext.datasets.synthetic import write_dataset
 
 PERSONS = 4
@@ -25,7 +27,12 @@ def config(tmp_path, monkeypatch):
 
     def write(**dataset):
         dataset = {'type': 'CocoDataset', 'ann_file': 'val.json', 'data_root': 'data/', **dataset}
-        (tmp_path / 'config.py').write_text(f'test_dataloader = dict(dataset={dataset!r})\n')
+        evaluators = dataset.pop('evaluators', ['CocoMetric'])
+        evaluators = [{'type': kind} for kind in evaluators]
+        (tmp_path / 'config.py').write_text(
+            f'model = dict()\ntest_dataloader = dict(dataset={dataset!r})\n'
+            f'test_evaluator = {evaluators!r}\n'
+        )
         return ['test', 'config.py', '-C', 'epoch_1.pth']
 
     return write
@@ -46,6 +53,29 @@ def test_each_kind_is_this_command_with_other_boxes(config, tmp_path, capsys):
     for line in found:
         assert line[1:7] == ['-m', 'rlepose_ext.cli.main', *command]
         assert '--gpus' in line
+
+
+def test_what_needs_joints_is_left_out(config, tmp_path, capsys, monkeypatch):
+    """A detected box has no annotated joints, so a PCK in it says nothing."""
+    (tmp_path / 'own.json').write_text('[]')
+
+    def test(command, **_):
+        found = {'coco/AP': 0.5, 'PCK': 0.25, 'PCK@0.1/PCK': 0.125, 'EPE': 3.0}
+        # the last of several options counts
+        last = len(command) - command[::-1].index('--out')
+        Path(command[last]).write_text(json.dumps(found))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(two_boxes.subprocess, 'run', test)
+    command = config(evaluators=['CocoMetric', 'PCKAccuracy', 'PCKAccuracy', 'EPE'])
+    assert main.main([*command, '--boxes', 'gt,own.json', '--out', 'boxes.json']) == 0
+    written = json.loads((tmp_path / 'boxes.json').read_text())['boxes']
+    assert written['gt']['metrics']['PCK'] == 0.25
+    assert written['own.json']['metrics'] == {'coco/AP': 0.5}
+    assert 'not of detected boxes' in capsys.readouterr().out
+    command = config(evaluators=['PCKAccuracy', 'EPE'])
+    assert main.main([*command, '--boxes', 'gt,own.json']) == 2
+    assert 'Test with CocoMetric' in capsys.readouterr().err
 
 
 def test_cocos_file_of_boxes_is_known(config, tmp_path, capsys):

@@ -9,12 +9,10 @@ import pytest
 import torch
 from mmengine.optim import AmpOptimWrapper
 from mmengine.runner import Runner
-from mmpose.registry import MODELS
 from torch import nn
 from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
 
-from rlepose_ext.engine import cpu_speed
 from rlepose_ext.engine.compiled import compile_backbone
 from rlepose_ext.models.heads import RLEHead
 
@@ -45,14 +43,16 @@ class Model(nn.Module):
         return {'loss': loss.detach()}
 
 
-def losses(folder, optim_wrapper='OptimWrapper', **cfg):
+def losses(folder, optim_wrapper='OptimWrapper', epochs=1, resume=None, **cfg):
     """Those of three iterations, the last one of a smaller batch, and the trained model."""
     images = torch.rand(10, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     runner = Runner(
         model=Model(),
         work_dir=str(folder),
         train_dataloader=DataLoader(images, batch_size=4),
-        train_cfg={'by_epoch': True, 'max_epochs': 1},
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        resume=resume is not None,
+        load_from=resume,
         optim_wrapper={'type': optim_wrapper, 'optimizer': {'type': 'SGD', 'lr': 2e-3}},
         default_hooks={'logger': {'type': 'LoggerHook', 'interval': 1}},
         log_processor={'window_size': 1},
@@ -128,33 +128,14 @@ def test_amp_on_the_cpu_is_bfloat16(tmp_path):
         torch.testing.assert_close(ours, theirs, rtol=0.05, atol=5e-3)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='only without a GPU')
-def test_bfloat16_where_it_was_measured_to_be_faster(tmp_path, monkeypatch):
-    monkeypatch.setattr(cpu_speed, 'gains_by_bfloat16', lambda model: True)
-    _, model = losses(tmp_path / 'faster')
-    assert model.seen[0] == torch.bfloat16
-    log = next(tmp_path.glob('faster/*/*.log')).read_text()
-    assert log.count('CPU run: bfloat16 (RLEPOSE_CPU_SPEED=float32 turns this off)') == 1
-    monkeypatch.setenv('RLEPOSE_CPU_SPEED', 'float32')
-    assert losses(tmp_path / 'off')[1].seen[0] == torch.float32
-
-
-@pytest.mark.parametrize(
-    ('backbone', 'expected'),
-    [
-        ({'type': 'ResNet', 'depth': 50}, True),
-        ({'type': 'ResNet', 'depth': 18}, False),
-        ({'type': 'MobileNetV2'}, False),
-    ],
-    ids=lambda value: ' '.join(map(str, value.values())) if isinstance(value, dict) else '',
-)
-def test_which_models_gain_by_bfloat16(monkeypatch, backbone, expected):
-    model = nn.Module()
-    with torch.device('meta'):
-        model.backbone = MODELS.build(backbone)
-    for there in (True, False):
-        monkeypatch.setattr(cpu_speed, 'has_bfloat16', lambda there=there: there)
-        assert cpu_speed.gains_by_bfloat16(model) == (expected and there)
+@pytest.mark.skipif(torch.cuda.is_available(), reason='MMEngine has float16 there')
+def test_a_resumed_run_says_that_its_precision_is_another(tmp_path):
+    losses(tmp_path / 'float32')
+    (checkpoint,) = tmp_path.glob('float32/epoch_1.pth')
+    for name, wrapper in (('same', 'OptimWrapper'), ('mixed', 'AmpOptimWrapper')):
+        losses(tmp_path / name, wrapper, epochs=2, resume=str(checkpoint))
+        log = next(tmp_path.glob(f'{name}/*/*.log')).read_text()
+        assert ('resumed differently: float32 then, bfloat16 now' in log) == (name == 'mixed')
 
 
 def test_a_run_on_the_cpu_goes_on_with_a_scaled_loss():

@@ -9,7 +9,13 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from rlepose_ext.engine import cpu_speed
-from rlepose_ext.engine.cpu_speed import SWITCH, keep_freed_memory, use_channels_last, wanted
+from rlepose_ext.engine.cpu_speed import (
+    SWITCH,
+    keep_freed_memory,
+    use_bfloat16_backbone,
+    use_channels_last,
+    wanted,
+)
 from rlepose_ext.errors import UserError
 
 
@@ -179,3 +185,62 @@ def test_narrow_convolutions_keep_their_layout():
         assert use_channels_last(Estimator(backbone)) == taken
         backbone.train()
         backbone(torch.randn(1, 3, 64, 64))[-1].sum().backward()
+
+
+@pytest.fixture
+def with_bfloat16(monkeypatch):
+    monkeypatch.setattr(cpu_speed, 'has_bfloat16', lambda: True)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'expected'),
+    [
+        ({'type': 'ResNet', 'depth': 50}, True),
+        ({'type': 'ResNet', 'depth': 18}, False),
+        ({'type': 'MobileNetV2'}, False),
+    ],
+    ids=['ResNet-50', 'ResNet-18', 'MobileNetV2'],
+)
+def test_which_backbones_train_in_bfloat16(monkeypatch, backbone, expected):
+    for there in (False, True):
+        monkeypatch.setattr(cpu_speed, 'has_bfloat16', lambda there=there: there)
+        with torch.device('meta'):
+            model = Estimator(MODELS.build(backbone))
+        assert use_bfloat16_backbone(model) == (expected and there)
+
+
+def test_a_backbone_trains_in_bfloat16(with_bfloat16):
+    """It alone; its outputs are float32, its gradients near those of float32, copies are alike."""
+    torch.manual_seed(0)
+    plain = Estimator(MODELS.build({'type': 'ResNet', 'depth': 50, 'base_channels': 8}))
+    plain.backbone.init_weights()
+    mixed, x = copy.deepcopy(plain), torch.randn(4, 3, 64, 64)
+    assert use_bfloat16_backbone(mixed)
+    mixed = copy.deepcopy(mixed)
+    assert list(mixed.state_dict()) == list(plain.state_dict())
+    seen, gradients = [], []
+    mixed.backbone.layer1.register_forward_hook(lambda *args: seen.append(args[2].dtype))
+    for model in (plain, mixed):
+        model.train()
+        (found,) = model.backbone(x)
+        assert found.dtype == torch.float32
+        found.square().mean().backward()
+        gradients.append(model.backbone.conv1.weight.grad)
+    assert seen == [torch.bfloat16]
+    assert not torch.equal(*gradients)
+    cosine = torch.nn.functional.cosine_similarity(*(each.flatten() for each in gradients), dim=0)
+    assert cosine > 0.9
+    plain.eval()
+    mixed.eval()
+    mixed.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        assert torch.equal(plain.backbone(x)[0], mixed.backbone(x)[0])
+
+
+def test_a_run_says_it(with_bfloat16, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmengine.logging.print_log', lambda text, *_, **__: said.append(text))
+    for switch, expected in (('float32', False), ('1', True)):
+        monkeypatch.setenv(SWITCH, switch)
+        cpu_speed.speed_up(Estimator(MODELS.build({'type': 'ResNet', 'depth': 50})))
+        assert ('bfloat16 in the backbone' in said[-1]) == expected

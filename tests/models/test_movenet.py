@@ -336,7 +336,8 @@ def test_masked_cells_teach_nothing():
         torch.testing.assert_close(losses[0][name], losses[1][name])
 
 
-def test_extreme_maps_have_finite_losses():
+@pytest.mark.parametrize('mixed', [False, True], ids=['float32', 'bfloat16'])
+def test_extreme_maps_have_finite_losses(mixed):
     head = MoveNetMultiPoseHead(
         24,
         17,
@@ -349,7 +350,8 @@ def test_extreme_maps_have_finite_losses():
     for sign in (-1, 1):
         for part in head.parts(17):
             nn.init.constant_(getattr(head, part)[-1].bias, sign * 1e4)
-        losses = head.loss([torch.zeros(1, 24, 16, 16)], [sample])
+        with torch.autocast('cpu', torch.bfloat16, enabled=mixed):
+            losses = head.loss([torch.zeros(1, 24, 16, 16)], [sample])
         assert all(torch.isfinite(value) for value in losses.values())
 
 

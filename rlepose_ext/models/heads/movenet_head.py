@@ -161,7 +161,7 @@ class MoveNetHead(BaseHead):
             weight = (1 + self.peak_weight * target) * weight
             if labels.mask is not None:
                 weight = weight * labels.mask
-            found = outputs[part].sigmoid().clamp(SMALLEST, 1 - SMALLEST)
+            found = outputs[part].float().sigmoid().clamp(SMALLEST, 1 - SMALLEST)
             losses[f'loss_{part}'] = self.heatmap_loss(found, target, weight)
         return losses
 
