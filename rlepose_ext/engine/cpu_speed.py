@@ -80,7 +80,8 @@ def speed_up(model: nn.Module) -> None:
     changes = ('memory is kept', memory), ('NHWC', layout), ('bfloat16 in the backbone', bfloat16)
     done = [text for text, on in changes if on]
     if done:
-        print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off)', logger='current')
+        last = ', float32 the last' if bfloat16 else ''
+        print_log(f'CPU run: {", ".join(done)} ({SWITCH}=0 turns this off{last})', logger='current')
 
 
 class TrainsInBfloat16:

@@ -153,6 +153,10 @@ class ExactResumeHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         self._training = True
+        if runner.iter >= runner.max_iters:
+            runner.logger.info(
+                f'all {runner.max_iters} iterations are done: nothing is left to train'
+            )
         random, self._random = self._random, None
         if random is not None:
             resumable.restore(random)

@@ -43,8 +43,8 @@ class Model(nn.Module):
         return {'loss': loss.detach()}
 
 
-def losses(folder, optim_wrapper='OptimWrapper', epochs=1, resume=None, **cfg):
-    """Those of three iterations, the last one of a smaller batch, and the trained model."""
+def train(folder, optim_wrapper='OptimWrapper', epochs=1, resume=None, **cfg):
+    """The model after three iterations an epoch, the last one of a smaller batch."""
     images = torch.rand(10, 3, 12, 12, generator=torch.Generator().manual_seed(1))
     runner = Runner(
         model=Model(),
@@ -62,9 +62,15 @@ def losses(folder, optim_wrapper='OptimWrapper', epochs=1, resume=None, **cfg):
         experiment_name=f'{folder.parent.name}-{folder.name}',
     )
     runner.train()
+    return runner.model
+
+
+def losses(folder, *args, **kwargs):
+    """Those of :func:`train`, and its model."""
+    model = train(folder, *args, **kwargs)
     (scalars,) = folder.glob('*/vis_data/scalars.json')
     rows = [json.loads(line) for line in scalars.read_text().splitlines()]
-    return [row['loss'] for row in rows], runner.model
+    return [row['loss'] for row in rows], model
 
 
 @pytest.fixture
@@ -130,12 +136,16 @@ def test_amp_on_the_cpu_is_bfloat16(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='MMEngine has float16 there')
 def test_a_resumed_run_says_that_its_precision_is_another(tmp_path):
-    losses(tmp_path / 'float32')
+    train(tmp_path / 'float32')
     (checkpoint,) = tmp_path.glob('float32/epoch_1.pth')
     for name, wrapper in (('same', 'OptimWrapper'), ('mixed', 'AmpOptimWrapper')):
-        losses(tmp_path / name, wrapper, epochs=2, resume=str(checkpoint))
+        train(tmp_path / name, wrapper, epochs=2, resume=str(checkpoint))
         log = next(tmp_path.glob(f'{name}/*/*.log')).read_text()
         assert ('resumed differently: float32 then, bfloat16 now' in log) == (name == 'mixed')
+        assert 'nothing is left' not in log
+    train(tmp_path / 'done', resume=str(checkpoint))
+    log = next(tmp_path.glob('done/*/*.log')).read_text()
+    assert 'all 3 iterations are done: nothing is left to train' in log
 
 
 def test_a_run_on_the_cpu_goes_on_with_a_scaled_loss():
