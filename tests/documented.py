@@ -329,13 +329,11 @@ def checkpoints_in(words: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def provide(words: list[str], folder: Path) -> list[str]:
+def provide(words: list[str], folder: Path) -> None:
     """Put what a command reads into the reader's folder, unless it is there already.
 
-    Returns:
-        The files that its configs start from, which the page itself must have made.
+    Not the files that a config starts from: those the page itself must have made.
     """
-    starts = []
     if words[1] == 'calibrate':  # a hundred labels of each joint are the least
         write_dataset(folder / 'data/synthetic', 1, 140, seed=5)
     if words[1:3] == ['data', 'check'] and words[3] in READERS:
@@ -343,7 +341,6 @@ def provide(words: list[str], folder: Path) -> list[str]:
     for config in [*configs_in(words), *([LIP] if words[1] == 'lip' else [])]:
         if not (folder / config).exists():
             miniature(config, folder)
-        starts += [init['checkpoint'] for _, init in starting_files(load(config))]
     for word in (part.rstrip('/') for each in words for part in each.split(',')):
         if word in FILES and not (folder / word).exists():
             (folder / word).parent.mkdir(parents=True, exist_ok=True)
@@ -352,4 +349,3 @@ def provide(words: list[str], folder: Path) -> list[str]:
         if not checkpoint.startswith('$(') and not (folder / checkpoint).exists():
             config = owner if owner.endswith('.py') else find(owner).config
             random_weights(config, folder, folder / checkpoint)
-    return starts
