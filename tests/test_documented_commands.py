@@ -229,6 +229,7 @@ class Page:
             return raised
 
     def _run(self, words):
+        assert words[0] in PROGRAMS, f'{words[0]} is not run here'
         words = [QUICKSTART if word == 'CONFIG' else word for word in words]
         if words[0] == 'mim' and not self._is_started(words):
             (config,) = configs_in(words)
