@@ -234,7 +234,10 @@ class Page:
         if words[0] == 'mim' and not self._is_started(words):
             (config,) = configs_in(words)
             assert matrix.leaves()[Path(config).stem] == ROOT / config
-            return 0
+            starts = [init['checkpoint'] for _, init in starting_files(load(config))]
+            said = words[1] == 'test' or 'init_cfg=None' in self.path.read_text()
+            absent = [name for name in starts if not said and not self._has(name)]
+            return f'the page does not say where {absent} come from' if absent else 0
         self._bring(words)
         provide(words, self.folder)
         of_checkout = words[0] == 'rlepose' and words[1] in OF_THE_CHECKOUT
