@@ -9,7 +9,8 @@ QUANT = 'configs/quant/rle-{}_mobilenetv2-050_1xb256-100e_aic-coco-192x192.py'
 
 
 def build(root, path, **changes):
-    """The model of a config, with weights that are random but lively."""
+    """The model of a config, with weights that are random but lively, the same for every call."""
+    torch.manual_seed(0)
     init_default_scope('mmpose')
     config = Config.fromfile(root / path)
     for key, value in changes.items():
