@@ -1,6 +1,6 @@
 """What bfloat16 on the CPU costs in accuracy, for the backbones that train in it by themselves.
 
-    python benchmarks/bfloat16.py       # a quarter of an hour where there is AVX512-BF16 or AMX
+    python benchmarks/bfloat16.py       # where there is AVX512-BF16 or AMX
 
 The training of family_budget.py (LSP, 64x64 crops, random weights, two seeds), with
 RLEPOSE_CPU_SPEED=float32 and without. Speed at the real size is what compiled.py measures. Rows are

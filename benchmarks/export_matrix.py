@@ -1,6 +1,6 @@
 """Every config of the zoo at its full size as ONNX: what is exported, and how exactly.
 
-    python benchmarks/export_matrix.py               # half an hour of one core
+    python benchmarks/export_matrix.py
     python benchmarks/export_matrix.py --only dekr lip    # those whose name contains one of these
 
 Weights are random ones with which the picture reaches the output; configs that train for 8 bit get

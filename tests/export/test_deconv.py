@@ -1,4 +1,4 @@
-"""Transposed convolutions as convolutions: equal, and in 8 bit."""
+"""Transposed convolutions as convolutions: equal. test_int8.py rounds them."""
 
 import pytest
 import torch
