@@ -2,8 +2,9 @@
 
 Each page has a folder with the reader's files in miniature (``documented.py``), and its commands
 run there in their order. Of mim's commands with the same options one runs, and those that read what
-their page has made; the configs of the others are run by the matrix. What cannot run so is in :data:`ELSEWHERE`, with the test that runs it or
-the reason why none does; a command that is in neither fails, and so does an entry without one.
+their page has made; the configs of the others are run by the matrix. What cannot run so is in
+:data:`ELSEWHERE`, with the test that runs it or the reason why none does; a command that is in
+neither fails, and so does an entry without one.
 """
 
 import io
