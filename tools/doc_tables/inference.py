@@ -172,9 +172,8 @@ def inference_memory(content: dict[str, Any]) -> str:
         for at, row in enumerate(first)
         if row['frame'] % 500 == 0 or row['frame'] == start
     ]
-    grown = [content[name] for name in ('peak_grew_mb', 'network_peak_grew_mb') if name in content]
-    rows.append((f'from {start}', *(f'{value:+.1f}' for value in grown)))
-    return table(('frame:', *(f'peak memory, MB, {name}:' for name in columns)), rows)
+    grown = [content[name] for name in GROWN if name in content]
+XX, *(f'peak memory, MB, {name}:' for name in columns)), rows)
 
 
 def drawn_chain(content: dict[str, Any]) -> str:
