@@ -172,8 +172,13 @@ def inference_memory(content: dict[str, Any]) -> str:
         for at, row in enumerate(first)
         if row['frame'] % 500 == 0 or row['frame'] == start
     ]
-    grown = [content[name] for name in GROWN if name in content]
-XX, *(f'peak memory, MB, {name}:' for name in columns)), rows)
+    for name, key, digits in (
+        (f'from {start}', 'peak_grew_mb', 1),
+        ('per 100 frames, median', 'per_100_frames_mb', 2),
+    ):
+        grown = [content[at] for at in (key, f'network_{key}') if at in content]
+        rows.append((name, *(f'{value:+.{digits}f}' for value in grown)))
+    return table(('frame:', *(f'peak memory, MB, {name}:' for name in columns)), rows)
 
 
 def drawn_chain(content: dict[str, Any]) -> str:
