@@ -113,7 +113,7 @@ def check(path: Path) -> dict[str, Any]:
         try:
             done = export_onnx(config, file.with_suffix('.pth'), file)
         except UserError as error:
-            return {'status': 'refused', 'why': str(error)}
+            return {'status': 'refused', 'why': str(error).replace(f'{ROOT}/', '')}
         return {
             'status': 'exported',
             'largest': {each.what: float(f'{each.largest:.2g}') for each in done.differences},
