@@ -26,6 +26,7 @@ from rlepose_ext.calibration.report import (
     draw_reliability,
     draw_sparsification,
     over_all,
+    over_splits,
     prove,
     table,
 )
@@ -39,6 +40,8 @@ from rlepose_ext.models.losses import RLELoss
 
 # Pictures that are in memory at once.
 _TOGETHER = 32
+# Of the images, that of the calibration and others.
+SPLITS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +102,14 @@ def calibrate(
     found: dict[str, Any] = {}
     for flip_test in dict.fromkeys((estimator.flip_test, False)):
         estimator.flip_test = flip_test
-        calibration, left, proof = _calibrated(predicted(estimator, persons), estimator, isotonic,
-                                               seed)  # fmt: skip
+        held_out = predicted(estimator, persons)
+        calibration, left, proof = _calibrated(held_out, estimator, isotonic, seed)
+        if proof is None:
+            raise UserError(
+                f'no joint has enough labels to calibrate: expected {FEWEST} of a joint, in many '
+                f'images, got {held_out.labelled.sum(0).max()} at most in '
+                f'{len(np.unique(held_out.image))} images'
+            )
         found[str(flip_test)] = {
             **calibration.to_plain(),
             'isotonic': isotonic,
@@ -109,6 +118,11 @@ def calibrate(
         }
         if len(found) == 1:
             first, kept = proof, {'flip_test': flip_test, 'left': left, **table(proof, seed)}
+            others = (
+                _calibrated(held_out, estimator, isotonic, seed + number)[2]
+                for number in range(1, SPLITS)
+            )
+            kept['rows'][f'{SPLITS} splits'] = over_splits([proof, *filter(None, others)])
         else:
             kept['without_flip_test'] = over_all(proof, seed)
     described = {
@@ -120,7 +134,8 @@ def calibrate(
         'joints_that_prove': len(first.joint),
         'seed': seed,
         'isotonic': isotonic,
-        'unit': 'root of the area of the box; NLL in nats per joint; [value, low, high] at 95 %',
+        'unit': 'root of the area of the box; NLL in nats per joint; [value, low, high] at 95 %, '
+        'over splits [mean, lowest, highest]',
         **kept,
     }
     content.setdefault('meta', {})[CALIBRATION] = found
@@ -213,21 +228,19 @@ def _plain(name: str) -> str:
 
 def _calibrated(
     held_out: HeldOut, estimator: PoseEstimator, isotonic: bool, seed: int
-) -> tuple[Calibration, dict[str, str], Proof]:
+) -> tuple[Calibration, dict[str, str], Proof | None]:
+    """The repairs, the joints that have none, and the proof, if there is a joint that has."""
     fitting, proof = held_out.split(seed)
     shape, promise = fitting.split(seed + 1)
     spread = estimator.meta['sigma_spread']
     correlation = estimator.meta['sigma_correlation'] or 0.0
     labels = held_out.labelled.sum(0)
     calibration, left = fit(shape, promise, labels, spread, correlation, isotonic)
-    if len(left) == len(labels):
-        raise UserError(
-            f'no joint has enough labels to calibrate: expected {FEWEST} of a joint, in many '
-            f'images, got {labels.max()} at most in {len(np.unique(held_out.image))} images'
-        )
     number = len(labels)
     own = np.full(2, np.nan) if spread is None else spread
     before = Calibration(np.tile(own, (number, 1)), np.full(number, correlation), np.zeros(0))
+    if len(left) == number:
+        return calibration, left, None
     return calibration, left, prove(proof, promise, shape, before, calibration)
 
 

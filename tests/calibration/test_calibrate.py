@@ -99,14 +99,17 @@ def test_report(done):
     rows = report['rows']
     assert set(rows) == {
         'constant', 'constant per joint', 'score', 'learnt density', 'uncalibrated', 'scaled',
-        'calibrated',
+        'calibrated', '20 splits',
     }  # fmt: skip
-    assert set(report['without_flip_test']) == set(rows)
+    assert set(report['without_flip_test']) == set(rows) - {'20 splits'}
     assert rows['calibrated']['nll'][0] < rows['uncalibrated']['nll'][0]
     # some 90 persons prove: the interval is wide, and holds what is promised
     for level in LEVELS:
         _, low, high = rows['calibrated'][f'coverage_{round(100 * level)}']
         assert low - 0.04 <= level <= high + 0.04
+        mean, lowest, highest = rows['20 splits'][f'coverage_{round(100 * level)}']
+        assert lowest <= mean <= highest
+        assert mean == pytest.approx(level, abs=0.03)
     assert len(report['joints']) == 17
     assert set(report['visibility']) == {'visible', 'occluded'}
     assert len(report['size']) == 3

@@ -1,5 +1,7 @@
 """The table: what it says of predictions that are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from errors import NAMES, held_out, laplace
@@ -10,6 +12,7 @@ from rlepose_ext.calibration.report import (
     draw_reliability,
     draw_sparsification,
     intervals,
+    over_splits,
     prove,
     table,
 )
@@ -48,6 +51,19 @@ def test_rows(proof):
     text = as_text(rows)
     assert 'calibrated' in text
     assert f'{rows["calibrated"]["ause"][0]:.3f}' in text
+
+
+def test_splits_tell_their_luck():
+    """In images whose joints are wrong together, one split is off and the mean of many is right."""
+    data = held_out(432, density=laplace)
+    luck = np.random.default_rng(1).lognormal(0, 0.6, 432)
+    data = replace(data, error=data.error * luck[:, None, None])
+    rows = over_splits(proved(data, seed) for seed in range(20))
+    for level, margin in ((90, 0.015), (95, 0.01)):
+        mean, lowest, highest = rows[f'coverage_{level}']
+        # of 108 labels the radius is the 99th or the 104th smallest
+        assert mean == pytest.approx(np.ceil(1.09 * level) / 109, abs=margin)
+        assert lowest < mean - margin < mean + margin < highest
 
 
 def test_groups(proof):

@@ -41,14 +41,25 @@ def calibration(content: dict[str, Any]) -> str:
                     f'{_around(before.get(key), 1, 100)} → {_around(after[key], 1, 100)}'
                     for key in ('coverage_90', 'coverage_95')
                 ),
+                *(_over_splits(rows, level) for level in (90, 95)),
                 f'{_around(before.get("ence"), 2)} → {_around(after["ence"], 2)}',
                 f'{after["ause"][0]:.3f}',
                 f'{constant:.3f}',
                 f'{after["ause"][0] / constant:.2f}',
             )
         )
-    head = ('model', 'seed:', 'persons:', 'in 90 %, %:', 'in 95 %, %:', 'ENCE:')
+    head = ('model', 'seed:', 'persons:', 'in 90 %, %:', 'in 95 %, %:')
+    head += ('in 90 %, 20 splits:', 'in 95 %, 20 splits:', 'ENCE:')
     return table((*head, 'AUSE:', 'of a constant:', 'ratio:'), body)
+
+
+def _over_splits(rows: dict[str, Any], level: int) -> str:
+    """Mean coverage over other splits, lowest and highest, %; older records have none."""
+    if '20 splits' not in rows:
+        return NONE
+    return '{:.1f} ({:.1f} to {:.1f})'.format(
+        *(100 * value for value in rows['20 splits'][f'coverage_{level}'])
+    )
 
 
 def simcc_scores(content: dict[str, Any]) -> str:
