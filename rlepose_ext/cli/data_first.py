@@ -27,7 +27,7 @@ def read(path: str, cfg_options: Sequence[str]) -> tuple[Any, list[str]]:
         cfg_options: overrides, ``key=value``.
 
     Returns:
-        The config, and a sentence for each override that nothing may read.
+        The config, and of overrides that nothing may read what seems wrong.
 
     Raises:
         UserError: it cannot be executed or has no model, or an override is none.
@@ -39,7 +39,7 @@ def read(path: str, cfg_options: Sequence[str]) -> tuple[Any, list[str]]:
         raise UserError(
             f"{path}: expected a config with model = dict(type=...), there is no 'model'"
         )
-    notes, options = [], {}
+    notes, options = {}, {}
     for option in cfg_options:
         key, equals, value = option.partition('=')
         if not equals or not key:
@@ -48,8 +48,8 @@ def read(path: str, cfg_options: Sequence[str]) -> tuple[Any, list[str]]:
                 'as train_cfg.max_epochs=20'
             )
         options[key] = DictAction._parse_iterable(value)
-        note = _odd(config._cfg_dict, key.split('.'), options[key])
-        notes += [f'--cfg-options {option}: {note}'] if note else []
+        if note := _odd(config._cfg_dict, key.split('.'), options[key]):
+            notes[option] = note
     try:
         config.merge_from_dict(options)
     except Exception as error:  # an index of a list, a part of a number

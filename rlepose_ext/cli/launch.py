@@ -20,8 +20,10 @@ import shlex
 import socket
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 from rlepose_ext.cli import data_first, slurm, two_boxes
 from rlepose_ext.cli.start import without_collecting
@@ -61,7 +63,7 @@ class _Compile(_Forward):
 _COMMON_OPTIONS = (
     ('--work-dir', None, 'where logs and checkpoints go'),
     ('--cfg-options', '+', 'override config keys: key=value ...'),
-    ('--show-dir', None, 'draw predictions into this folder'),
+    ('--show-dir', None, "draw predictions into this folder, seen from the run's own"),
     ('--show', 0, 'show predictions in a window'),
     ('--interval', None, 'draw every n-th sample'),
     ('--wait-time', None, 'seconds a window stays'),
@@ -133,10 +135,12 @@ def run(args: argparse.Namespace) -> int:
     rank = is_rank(args.launcher, args.gpus)
     content, notes = data_first.read(config, args.cfg_options or ())
     if not rank or args.launcher == 'none':
-        for note in notes:
-            print(f'rlepose: warning: {note}', file=sys.stderr)
+        for option, note in notes.items():
+            print(f'rlepose: warning: --cfg-options {option}: {note}', file=sys.stderr)
     if args.launcher == 'none':
         check_gpu(asked=args.gpus is not None)
+    if args.script == 'test' and args.badcase is not None:
+        check_badcase(content)
     script = mmpose_script(args.script)
     checkpoint = check_checkpoint(named_checkpoint(args)) if args.script == 'test' else None
     if args.script == 'train' and args.resume not in (None, 'auto'):
@@ -172,12 +176,17 @@ def run(args: argparse.Namespace) -> int:
         return start(command)
     except UserError:
         raise
-    except Exception:
+    except Exception as error:
         if not notes:
             raise
+        for option, note in notes.items():
+            key, _, value = option.partition('=')
+            # no such argument, or no such value
+            if {f"'{key.rpartition('.')[2]}'", f"'{value}'"} & set(str(error).split()):
+                raise UserError(f'--cfg-options {option}: {note} ({error})') from error
         traceback.print_exc()
-        for note in notes:
-            print(f'rlepose: perhaps because of {note}', file=sys.stderr)
+        for option, note in notes.items():
+            print(f'rlepose: perhaps because of --cfg-options {option}: {note}', file=sys.stderr)
         return 1
 
 
@@ -299,6 +308,34 @@ def check_outputs(args: argparse.Namespace) -> None:
         if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
             what = 'cannot be written to' if there.is_dir() else 'is a file'
             raise UserError(f'--work-dir {args.work_dir}: {there} {what}')
+
+
+def check_badcase(config: Mapping[str, Any]) -> None:
+    """Refuse ``--badcase`` where MMPose's hook cannot say how bad a sample is.
+
+    By default it takes the head's loss, of predicted and labelled keypoints and their visibility.
+
+    Raises:
+        UserError: the head names no loss, or one of more than these.
+    """
+    import torch
+    from mmengine.registry import DefaultScope
+    from mmpose.registry import MODELS
+
+    if config.get('default_hooks', {}).get('badcase', {}).get('metric'):
+        return
+    head = config.get('model', {}).get('head') or {}
+    loss = head.get('loss')
+    try:
+        with DefaultScope.overwrite_default_scope('mmpose'):
+            MODELS.build(loss)(torch.zeros(1, 3, 2), torch.zeros(1, 3, 2), torch.ones(1, 3))
+    except Exception as error:  # losses raise what they like
+        raise UserError(
+            f'--badcase sorts samples by the loss of the head, and {head.get("type")} has '
+            f'{loss and loss.get("type")}, which does not compare keypoints alone. For the mean '
+            "error in px add default_hooks = dict(badcase=dict(metric=dict(type='L1Loss'))) to the "
+            'config.'
+        ) from error
 
 
 def named_checkpoint(args: argparse.Namespace) -> str:

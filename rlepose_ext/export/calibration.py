@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.boxes import as_boxes, find_boxes
+from rlepose_ext.inference.choose import build_detector, caution_of, first_detector
 from rlepose_ext.inference.estimator import PoseEstimator
 from rlepose_ext.inference.images import SUFFIXES, read_image
 
@@ -37,6 +39,8 @@ def calibration_crops(
     """
     source = Path(source)
     if source.is_dir():
+        if caution := caution_of(estimator.meta):
+            warnings.warn(f'{source}: {caution}', stacklevel=2)
         found = list(_detected(source))
     elif source.suffix == '.json':
         found = list(_annotated(source))
@@ -82,8 +86,6 @@ def _annotated(path: Path) -> Iterator[tuple[Path, np.ndarray]]:
 
 
 def _detected(folder: Path) -> Iterator[tuple[Path, np.ndarray]]:
-    from rlepose_ext.inference.choose import build_detector, first_detector
-
     pictures = sorted(p for p in folder.rglob('*') if p.suffix.lower() in SUFFIXES)
     if not pictures:
         raise UserError(f'{folder}: there is no picture in it')

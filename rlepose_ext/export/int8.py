@@ -43,9 +43,9 @@ def decide(crops: np.ndarray) -> np.ndarray:
     Raises:
         UserError: there are too few.
     """
-    if len(crops) < HELD_OUT:
+    if len(crops) < 2 * HELD_OUT:  # one alone cannot be exported with a batch of any size
         raise UserError(
-            f'too few persons to choose 8-bit ranges: {len(crops)} of at least {HELD_OUT}, and '
+            f'too few persons to choose 8-bit ranges: {len(crops)} of at least {2 * HELD_OUT}, and '
             'hundreds are better'
         )
     return np.arange(len(crops)) % HELD_OUT == HELD_OUT - 1

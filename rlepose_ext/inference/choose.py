@@ -6,7 +6,7 @@ can be downloaded now. Servers that do not answer cost three seconds together, o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ DEFAULT_POSES = ('rtmpose-m', 'movenet-thunder')
 # Of a video on a CPU: one model for everybody, at three times the frames a second.
 VIDEO_POSES = ('movenet-multipose', *DEFAULT_POSES)
 DETECTORS = ('movenet-multipose', *upstream.DETECTORS, 'full')
+# In names of joints: of a person or an animal, neither of a face alone nor of a hand.
+BODY = ('shoulder', 'elbow', 'hip', 'knee', 'ankle', 'paw')
 # The model that `make demo` trains on drawings of people.
 QUICKSTART = Path('work_dirs/quickstart/summary.json')
 QUICKSTART_CONFIG = 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
@@ -53,16 +55,18 @@ class Choice:
         predictor: ready to run.
         models: what runs, by name.
         notes: why, where it was not named.
+        caution: why it may be wrong, or nothing.
     """
 
     predictor: Predictor
     models: str
     notes: Sequence[str] = ()
+    caution: str = ''
 
     @property
     def why(self) -> str:
         """A line that says what runs, and why."""
-        notes = '; '.join(dict.fromkeys(self.notes))
+        notes = '; '.join(dict.fromkeys([*self.notes, *filter(None, [self.caution])]))
         return f'{self.models} ({notes})' if notes else self.models
 
 
@@ -116,6 +120,7 @@ def choose(
             raise UserError(f'{pose[0]} finds all persons by itself: leave the detector out')
         choice = Choice(model, f'pose {pose[0]}', notes)
     else:
+        caution = ''
         if detector is None:
             if preset is not None and PRESETS[preset].detector is not None:
                 detector = [PRESETS[preset].detector]
@@ -123,9 +128,10 @@ def choose(
                 detector = ['full']
             else:
                 detector = [first_detector(notes)]
+                caution = '' if detector == ['full'] else caution_of(model.meta)
         found = build_detector(detector, device, bbox_thr, nms_thr, category)
         models = f'detector {detector[0]}, pose {pose[0]}'
-        choice = Choice(TopDown(found, model), models, notes)
+        choice = Choice(TopDown(found, model), models, notes, caution)
     return choice if refine is None else _refined(choice, refine, device, options)
 
 
@@ -252,6 +258,18 @@ def first_detector(notes: list[str]) -> str:
             f'the whole picture is taken for one person, as no detector can be had: {failures}'
         )
     return name or 'full'
+
+
+def caution_of(meta: Mapping[str, Any]) -> str:
+    """What to say of a detector of persons if the joints of a model are not those of a body."""
+    names = [str(name) for name in meta['keypoint_id2name'].values()]
+    if any(part in name.lower() for name in names for part in BODY):
+        return ''
+    return (
+        f'the detector looks for persons, and this model has joints of its own, {names[0]} to '
+        f'{names[-1]}: the detector `full` takes the whole picture for one object, a .json file '
+        'gives boxes'
+    )
 
 
 def _on_cpu(device: str) -> bool:

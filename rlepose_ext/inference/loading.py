@@ -110,7 +110,8 @@ def config_and_checkpoint(
     if checkpoint is None:
         checkpoint = fetch((upstream and upstream.weights) or _entry_of(config))
     if '://' not in str(checkpoint) and not Path(checkpoint).is_file():
-        raise UserError(f'checkpoint {checkpoint} does not exist')
+        problem = 'is no file' if Path(checkpoint).exists() else 'does not exist'
+        raise UserError(f'checkpoint {checkpoint} {problem}')
     return config, str(checkpoint)
 
 

@@ -101,6 +101,8 @@ class Pose:
             **options,
         )
         self.predictor, self.chosen = choice.predictor, choice.why
+        if choice.caution:
+            warnings.warn(choice.caution, stacklevel=2)
         if nms_thr is not None:
             self._overlap = None
 

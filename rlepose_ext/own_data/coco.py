@@ -15,7 +15,8 @@ def read_coco(path: Path) -> Labels:
     """Read one file."""
     content = json.loads(path.read_bytes())
     check_coco(content, path)
-    posed = [ann for ann in content.get('annotations', []) if ann.get('keypoints')]
+    annotations = content.get('annotations', [])
+    posed = [ann for ann in annotations if ann.get('keypoints')]
     posed = [ann for ann in posed if not ann.get('iscrowd')]
     categories = content.get('categories', [])
     named = [c for c in categories if c.get('keypoints')]
@@ -30,6 +31,11 @@ def read_coco(path: Path) -> Labels:
     labels = Labels(path, 'coco', joints=joints)
     _link(labels, named[0].get('skeleton') or [] if named else [])
     images = {image['id']: str(image['file_name']) for image in content['images']}
+    for image in content['images']:
+        labels.add_size(str(image['file_name']), image.get('width'), image.get('height'))
+    bare = sum(not ann.get('keypoints') for ann in annotations)
+    if bare:
+        labels.notes.append(f'{bare} of {len(annotations)} annotations have no keypoints')
     classes = {c.get('id'): str(c.get('name', c.get('id'))) for c in categories}
     for ann in posed:
         numbers = flat(ann['keypoints'])

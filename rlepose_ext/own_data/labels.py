@@ -42,6 +42,7 @@ class Labels:
         links: pairs of names to draw.
         pairs: pairs of names that change places in a mirrored image.
         parts: ``'train'`` or ``'val'`` of images, where the labels say so.
+        sizes: width and height of images in px, where the labels say so.
         relative: whether coordinates are parts of the image's width and height, not px.
         problems: entries that cannot be used, each a clause.
         notes: how something was understood that could be meant otherwise, each a clause.
@@ -54,9 +55,19 @@ class Labels:
     links: list[tuple[str, str]] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
     parts: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     relative: bool = False
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    def add_size(self, image: str, width: object, height: object) -> None:
+        """Keep the size that an image had when it was labelled, if this is one."""
+        try:
+            size = int(width), int(height)
+        except (TypeError, ValueError, OverflowError):
+            return
+        if min(size) > 0:
+            self.sizes[image] = size
 
 
 def refuse_twins(names: Iterable[str], what: str, path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ import numpy as np
 
 from rlepose_ext.annotations.coco_file import DataError
 from rlepose_ext.annotations.images import check_image_file, image_size
+from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.crops import AREA_OF_BOX
+from rlepose_ext.inference.images import SUFFIXES
 from rlepose_ext.own_data.labels import Item, Labels
 
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 _MARGIN = 0.1  # around the joints, in units of the longer side, where labels have no box
-_MOST = 1e6  # px
 _VAL = 0.2
 _FEWEST_SEQUENCES = 5
 
@@ -60,9 +61,9 @@ class Images:
         self._known: dict[str, tuple[str, tuple[int, int]]] = {}
         self._named: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob('*')):
-            if path.suffix.lower() in _SUFFIXES and out not in path.parents:
-                self._named[path.name].append(path)
-                self._named[path.stem].append(path)
+            if path.suffix.lower() in SUFFIXES and out not in path.parents:
+                self._named[_key(path.name)].append(path)
+                self._named[_key(path.stem)].append(path)
 
     def __call__(self, name: str) -> tuple[str, tuple[int, int]]:
         """File relative to the folder, and width and height in px.
@@ -84,14 +85,21 @@ class Images:
         for root in self.roots:
             if (root / name).is_file():
                 return root / name
-        *folders, last = Path(name).parts or ('',)
-        found = self._named.get(last, [])
+        *folders, last = Path(name.replace('\\', '/')).parts or ('',)
+        found = self._named.get(_key(last), [])
         for count in range(1, len(folders) + 1):  # of several, those in folders of these names
-            closer = [p for p in found if p.parts[-1 - count : -1] == tuple(folders[-count:])]
+            wanted = [_key(folder) for folder in folders[-count:]]
+            closer = [p for p in found if [*map(_key, p.parts[-1 - count : -1])] == wanted]
             found = closer or found
+        found = [path for path in found if path.name == last] or found
         if len(found) != 1:
             raise ValueError(f'{len(found)} images of this name' if found else 'no such image')
         return found[0]
+
+
+def _key(name: str) -> str:
+    """Of a file, whatever the case and however accents are written, which macOS does apart."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def find_objects(labels: Labels, images: Images) -> tuple[list[Object], list[str], int]:
@@ -100,36 +108,65 @@ def find_objects(labels: Labels, images: Images) -> tuple[list[Object], list[str
     Returns:
         Them; what is wrong with others, each a clause; and the number of those that have too few
         labelled joints to be of use: none, or one without a box.
+
+    Raises:
+        UserError: coordinates are fractions of the image where px are expected.
     """
-    objects, problems, bare = [], list(labels.problems), 0
+    objects, problems, bare, nowhere = [], list(labels.problems), 0, 0
     for item in labels.items:
         try:
             file, size = images(item.image)
-            keypoints = _keypoints(item, labels.joints, size if labels.relative else (1, 1))
+            _check_size(labels.sizes.get(item.image, size), size)
+            keypoints = _keypoints(item, labels.joints, size, labels.relative)
             box = _box(item, keypoints, size, labels.relative)
         except (ValueError, TypeError, OverflowError, OSError) as error:
             problems.append(f'{item.image}: {error}')
             continue
+        nowhere += sum(v > 0 for *_, v in item.joints.values()) - int((keypoints[:, 2] > 0).sum())
         if box is None:
             bare += 1
         else:
             part = labels.parts.get(item.image)
             objects.append(Object(file, size, keypoints, box, part, item.label))
+    if nowhere:
+        labels.notes.append(f'{nowhere} joints at exactly 0, 0 or -1, -1 are taken as not labelled')
+    if not labels.relative and objects and all(o.keypoints[:, :2].max() <= 1 for o in objects):
+        raise UserError(
+            f'{labels.source}: no joint is more than 1 px away from the corner of its image, so '
+            'these are fractions of width and height; expected px.'
+        )
     return objects, list(dict.fromkeys(problems)), bare
 
 
-def _keypoints(item: Item, joints: Sequence[str], unit: tuple[int, int]) -> np.ndarray:
+def _check_size(labelled: tuple[int, int], size: tuple[int, int]) -> None:
+    if labelled != size:
+        (a, b), (width, height) = labelled, size
+        raise ValueError(
+            f'labelled at {a}x{b} px, but the file has {width}x{height}; use the images that were '
+            'labelled, or remove the size from the labels if the joints are right'
+        )
+
+
+def _keypoints(
+    item: Item, joints: Sequence[str], size: tuple[int, int], relative: bool
+) -> np.ndarray:
     unknown = [name for name in item.joints if name not in joints]
     if unknown:
         raise ValueError(f'unknown joint {unknown[0]!r}')
     keypoints = np.array([item.joints.get(name, (0, 0, 0)) for name in joints], float)
-    labelled = keypoints[:, 2] != 0
-    keypoints[~labelled] = 0
     if not np.isin(keypoints[:, 2], (0, 1, 2)).all():
         raise ValueError('a visibility is none of 0, 1, 2')
-    keypoints[:, :2] *= unit
-    if not (np.abs(keypoints) < _MOST).all():  # NaN too
-        raise ValueError('a joint is NaN, infinite or out of all proportion')
+    # What tools write for a joint that is not there, whatever they say of its visibility.
+    x, y, v = keypoints.T
+    keypoints[(v == 0) | ((x == y) & ((x == 0) | (x == -1)))] = 0
+    if relative:
+        keypoints[:, :2] *= size
+    inside = (np.abs(keypoints[:, :2] / size - 0.5) <= 1.5).all(axis=1)  # not of NaN
+    if not inside.all():
+        name, (x, y, _) = joints[inside.argmin()], keypoints[inside.argmin()]
+        raise ValueError(
+            f'the joint {name!r} at {x:g}, {y:g} is far out of the image of {size[0]}x{size[1]} px'
+        )
     return keypoints
 
 
@@ -139,10 +176,14 @@ def _box(
     points = keypoints[keypoints[:, 2] > 0, :2]
     if not len(points):
         return None
-    if item.box is not None:
+    if item.box is not None and any(item.box):
         box = np.array(item.box, float).reshape(4) * ((*size, *size) if relative else 1)
-        if not (np.abs(box) < _MOST).all() or (box[2:] <= 0).any():
+        if not np.isfinite(box).all() or (box[2:] <= 0).any():
             raise ValueError(f'the box {list(item.box)} is not x, y, width, height above 0')
+        if (box[:2] >= size).any() or (box[:2] + box[2:] <= 0).any():
+            raise ValueError(
+                f'the box {box.round(2).tolist()} is out of the image of {size[0]}x{size[1]} px'
+            )
         return box
     low, high = points.min(axis=0), points.max(axis=0)
     margin = _MARGIN * (high - low).max()

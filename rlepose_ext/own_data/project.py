@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,17 +73,17 @@ def init(
         raise UserError(f'the folder {folder} does not exist (seen from {Path.cwd()}).')
     out = out or folder / 'rlepose'
     name = re.sub(r'\W+', '_', name or folder.resolve().name).strip('_').lower() or 'own'
-    _check_out(out, force)
+    _check_out(out, folder, force)
     read = read_labels(folder, labels)
     objects, problems, bare = find_objects(read, Images(folder, read.source, out))
     if not skip_bad:
         refuse(read.source, problems)
     files = {o.file for o in objects}
     if len(files) < 2:
-        bad = f' ({problems[0]})' if problems else ''
+        why = ''.join(f'; {each}' for each in [*read.notes, *problems[:1]])
         raise UserError(
             f'{read.source}: expected labelled objects in at least two images, one to train on '
-            f'and one to validate; found {len(objects)} objects that can be used{bad}.'
+            f'and one to validate; found {len(objects)} objects that can be used{why}.'
         )
     val_files, how = split(objects, by_image, seed)
     train = [o for o in objects if o.file not in val_files]
@@ -107,7 +108,7 @@ def init(
         'metainfo.py': metainfo_text(name, read.joints, partners, links, sigmas),
         config: f'{head}\n{config_text(len(index), length, bool(pairs), turned, root, here)}',
     }
-    report = _write(out, texts, folder)
+    report = _write(out, texts, folder, as_coco(objects, name, read.joints))
     said = [
         f'{read.source}: {read.kind}, {len(objects)} objects with {len(index)} joints in '
         f'{len(files)} images',
@@ -140,10 +141,13 @@ def _said_of_classes(objects: Sequence[Object]) -> list[str]:
     return [f'  {len(classes)} classes are trained as one: {counts}']
 
 
-def _check_out(out: Path, force: bool) -> None:
+def _check_out(out: Path, folder: Path, force: bool) -> None:
     """Refuse to overwrite; even with ``force`` anything but what init itself has written."""
-    if set('\'"{}\\') & set(str(out.resolve())):
-        raise UserError(f'{out.resolve()}: a config cannot be in a folder with quotes or braces.')
+    for path in (out.resolve(), folder.resolve()):  # both are in strings of the config
+        if set('\'"{}\\') & set(str(path)):
+            raise UserError(
+                f'{path}: a config cannot name a folder with quotes or braces; rename it.'
+            )
     if not out.exists():
         return
     if not force:
@@ -154,8 +158,10 @@ def _check_out(out: Path, force: bool) -> None:
         raise UserError(f'{out} holds files that rlepose init has not written: give another --out.')
 
 
-def _write(out: Path, texts: Mapping[str, str], folder: Path) -> PartReport:
-    """Put files and the sheet into ``out``, all or none; what a check of the data says."""
+def _write(
+    out: Path, texts: Mapping[str, str], folder: Path, content: Mapping[str, Any]
+) -> PartReport:
+    """Put files and the sheet into ``out``, all or none; what a check of all the data says."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f'.{out.name}-', dir=out.parent) as parent:
@@ -164,7 +170,7 @@ def _write(out: Path, texts: Mapping[str, str], folder: Path) -> PartReport:
             for file, text in texts.items():
                 (draft / file).write_text(text, encoding='utf-8')
             meta = load_metainfo(draft / 'metainfo.py')
-            report = check_part('train', draft / 'train.json', None, meta)
+            report = check_part('all', folder, None, meta, content=content)
             write_sheet(report.pose_file, folder, meta, draft / 'sheet.png', 16, 320, legend=True)
             if out.exists():
                 out.rename(Path(parent) / 'old')
@@ -207,7 +213,7 @@ def metainfo_text(
     sigmas: Sequence[float],
 ) -> str:
     """The metainfo file, as MMPose reads it."""
-    colors = [_MIDDLE if k == partners[k] else _color(joint) for k, joint in enumerate(joints)]
+    colors = [_color(joints, k, partner) for k, partner in enumerate(partners)]
     swaps = ['' if k == partner else joints[partner] for k, partner in enumerate(partners)]
     info = {
         'dataset_name': name,
@@ -228,9 +234,17 @@ def metainfo_text(
     return f'{head}\n\ndataset_info = {text}\n'
 
 
-def _color(joint: str) -> list[int]:
+def _color(joints: Sequence[str], k: int, partner: int) -> list[int]:
+    """Of joint k; of a pair whose names do not say which is left, the first."""
+    if k == partner:
+        return _MIDDLE
+    lefts = [_is_left(joints[k]), _is_left(joints[partner])]
+    return _LEFT if (lefts[0] if any(lefts) else k < partner) else _RIGHT
+
+
+def _is_left(joint: str) -> bool:
     words = {word.lower() for word in re.findall(r'[A-Z]?[a-z]+|[A-Z]', joint)}
-    return _LEFT if words & {'left', 'l'} else _RIGHT
+    return bool(words & {'left', 'l'})
 
 
 def config_text(
@@ -258,7 +272,10 @@ dataset_type = 'CocoDataset'  # MMPoseInferencer reads these two
 data_mode = 'topdown'
 
 train_cfg = dict(max_epochs={epochs}, val_interval={max(1, epochs // 10)})
-default_hooks = dict(checkpoint=dict(interval=1, max_keep_ckpts=2))
+default_hooks = dict(
+    checkpoint=dict(interval=1, max_keep_ckpts=2),
+    badcase=dict(metric=dict(type='L1Loss')),  # px, mean over x and y of all joints
+)
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=1.5e-3, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=10.0),

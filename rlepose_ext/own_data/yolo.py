@@ -19,11 +19,14 @@ def read_yolo(path: Path) -> Labels:
     """Read a ``data.yaml`` and the text files of the parts that it names."""
     import yaml
 
-    info = yaml.safe_load(path.read_text(encoding='utf-8'))
+    info = yaml.safe_load(path.read_text(encoding='utf-8-sig'))
     for key in ('kpt_shape', 'train'):
         if not isinstance(info, dict) or not info.get(key):
             raise UserError(f'{path} has no {key}, expected {EXPECTED}.')
-    count, width = info['kpt_shape']
+    shape = info['kpt_shape']
+    if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int for n in shape):
+        raise UserError(f'{path} has kpt_shape {shape}, expected [K, 2 or 3].')
+    count, width = shape
     joints = _joints(info.get('kpt_names') or [f'joint_{k}' for k in range(count)], path)
     if len(joints) != count or width not in (2, 3):
         raise UserError(
@@ -43,7 +46,7 @@ def read_yolo(path: Path) -> Labels:
     classes = classes if isinstance(classes, dict) else dict(enumerate(classes))
     for file, (image, part) in _text_files(labels, info).items():
         labels.parts[image] = part
-        for number, line in enumerate(file.read_text().splitlines(), 1):
+        for number, line in enumerate(_text(file).splitlines(), 1):
             if line.strip():
                 _add_line(labels, image, line, width, classes, f'line {number} of {file}')
     return labels
@@ -76,7 +79,7 @@ def _text_files(labels: Labels, info: dict[str, Any]) -> dict[Path, tuple[str, s
             file: (image, part)
             for place in places
             for image, file in _of_place(labels, root, place)
-            if file.read_text().strip()
+            if _text(file).strip()
         }
         if gone or not files:
             where = ', '.join(str(p if p.is_file() else _labels_of(p)) for p in gone or places)
@@ -87,6 +90,10 @@ def _text_files(labels: Labels, info: dict[str, Any]) -> dict[Path, tuple[str, s
             )
         found |= files
     return found
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding='utf-8-sig')  # with the mark that Notepad puts first
 
 
 def _place(root: Path, entry: str) -> Path:
@@ -114,7 +121,7 @@ def _of_place(labels: Labels, root: Path, place: Path) -> Iterator[tuple[str, Pa
         for file in sorted(texts.rglob('*.txt')):
             yield str((place / file.relative_to(texts)).with_suffix('')), file
         return
-    for line in filter(None, map(str.strip, place.read_text().splitlines())):
+    for line in filter(None, map(str.strip, _text(place).splitlines())):
         image = next((p for p in (place.parent / line, root / line) if p.is_file()), None)
         if image is None:
             labels.problems.append(f'{line} of {place} is no file')
@@ -137,5 +144,5 @@ def _add_line(
     joints = {}
     for k, name in enumerate(labels.joints):
         px, py, *flag = rest[width * k : width * (k + 1)]
-        joints[name] = (px, py, flag[0] if flag else 2.0 * (px > 0 or py > 0))
+        joints[name] = (px, py, flag[0] if flag else 2.0)
     labels.items.append(Item(image, joints, (x - w / 2, y - h / 2, w, h), label))

@@ -28,6 +28,8 @@ def find(name: str, entries: Sequence[Entry] | None = None) -> Entry:
     entries = read_zoo() if entries is None else entries
     path = Path(name)
     stem = path.name.removesuffix('.py')
+    if path.suffix == '.pth':
+        raise UserError(f'{name} is a checkpoint; expected a config, or its name, before it')
     by_name = {entry.name: entry for entry in entries}
     if len(path.parts) > 1 and not (stem in by_name and _leads_to(path, by_name[stem])):
         problem = 'is no config of the zoo' if path.exists() else 'does not exist'

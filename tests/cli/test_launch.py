@@ -5,9 +5,11 @@ import runpy
 import shlex
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from rlepose_ext import gpus
 from rlepose_ext.cli import launch, main, slurm
@@ -423,6 +425,31 @@ def test_plain_overrides_are_not_named(config, started, capsys, option):
     assert len(started) == 1
 
 
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('train_cfg.max_epoch=3', 'did you mean max_epochs?'),
+        ('train_cfg.max_epochs=abc', 'the config has a number there, 300'),
+    ],
+)
+def test_an_override_that_ends_the_run(config, monkeypatch, capsys, option, said):
+    from mmengine.config import DictAction
+    from mmengine.runner import EpochBasedTrainLoop
+
+    def fail(command):
+        key, value = option.partition('=')[::2]
+        EpochBasedTrainLoop(
+            **{'runner': None, 'dataloader': DataLoader([1]), 'max_epochs': 1}
+            | {key.rpartition('.')[2]: DictAction._parse_iterable(value)}
+        )
+
+    Path(config).write_text('model = dict()\ntrain_cfg = dict(max_epochs=300)\n')
+    monkeypatch.setattr(launch, 'run_script', fail)
+    assert status('train', config, '--cfg-options', option) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [said in line for line in lines] == [True, True]  # before the run, and at its end
+
+
 def test_blanks_around_an_override(config, started, capsys):
     assert status('train', config, '--cfg-options', 'train_cfg.max_epochs', '=', '1') == 2
     assert 'expected key=value, without blanks' in capsys.readouterr().err
@@ -444,6 +471,25 @@ def test_outputs_that_cannot_be_written(
     assert status('test', config, '-C', 'epoch_1.pth', *words) == 2
     assert said in capsys.readouterr().err
     assert started == []
+
+
+@pytest.mark.parametrize(
+    ('head', 'hook', 'refused'),
+    [
+        ("type='HeatmapHead', loss=dict(type='KeypointMSELoss')", '', False),
+        ("type='RLEHead', loss=dict(type='RLELoss')", '', True),
+        ("type='HeatmapHead'", '', True),
+        ("type='HeatmapHead'", "metric=dict(type='L1Loss')", False),
+    ],
+)
+def test_bad_cases_need_a_loss_of_keypoints(config, started, capsys, head, hook, refused):
+    Path(config).write_text(
+        f'model = dict(head=dict({head}))\n'
+        f"default_hooks = dict(badcase=dict(type='BadCaseAnalysisHook', {hook}))\n"
+    )
+    assert status('test', config, '-C', 'epoch_1.pth', '--badcase') == (2 if refused else 0)
+    assert ("metric=dict(type='L1Loss')" in capsys.readouterr().err) == refused
+    assert len(started) == (not refused)
 
 
 def test_a_folder_of_checkpoints(config, tmp_path, started, capsys):

@@ -73,14 +73,14 @@ def refused(tmp_path, capsys, *arguments):
 
 @pytest.mark.slow
 def test_nobody_to_calibrate_with(trained, people, tmp_path, capsys, monkeypatch):
-    from rlepose_ext.inference import choose
+    from rlepose_ext.export import calibration
     from rlepose_ext.inference.detectors import FullImage
 
     class Nobody(FullImage):
         def __call__(self, frames, names):
             return [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in frames]
 
-    monkeypatch.setattr(choose, 'build_detector', lambda *_: Nobody())
+    monkeypatch.setattr(calibration, 'build_detector', lambda *_: Nobody())
     rle = [*trained['rle'], '--int8']
     empty = tmp_path / 'empty'
     empty.mkdir()
@@ -92,7 +92,7 @@ def test_nobody_to_calibrate_with(trained, people, tmp_path, capsys, monkeypatch
     (tmp_path / 'none.json').write_text('{')
     assert 'COCO' in refused(tmp_path, capsys, *calibrate, str(tmp_path / 'none.json'))
     content = json.loads(people.read_text())
-    few = {**content, 'annotations': content['annotations'][:3]}
+    few = {**content, 'annotations': content['annotations'][:7]}
     (people.parent / 'few.json').write_text(json.dumps(few))
     assert 'too few' in refused(tmp_path, capsys, *calibrate, str(people.parent / 'few.json'))
     elsewhere = tmp_path / 'a' / 'b' / 'people.json'

@@ -106,6 +106,14 @@ def test_a_folder_as_mirror_is_at_hand(tmp_path, monkeypatch):
     assert choose.first_detector([]) == 'rtmdet-nano'
 
 
+@pytest.mark.parametrize(
+    ('names', 'said'), [(('left_eye', 'Right_Hip'), ''), (('left_eye', 'nose'), 'left_eye to nose')]
+)
+def test_a_detector_of_persons_for_joints_of_something_else(names, said):
+    assert said in choose.caution_of({'keypoint_id2name': dict(enumerate(names))})
+    assert bool(said) == bool(choose.caution_of({'keypoint_id2name': dict(enumerate(names))}))
+
+
 def test_a_dead_network_is_asked_once(silent_server, monkeypatch):
     url, taken = silent_server
     monkeypatch.setenv('RLEPOSE_MIRROR', url)
@@ -135,7 +143,7 @@ def test_what_is_unknown(arguments, said, pose):
 
 def test_a_video_without_a_gpu_gets_one_model_for_everybody(empty_cache, monkeypatch):
     class Model:
-        pass
+        meta = {'keypoint_id2name': {0: 'left_hip'}}
 
     def build(values, *args, **more):
         model = Model()

@@ -107,3 +107,31 @@ def test_two_objects_in_one_are_left_out(geckos, write, capsys):
     said = capsys.readouterr().out
     assert ', 2 objects with 2 joints' in said
     assert said.count('left out: ') == 2
+
+
+@pytest.mark.parametrize(
+    ('text', 'said'),
+    [
+        ('', 'is no JSON file'),
+        ('{"shapes": []}', "is not as labelme writes it (KeyError: 'imagePath')"),
+        ('{"shapes": [{"points": 3}], "imagePath": "a"}', 'is not as labelme writes it'),
+    ],
+)
+def test_a_bad_file_among_others_is_named(geckos, text, said, capsys):
+    path = labelme(geckos, [(1, A)], [])
+    (path / 'bad.json').write_text(text)
+    command = ['init', str(geckos), '--labels', str(path)]
+    assert main(command) == 2
+    assert f'bad.json {said}' in capsys.readouterr().err
+    assert main([*command, '--skip-bad']) == 0
+
+
+def test_many_points_in_one_shape_of_cvat(geckos):
+    path = cvat(geckos, [(1, A)], [])
+    text = path.read_text()
+    start = text.index('points="') + len('points="')
+    path.write_text(f'{text[:start]}1,2;{text[start:]}')
+    _, found, problems, _ = read(geckos, path)
+    assert len(found) == 1
+    assert len(problems) == 1
+    assert 'of 2 points; each joint needs a shape of one point' in problems[0]

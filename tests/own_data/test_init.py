@@ -169,8 +169,11 @@ def test_a_misspelt_joint_is_noticed(geckos):
 
 
 def test_a_path_that_configs_cannot_carry(geckos, capsys):
-    assert main(['init', str(geckos), '--labels', 'coco', '--out', str(geckos / "it's")]) == 2
-    assert 'quotes or braces' in capsys.readouterr().err
+    apart = geckos.rename(geckos.with_name("Bob's"))
+    for folder, out in ((apart, geckos.with_name('out')), (geckos.with_name('data'), "it's")):
+        apart = apart.rename(folder)
+        assert main(['init', str(apart), '--labels', 'coco', '--out', str(apart / out)]) == 2
+        assert 'quotes or braces' in capsys.readouterr().err
 
 
 def test_links_are_the_bones(gecko_script):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from formats import WRITERS, read
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.own_data.objects import Images
+from rlepose_ext.own_data.project import init
 
 
 @pytest.mark.parametrize('boxes', [False, True])
@@ -95,9 +97,15 @@ def edited(geckos, change):
             lambda c: c['annotations'][1]['keypoints'].extend([1, 2, 2]),
             'has 14 joints, expected 13',
         ),
-        (lambda c: c['annotations'][1]['keypoints'].__setitem__(0, float('nan')), 'a joint is NaN'),
+        (lambda c: c['annotations'][1]['keypoints'].__setitem__(0, float('nan')), 'at nan, '),
+        (
+            lambda c: c['annotations'][1]['keypoints'].__setitem__(0, 9000),
+            'far out of the image of',
+        ),
         (lambda c: c['annotations'][1]['keypoints'].__setitem__(2, 7), 'a visibility is none of'),
         (lambda c: c['annotations'][1].update(bbox=[1, 2, 0, 5]), 'the box'),
+        (lambda c: c['annotations'][1].update(bbox=[150, 2, 9, 5]), 'is out of the image of'),
+        (lambda c: c['images'][1].update(width=288, height=288), 'labelled at 288x288 px, but'),
         (lambda c: c['annotations'][1].update(image_id=77), 'of no image that is listed'),
     ],
 )
@@ -106,6 +114,96 @@ def test_bad_entries_are_named_and_the_others_stay(geckos, change, said):
     assert len(objects) == 7
     assert len(problems) == 1
     assert said in problems[0]
+
+
+@pytest.mark.parametrize('box', [None, [], [0, 0, 0, 0]])
+def test_an_empty_box_is_none(geckos, box):
+    _, objects, problems, _ = edited(geckos, lambda c: c['annotations'][1].update(bbox=box))
+    assert (len(objects), problems) == (8, [])
+
+
+@pytest.mark.parametrize('place', [(0, 0), (-1, -1)])
+def test_joints_that_are_nowhere(geckos, place):
+    """What tools write for a joint that is not in the image."""
+
+    def change(content):
+        content['annotations'][1]['keypoints'][:2] = place
+
+    labels, objects, problems, _ = edited(geckos, change)
+    assert not problems
+    assert objects[1].keypoints[0].tolist() == [0, 0, 0]
+    assert '1 joints at exactly 0, 0 or -1, -1 are taken as not labelled' in labels.notes
+
+
+@pytest.mark.parametrize('kind', ['labelme', 'cvat'])
+def test_labels_of_a_copy_of_another_size(geckos, labels_as, kind):
+    """What is drawn on a smaller copy would lie at wrong places in the image."""
+    path = labels_as(kind)
+    file = path if path.is_file() else path / 'gecko_0002.png.json'
+    text = file.read_text().replace('width="144"', 'width="72"')
+    text = text.replace('"imagePath"', '"imageWidth": 72, "imageHeight": 144, "imagePath"')
+    file.write_text(text)
+    _, objects, problems, _ = read(geckos, path)
+    assert len(objects) == {'labelme': 8, 'cvat': 0}[kind]
+    assert 'gecko_0002.png: labelled at 72x144 px, but the file has 144x144' in '\n'.join(problems)
+
+
+def test_fractions_where_px_are_expected(geckos):
+    (geckos / 'a.csv').write_text(
+        'image,nose_x,nose_y,tail_x,tail_y\ngecko_0001.png,0.1,0.2,0.3,0.4\n'
+    )
+    with pytest.raises(UserError, match=r'a\.csv: no joint is more than 1 px away.*expected px'):
+        read(geckos, 'a.csv')
+
+
+def test_names_of_images_as_systems_write_them(geckos):
+    """Windows' separators and case, and accents as macOS takes them apart."""
+    (geckos / 'Früh am Tag').mkdir()
+    (geckos / 'images/gecko_0001.png').rename(geckos / 'Früh am Tag/Gécko.PNG')
+    images = Images(geckos, geckos / 'labels.json', geckos / 'rlepose')
+    found = 'Früh am Tag/Gécko.PNG'
+    for name in ('früh am tag\\gécko.png', unicodedata.normalize('NFD', found), 'C:\\a\\Gécko.PNG'):
+        assert images(name) == (found, (144, 144))
+
+
+def test_tables_as_excel_writes_them(geckos):
+    """Decimal commas, an index before the image, Windows' characters, and two columns too many."""
+    (geckos / 'images/gecko_0001.png').rename(geckos / 'images/Gécko.png')
+    text = (
+        ';image;nose_x;nose_y;tail_x;tail_y;box_w;comment\r\n'
+        '0;Gécko.png;1,5;2;30;40,25;9;x\r\n\r\n1;gecko_0002.png;5;n/a;7;8;9;\r\n'
+    )
+    for encoding in ('utf-8-sig', 'cp1252', 'utf-16'):
+        (geckos / 'a.csv').write_bytes(text.encode(encoding))
+        labels, objects, problems, _ = read(geckos, 'a.csv')
+        assert objects[0].keypoints.tolist() == [[1.5, 2, 2], [30, 40.25, 2]]
+        assert problems == ["line 4, gecko_0002.png: nose_y is 'n/a', expected a number"]
+        assert 'columns that are not used: box_w, comment' in labels.notes
+    (geckos / 'a.csv').write_text(text.replace(',', '.').replace(';', '\t'))
+    assert read(geckos, 'a.csv')[1][0].keypoints.tolist() == [[1.5, 2, 2], [30, 40.25, 2]]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'text', 'why'),
+    [
+        ('csv', 'image,nose_x,nose_y\n', 'one row, the names of the columns'),
+        (
+            'json',
+            '{"images": [], "categories": [], "annotations": '
+            '[{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}]}',
+            '1 of 1 annotations have no keypoints',
+        ),
+        (
+            'xml',
+            '<annotations><image name="gecko_0001.png"><polygon/></image></annotations>',
+            'what is not read: 1 polygon',
+        ),
+    ],
+)
+def test_why_there_is_nothing(geckos, kind, text, why):
+    (geckos / f'a.{kind}').write_text(text)
+    with pytest.raises(UserError, match=f'found 0 objects that can be used; .*{why}'):
+        init(geckos, f'a.{kind}')
 
 
 def test_a_truncated_image_is_named(geckos):

@@ -1,5 +1,6 @@
 """The commands of docs/own_data.md, one after the other, with few pictures and two epochs."""
 
+import json
 import os
 import re
 import shlex
@@ -33,6 +34,8 @@ def test_the_commands_run(root, commands, tmp_path):
             words += ['--count', '30']
         if words[1] == 'train':
             words += ['--cfg-options', *SHORT]
+        if words[1] == 'test':
+            words += ['--badcase']
         said.append(run(words, tmp_path))
     assert [words[1] for words in commands[1:]] == [
         'init', 'data', 'train', 'test', 'demo', 'export', 'demo',
@@ -48,6 +51,8 @@ def test_the_commands_run(root, commands, tmp_path):
         assert f'PCK@0.05/{key}: ' in said[4]
     # two epochs teach nothing, and that is said
     assert 'of the model is' in said[4]
+    (worst,) = tmp_path.glob('work_dirs/*/*/badcase/results.json')
+    assert json.loads(worst.read_text())
     for folder in ('drawn', 'drawn_onnx'):
         drawn = {path.name for path in (tmp_path / 'work_dirs/geckos' / folder).rglob('*.png')}
         assert len(drawn) == 4
