@@ -341,10 +341,12 @@ def torch_outputs(
 def steady(model: nn.Module, points: Callable[[], np.ndarray], expected: np.ndarray) -> np.ndarray:
     """(...,), which points (..., 2) stay where they are if arithmetic rounds otherwise.
 
-    What rounded arithmetic gives is the exact answer for parameters that are off by some units in
-    the last place (backward error; Higham, *Accuracy and Stability of Numerical Algorithms*, 2002,
-    section 3.1). So each is multiplied by 1 + :data:`NOISE` times a standard normal number, anew
-    for each of :data:`DRAWS`.
+    What rounded arithmetic gives is the exact answer for numbers that are off by some units in the
+    last place (backward error; Higham, *Accuracy and Stability of Numerical Algorithms*, 2002,
+    section 3.1). So each parameter and each number that a layer gives is multiplied by
+    1 + :data:`NOISE` times a standard normal number, anew for each of :data:`DRAWS`. Noise in the
+    parameters reaches networks whose layers are functions; noise in the last maps shows where a
+    refined peak hangs on differences of nearly equal values.
 
     Args:
         model: whose parameters are changed meanwhile.
@@ -352,16 +354,29 @@ def steady(model: nn.Module, points: Callable[[], np.ndarray], expected: np.ndar
         expected: those that it gives otherwise.
     """
     generator = torch.Generator().manual_seed(0)
+
+    def noisy(value: torch.Tensor) -> torch.Tensor:
+        return value * (1 + NOISE * torch.randn(value.shape, generator=generator))
+
+    def round_otherwise(layer: nn.Module, given: Any, output: Any) -> Any:
+        return noisy(output) if isinstance(output, torch.Tensor) else None
+
     exact = [(each, each.detach().clone()) for each in model.parameters()]
     same = np.ones(expected.shape[:-1], bool)
+    hooks = [
+        each.register_forward_hook(round_otherwise)
+        for each in model.modules()
+        if not any(True for _ in each.children())
+    ]
     try:
         for _ in range(DRAWS):
             with torch.inference_mode():
                 for each, value in exact:
-                    noise = torch.randn(each.shape, generator=generator)
-                    each.copy_(value * (1 + NOISE * noise))
+                    each.copy_(noisy(value))
             same &= (np.abs(points() - expected) <= LIMIT / 5).all(-1)
     finally:
+        for hook in hooks:
+            hook.remove()
         with torch.inference_mode():
             for each, value in exact:
                 each.copy_(value)
