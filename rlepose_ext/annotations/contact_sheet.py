@@ -117,14 +117,22 @@ def _tile(
 
 def _legend(meta: PoseMeta, height: int) -> np.ndarray:
     """Numbers and names of the joints in their colours, in as many columns as they need."""
-    line, width = 18, 40 + 8 * max(map(len, meta.joints))
+    from matplotlib.font_manager import findfont
+    from PIL import Image, ImageDraw, ImageFont
+
+    # OpenCV's letters are those of ASCII.
+    font = ImageFont.truetype(findfont('DejaVu Sans'), 13)
+    names = [f'{k} {name}' for k, name in enumerate(meta.joints)]
+    line, width = 18, 24 + ceil(max(map(font.getlength, names)))
     rows = max(1, height // line - 1)
-    picture = np.full((height, width * ceil(len(meta.joints) / rows), 3), _BACKGROUND, np.uint8)
-    for k, name in enumerate(meta.joints):
+    size = width * ceil(len(names) / rows), height
+    picture = Image.new('RGB', size, (_BACKGROUND,) * 3)
+    draw = ImageDraw.Draw(picture)
+    for k, name in enumerate(names):
         column, row = divmod(k, rows)
-        place = (8 + column * width, line * (row + 1))
-        _write(picture, f'{k} {name}', place, meta.colors[k][::-1])
-    return picture
+        place, color = (8 + column * width, line * row + 4), tuple(meta.colors[k])
+        draw.text(place, name, color, font, stroke_width=1, stroke_fill=(0, 0, 0))
+    return np.ascontiguousarray(np.array(picture)[..., ::-1])
 
 
 def _write(picture: np.ndarray, text: str, place: tuple[int, int], color: tuple[int, ...]) -> None:
