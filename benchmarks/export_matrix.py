@@ -103,6 +103,10 @@ def check(path: Path) -> dict[str, Any]:
         scale_heads(model.head)
     else:
         lively(model)
+        if config.codec.get('heatmap_type') == 'combined':
+            # In units of a radius, and of other maps far apart.
+            with torch.no_grad():
+                model.head.final_layer.weight.mul_(1e-4)
     if isinstance(model, QuantPoseEstimator):
         width, height = config.codec.input_size
         calibrate(model, [torch.rand(8, 3, height, width) * 4 - 2])

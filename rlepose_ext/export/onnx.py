@@ -487,6 +487,12 @@ def differences_of(
 
 def _check(differences: list[Difference], content: Mapping[str, Any], limited: bool) -> None:
     for each in differences:
+        if each.left_out == 1:
+            raise UserError(
+                f'{content["name"]}: where its {each.what} are depends on the last digits of its '
+                'numbers, so nothing can be compared with the checkpoint. Nothing is written. Is '
+                'it trained?'
+            )
         far = limited and each.what in ('keypoints', 'sigma')
         if not np.isfinite(each.largest) or (far and each.largest > LIMIT):
             raise UserError(

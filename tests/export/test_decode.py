@@ -17,7 +17,7 @@ from mmpose.codecs import (
 from rlepose_ext.codecs import LIPHeatmap, MoveNetLabel, SimCCRLELabel, SKPSHeatmap
 from rlepose_ext.errors import UserError
 from rlepose_ext.export.decode import blurred, decoder_of
-from rlepose_ext.export.onnx import steady
+from rlepose_ext.export.onnx import _check, differences_of, steady
 from rlepose_ext.models.heads.simcc_bins import BinReading
 from rlepose_ext.models.heads.simcc_rle import soft_argmax
 
@@ -215,3 +215,25 @@ def test_points_that_rounding_decides_are_told_from_those_that_stay():
     same = steady(torch.nn.ParameterList([maps]), points, points())
     assert same.tolist() == [False, True]
     assert torch.equal(maps, before)
+
+
+def test_refined_peaks_that_rounding_decides():
+    """A clear peak, and one so flat that its curvature is in the last digits of the map."""
+    layer, codec = torch.nn.Identity(), HEATMAP_CODECS['udp']
+    flat = 0.5 + 1e-6 * gaussian(11.3, 15.4, sigma=8)
+    maps = torch.tensor(np.stack([gaussian(11.3, 15.4), flat]), dtype=torch.float32)
+
+    def points():
+        return codec.decode(layer(maps).numpy())[0][0]
+
+    assert steady(layer, points, points()).tolist() == [True, False]
+    assert not layer._forward_hooks
+
+
+def test_nothing_can_be_compared():
+    """Not even one joint stays where it is: random weights, as a rule."""
+    found = differences_of(
+        ['keypoints'], [np.zeros((1, 2, 2))], [np.zeros((1, 2, 2))], np.zeros((1, 2), bool)
+    )
+    with pytest.raises(UserError, match='net: where its keypoints are depends on the last digits'):
+        _check(found, {'name': 'net'}, limited=True)
