@@ -220,7 +220,7 @@ def test_points_that_rounding_decides_are_told_from_those_that_stay():
 def test_refined_peaks_that_rounding_decides():
     """A clear peak, and one so flat that its curvature is in the last digits of the map."""
     layer, codec = torch.nn.Identity(), HEATMAP_CODECS['udp']
-    flat = 0.5 + 1e-6 * gaussian(11.3, 15.4, sigma=8)
+    flat = 0.5 + 1e-4 * gaussian(11.3, 15.4, sigma=8)
     maps = torch.tensor(np.stack([gaussian(11.3, 15.4), flat]), dtype=torch.float32)
 
     def points():
