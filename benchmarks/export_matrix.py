@@ -36,13 +36,14 @@ from mmpose.registry import MODELS
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.models.estimators import QuantPoseEstimator
+from rlepose_ext.models.layers.coord_attention import CoordAttention
 
 CODE = (*(f'rlepose_ext/{name}' for name in ('export', 'models', 'codecs', 'quant')), 'configs')
 # Needs a pose beside the crop, which the layout has no place for.
 NOT_MEANT = ('posefix',)
 
 
-def lively(model: torch.nn.Module) -> None:
+def lively(model: torch.nn.Module, config: Config) -> None:
     """Random weights with which the picture reaches the output, in place."""
     torch.manual_seed(0)
     for part in model.modules():
@@ -53,6 +54,16 @@ def lively(model: torch.nn.Module) -> None:
     for part in model.backbone.modules():
         if isinstance(part, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(part.weight, mode='fan_in', nonlinearity='linear')
+
+    with torch.no_grad():
+        if config.codec.get('heatmap_type') == 'combined':
+            # offsets in units of a radius would be thousands of pixels
+            model.head.final_layer.weight.mul_(1e-4)
+        for part in model.modules():
+            if isinstance(part, CoordAttention):
+                # onnxruntime's sigmoid is right to 1e-8, not to a share of what is as small
+                part.gate_h.weight.mul_(0.01)
+                part.gate_w.weight.mul_(0.01)
 
 
 @torch.no_grad()
@@ -102,11 +113,7 @@ def check(path: Path) -> dict[str, Any]:
     if type(model).__name__.endswith(('BottomupPoseEstimator', 'PyramidPoseEstimator')):
         scale_heads(model.head)
     else:
-        lively(model)
-        if config.codec.get('heatmap_type') == 'combined':
-            # In units of a radius, and of other maps far apart.
-            with torch.no_grad():
-                model.head.final_layer.weight.mul_(1e-4)
+        lively(model, config)
     if isinstance(model, QuantPoseEstimator):
         width, height = config.codec.input_size
         calibrate(model, [torch.rand(8, 3, height, width) * 4 - 2])

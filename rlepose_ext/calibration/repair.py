@@ -182,7 +182,8 @@ def ellipses(covariance: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
     (xx, xy), (_, yy) = np.moveaxis(np.asarray(covariance, float), (-2, -1), (0, 1))
     middle, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     half = [np.sqrt(middle + apart) * radius, np.sqrt(np.maximum(middle - apart, 0)) * radius]
-    return np.stack([*half, np.degrees(np.arctan2(2 * xy, xx - yy) / 2)], axis=-1)
+    angle = np.where(np.isnan(half[0]), np.nan, np.degrees(np.arctan2(2 * xy, xx - yy) / 2))
+    return np.stack([*half, angle], axis=-1)
 
 
 def _least(level: float) -> int:

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.calibrate is not None and not (args.int8 or args.integer):
         raise UserError('--calibrate is of --int8: add it')
-    out = args.out or Path(f'{Path(args.model).stem}.{"npz" if args.integer else "onnx"}')
+    # The JSON files beside both have other names.
+    out = args.out or Path(Path(args.model).stem + ('-integer.npz' if args.integer else '.onnx'))
     if args.integer:
         if args.int8 or args.half or args.layout != 'rlepose':
             raise UserError('--integer has its own format: leave --int8, --half and --layout out')
@@ -95,8 +96,12 @@ def run(args: argparse.Namespace) -> int:
     print(f'{done.path.with_suffix(".json")}: what its inputs and joints are')
     if 'int8' in done.content:
         taken = done.content['int8']
+        print(f'8 bit, with ranges from {taken["persons"]} persons of {args.calibrate}:')
         for tried in taken['tried']:
-            print(f'  tried {_rounding(tried)}: {tried["px"]:.3g} px from the float model')
+            print(
+                f'  tried {_rounding(tried)}: {tried["px"]:.3g} px from the float model, mean of '
+                f'keypoints{" plus mean of sigma" * ("sigma" in done.content["outputs"])}'
+            )
         print(f'  taken: {_rounding(taken)}')
     people = 'drawn people' if args.calibrate is None else f'persons of {args.calibrate}'
     print(f'differences from the checkpoint, on {people}:')
@@ -104,9 +109,9 @@ def run(args: argparse.Namespace) -> int:
         unit = ' px' if each.what in ('keypoints', 'sigma', 'boxes') else ''
         print(f'  {each.what:<10} largest {each.largest:.2g}{unit}, mean {each.mean:.2g}{unit}')
         if each.left_out:
+            share = max(each.left_out, 0.01)
             print(
-                f'  {each.left_out:.0%} of the joints do not count: where they are is decided by '
-                'rounding'
+                f'  {share:.0%} of the joints do not count: where they are is decided by rounding'
             )
     return 0
 

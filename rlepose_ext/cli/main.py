@@ -89,6 +89,16 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f'rlepose: error: {error}', file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition('.')[0]
+        if package == 'rlepose_ext' or package in sys.modules:
+            raise
+        print(
+            f'rlepose: error: this needs the package {package}, which is not installed here: '
+            '`make setup`, or docs/install.md. Without torch there is rlepose_ext.runtime.',
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print('rlepose: interrupted', file=sys.stderr)
         return 130

@@ -37,6 +37,8 @@ def calibration_crops(
     Raises:
         UserError: nothing is there, it cannot be read, or there is no person.
     """
+    if not str(source) or not Path(source).exists():
+        raise UserError(f'--calibrate {str(source)!r}: no such folder or file')
     source = Path(source)
     if source.is_dir():
         if caution := caution_of(estimator.meta):

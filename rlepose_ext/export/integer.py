@@ -15,6 +15,7 @@ from rlepose_ext.export.decode import decoder_of
 from rlepose_ext.export.graph import Normalise
 from rlepose_ext.export.onnx import (
     Exported,
+    check_target,
     describe,
     differences_of,
     drawn_crops,
@@ -139,14 +140,15 @@ def export_integer(
     out = Path(out)
     if out.suffix != '.npz':
         raise UserError(f'{out}: expected a file name that ends in .npz')
+    check_target(out, 'integer_format')
     estimator = PoseEstimator(model, checkpoint, device='cpu', flip_test=False, fast=False)
     crops = drawn_crops(estimator) if calibrate is None else calibration_crops(estimator, calibrate)
     expected = torch_outputs(estimator, crops)
     tables = tables_of(estimator)
     found = IntegerPose(tables).points(crops)
-    with written(out) as part:
+    with written(out) as part, written(out.with_suffix('.json')) as beside:
         try:
-            integer.save(tables, part, out.with_suffix('.json'))
+            integer.save(tables, part, beside)
         except OSError as error:
             raise UserError(f'{out} cannot be written: {error.strerror}') from error
     names = tables.content['outputs']

@@ -112,6 +112,7 @@ def export_onnx(
     out = Path(out)
     if out.suffix != '.onnx':
         raise UserError(f'{out}: expected a file name that ends in .onnx')
+    check_target(out, 'rlepose_format')
     if calibrate is not None and (half or layout != 'rlepose'):
         raise UserError('8 bit has its own precision and our own layout: leave --half and --layout')
     _check_packages()
@@ -121,15 +122,17 @@ def export_onnx(
         from rlepose_ext.export.people import people_of
 
         if layout != 'rlepose' or calibrate is not None:
-            raise UserError('layout rtmlib and 8 bit are for top-down models only: leave them out')
+            what = '8 bit is' if calibrate is not None else f'the layout {layout} is'
+            raise UserError(f'{what} for top-down models only: leave it out')
         subject = people_of(config, checkpoint, half)
     else:
         subject = _crops_of(config, checkpoint, half, layout, calibrate)
     content = subject.content
-    with written(out) as part:
+    with written(out) as part, written(out.with_suffix('.json')) as beside:
         _export(subject, part)
         if subject.persons is not None:
             rounded = int8.round_file(part, subject.persons, subject.expected)
+            rounded['persons'] = len(subject.persons)
             content |= {'network': 'int8', 'int8': rounded}
             _describe_again(part, content)
         found = _run(part, subject.inputs)
@@ -142,7 +145,7 @@ def export_onnx(
             _check(others, content, limited)
         text = json.dumps(content, indent=1)
         try:
-            out.with_suffix('.json').write_text(text + '\n', encoding='utf-8')
+            beside.write_text(text + '\n', encoding='utf-8')
         except OSError as error:
             raise UserError(f'{out} cannot be written: {error.strerror}') from error
     return Exported(out, content, differences)
@@ -539,6 +542,32 @@ def _check_packages() -> None:
             missing.append(name)
     if missing:
         raise UserError(f'export needs {", ".join(missing)}: pip install "rlepose_ext[export]"')
+
+
+def check_target(out: Path, key: str) -> None:
+    """Refuse a folder, and to replace a JSON file that another command or program has written.
+
+    Args:
+        out: the file that is wanted; a JSON file of the same name comes beside it.
+        key: that such a JSON file has.
+
+    Raises:
+        UserError: one of these.
+    """
+    if out.is_dir():
+        raise UserError(f'{out} is a folder, expected the name of a file')
+    beside = out.with_suffix('.json')
+    if not beside.exists():
+        return
+    try:
+        content = json.loads(beside.read_bytes())
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict) or key not in content:
+        raise UserError(
+            f'{beside} is there, and what is to be said of {out.name} would replace it: give '
+            'another --out'
+        )
 
 
 @contextlib.contextmanager

@@ -61,6 +61,7 @@ class Session:
     """
 
     def __init__(self, path: Path, device: str) -> None:
+        self._path, self._device = path, device
         self._make = functools.partial(_session, _onnxruntime(), path, device)
         self._one_at_a_time = threading.Lock()
         first = _threads or _own_threads()
@@ -68,6 +69,10 @@ class Session:
         self._on_cpu = self._made[first].get_providers()[0] == PROVIDERS['cpu'][0]
         self.properties: dict[str, str] = self._made[first].get_modelmeta().custom_metadata_map
         self.input_name: str = self._made[first].get_inputs()[0].name
+
+    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
+        """Another process opens the file again."""
+        return type(self), (self._path, self._device)
 
     def run(self, **inputs: np.ndarray) -> list[np.ndarray]:
         """The outputs of the network; several threads may ask."""
@@ -133,7 +138,11 @@ def opened(model: str | Path | OnnxFile, device: str, finds_everybody: bool) -> 
     file = model if isinstance(model, OnnxFile) else open_model(model, device)
     if file.finds_everybody != finds_everybody:
         takes, right = ('crops', 'OnnxPose') if finds_everybody else ('pictures', 'OnnxPeople')
-        raise UserError(f'{file.path} takes {takes}: open it with rlepose_ext.runtime.{right}')
+        option = 'pose' if finds_everybody else 'det'
+        raise UserError(
+            f'{file.path} takes {takes}: it goes into --{option}, and in Python it is opened with '
+            f'rlepose_ext.runtime.{right}'
+        )
     return file
 
 
@@ -160,10 +169,18 @@ def open_model(path: str | Path, device: str = 'auto') -> OnnxFile:
             'what its inputs and joints are. Export the model again from its checkpoint.'
         )
     meta = {name: json.loads(text) for name, text in properties.items() if _is_json(text)}
-    if meta['rlepose_format'] != FORMAT:
+    if meta.get('rlepose_format') != FORMAT:
         raise UserError(
-            f'{path} has format {meta["rlepose_format"]}, and this version reads {FORMAT}: export '
-            'the model again with this version'
+            f'{path} has format {properties["rlepose_format"]}, and this version reads {FORMAT}: '
+            'export the model again with this version'
+        )
+    needed = {'layout', 'joints', 'outputs', 'sigma_spread'}
+    needed |= {'picture'} if meta.get('persons') == 'many' else {'crop', 'input_size', 'channels'}
+    lacking = sorted(needed - set(meta))
+    if lacking:
+        raise UserError(
+            f'{path} does not say its {", ".join(lacking)}, which `rlepose export` has written: '
+            'export the model again from its checkpoint'
         )
     if meta['layout'] != 'rlepose':
         raise UserError(
@@ -201,7 +218,7 @@ def _onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise UserError(
-            'ONNX models need the package onnxruntime: pip install "rlepose_ext[runtime]"'
+            'ONNX models need the package onnxruntime: pip install onnxruntime'
         ) from error
     # Errors of a file are told as one message, see _session.
     onnxruntime.set_default_logger_severity(4)
@@ -209,7 +226,7 @@ def _onnxruntime() -> Any:
 
 
 def _session(ort: Any, path: Path, device: str, threads: int | None) -> Any:
-    kind, _, number = device.partition(':')
+    kind, _, number = str(device).partition(':')
     there = ort.get_available_providers()
     if kind == 'auto':
         kind = 'cuda' if PROVIDERS['cuda'][0] in there else 'cpu'

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.inference import arguments
 from rlepose_ext.inference.in_pictures import InPictures, People, View, views_of
 from rlepose_ext.inference.onnx_file import OnnxFile, joints_meta, opened
 
@@ -48,8 +49,11 @@ class OnnxPeople(InPictures):
         self._session, self.content = file.session, file.content
         self.meta: Mapping[str, Any] = joints_meta(self.content)
         self.batch_size = batch_size
-        self.bbox_thr = self.content['bbox_thr'] if bbox_thr is None else bbox_thr
-        self.nms_thr = self.content['nms_thr'] if nms_thr is None else nms_thr
+        given = {'bbox_thr': bbox_thr, 'nms_thr': nms_thr}
+        self.bbox_thr, self.nms_thr = (
+            self.content[name] if value is None else arguments.read(name, arguments.share, value)
+            for name, value in given.items()
+        )
 
     def views(self, frame: np.ndarray) -> list[View]:
         """See :meth:`.InPictures.views`."""

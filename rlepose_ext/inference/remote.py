@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from rlepose_ext.errors import UserError
@@ -92,7 +92,7 @@ def download_image(url: str) -> bytes:
     Raises:
         UserError: no answer, an error such as 404, a page, or more than :data:`MOST_BYTES`.
     """
-    import requests
+    requests = _requests()
 
     from rlepose_ext.zoo.download import reason
 
@@ -116,7 +116,7 @@ def download_image(url: str) -> bytes:
 
 @contextmanager
 def _asked(url: str) -> Iterator[requests.Response]:
-    import requests
+    requests = _requests()
 
     from rlepose_ext.zoo.download import reason
 
@@ -146,3 +146,11 @@ def _refuse_page(url: str, content: str) -> None:
             f'{shown(url)} is a page ({content}), neither a picture nor a video: open it in a '
             'browser and copy the address of the picture itself'
         )
+
+
+def _requests() -> Any:
+    try:
+        import requests
+    except ImportError as error:
+        raise UserError('addresses need the package requests: pip install requests') from error
+    return requests

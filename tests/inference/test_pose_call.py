@@ -186,7 +186,7 @@ def test_bytetrack_sees_boxes_that_overlap_unless_told(monkeypatch, given, seen)
             return super().__call__(*arguments, **more)
 
     walker = Overlapping()
-    choice = SimpleNamespace(predictor=TopDown(walker, walker), why='')
+    choice = SimpleNamespace(predictor=TopDown(walker, walker), why='', caution='')
     monkeypatch.setattr('rlepose_ext.inference.pose.choose', lambda *args, **more: choice)
     assert len(Pose(**given)([numbered(0), numbered(1)], track='bytetrack')) == 2
     assert walker.nms_thr == 0.5
