@@ -79,7 +79,8 @@ def test_ellipses_are_where_opencv_draws_them():
     expected = distances(np.stack([x, y], -1), covariance) <= 2
     assert ((canvas > 0) != expected).sum() < 0.03 * expected.sum()
     np.testing.assert_allclose(ellipses(np.diag([4.0, 9.0]), 1.0), [3, 2, 90])
-    assert np.isnan(ellipses(covariance, math.nan)[:2]).all()
+    assert np.isnan(ellipses(covariance, math.nan)).all()
+    assert ellipses(covariance, math.inf).tolist() == [math.inf, math.inf, angle]
 
 
 def test_a_curve_repairs_what_a_factor_cannot():

@@ -99,7 +99,31 @@ def test_nobody_to_calibrate_with(trained, people, tmp_path, capsys, monkeypatch
     elsewhere.parent.mkdir(parents=True)
     elsewhere.write_text(people.read_text())
     assert 'not beside' in refused(tmp_path, capsys, *calibrate, str(elsewhere))
-    assert 'folder of pictures' in refused(tmp_path, capsys, *calibrate, 'movie.mp4')
+    (tmp_path / 'a.mp4').touch()
+    assert 'folder of pictures' in refused(tmp_path, capsys, *calibrate, str(tmp_path / 'a.mp4'))
+
+
+def test_files_that_are_not_replaced(trained, people, tmp_path, capsys):
+    """The annotations to calibrate with, another program's file, and that of the other export."""
+    labels = tmp_path / 'people.json'
+    labels.write_text(people.read_text())
+    (tmp_path / 'list.json').write_text('[1]')
+    (tmp_path / 'folder.onnx').mkdir()
+    (tmp_path / 'tables.json').write_text('{"integer_format": 1}')
+    (tmp_path / 'file.json').write_text('{"rlepose_format": 1}')
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    rle = ['export', *trained['rle']]
+    int8 = ['--int8', '--calibrate', str(labels)]
+    for words, name in ((int8, 'people'), ([], 'list'), ([], 'tables'), (['--integer'], 'file')):
+        out = tmp_path / f'{name}.{"npz" if words == ["--integer"] else "onnx"}'
+        assert main([*rle, *words, '--out', str(out)]) == 2
+        assert f'{name}.json is there' in capsys.readouterr().err
+    assert main([*rle, '--out', str(tmp_path / 'folder.onnx')]) == 2
+    assert 'is a folder' in capsys.readouterr().err
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    for source in ('', str(tmp_path / 'gone')):
+        assert main([*rle, '--int8', '--calibrate', source, '--out', str(tmp_path / 'a.onnx')]) == 2
+        assert 'no such folder or file' in capsys.readouterr().err
 
 
 def test_options_that_do_not_go_together(trained, people, tmp_path, capsys):

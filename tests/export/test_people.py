@@ -176,6 +176,9 @@ def test_it_takes_what_a_pose_model_takes(models, tmp_path):
     for image in (path, str(path), picture, picture / 255.0, Image.fromarray(picture[..., ::-1])):
         for found in (find(image), find.predict(image), *find([image]), *find.predict([image])):
             np.testing.assert_array_equal(found.keypoints, expected.keypoints)
+    for name, value in (('bbox_thr', float('nan')), ('nms_thr', 2), ('bbox_thr', 'a')):
+        with pytest.raises(UserError, match=name):
+            OnnxPeople(models(YOLOX)[2], 'cpu', **{name: value})
     rgb = find(picture[..., ::-1], channel_order='rgb')
     np.testing.assert_array_equal(rgb.keypoints, expected.keypoints)
     grey = find(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +106,8 @@ def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_pa
         'try:\n    result.show()\n'
         'except UserError as error:\n    said = str(error)\n'
         'print(json.dumps([result.keypoints.tolist(), said, sorted(sys.modules)]))\n'
+        'from rlepose_ext.cli.main import main\n'
+        f'sys.exit(main(["demo", {str(image)!r}, "--pose", {str(exported.path)!r}]))\n'
     )
     done = subprocess.run(
         [sys.executable, '-S', '-c', code],
@@ -112,7 +116,9 @@ def test_neither_torch_nor_mmpose_nor_pillow_is_needed(exported, picture, tmp_pa
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
+    # the command line needs more, and says so
+    assert done.returncode == 2, done.stderr
+    assert re.fullmatch(r'rlepose: error: this needs the package \w+, which .*\n', done.stderr)
     keypoints, said, modules = json.loads(done.stdout)
     # what is hidden in the file is white, as for Pillow
     expected = OnnxPose(exported.path)(image, BOXES)
@@ -166,8 +172,18 @@ def test_files_of_another_kind(exported, tmp_path):
     foreign = without(tmp_path / 'foreign.onnx', exported, layout='rtmlib')
     with pytest.raises(UserError, match='rtmlib'):
         OnnxPose(foreign)
+    for name in ('layout', 'joints', 'crop', 'input_size', 'channels', 'outputs', 'sigma_spread'):
+        lacking = without(tmp_path / 'lacking.onnx', exported, name)
+        with pytest.raises(UserError, match=f'does not say its {name}'):
+            OnnxPose(lacking)
     with pytest.raises(UserError, match='does not exist'):
         OnnxPose(tmp_path / 'absent.onnx')
+
+
+def test_another_process_opens_it_again(exported, picture):
+    pose = OnnxPose(exported.path, 'cpu')
+    again = pickle.loads(pickle.dumps(pose))
+    np.testing.assert_array_equal(again(picture, BOXES).sigma, pose(picture, BOXES).sigma)
 
 
 def test_what_an_exported_model_has_not(exported, capsys):
