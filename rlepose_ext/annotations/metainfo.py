@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlepose_ext.errors import UserError
+from rlepose_ext.quiet import without_logs
 from rlepose_ext.resources import resource
 
 _WHITE = (255, 255, 255)
@@ -156,16 +157,13 @@ def read_config(path: str | Path, imports: bool = True) -> Mapping[str, Any]:
     """
     from mmengine.config import Config
 
-    before = logging.root.manager.disable
-    logging.disable(logging.INFO)  # it reports RLEPOSE_DATA on the standard output
     try:
-        return Config.fromfile(str(path), import_custom_modules=imports)
+        with without_logs(logging.INFO):  # it reports RLEPOSE_DATA on the standard output
+            return Config.fromfile(str(path), import_custom_modules=imports)
     except Exception as error:  # it is a program: anything may happen
         raise UserError(
             f'{path} cannot be read as a config or metainfo ({type(error).__name__}: {error}).'
         ) from error
-    finally:
-        logging.disable(before)
 
 
 def read_metainfo(info: Any, source: str) -> PoseMeta:

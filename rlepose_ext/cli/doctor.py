@@ -26,15 +26,12 @@ def run(args: argparse.Namespace) -> int:
     """
     from rlepose_ext import programs
     from rlepose_ext.environment import collect
+    from rlepose_ext.quiet import without_logs
 
     # what upstream says while it is imported is not part of the report
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            report = {**collect(), 'programs': programs.report()}
-    finally:
-        logging.disable(logging.NOTSET)
+    with without_logs(logging.WARNING), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        report = {**collect(), 'programs': programs.report()}
     print(json.dumps(report, indent=2) if args.json else as_text(report))
     return 0 if report['ok'] else 1
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from rlepose_ext.errors import UserError
 from rlepose_ext.inference.onnx_pose import OnnxPose
+from rlepose_ext.quiet import without_logs
 
 # What is rounded: layers with weights, and what stands between them without changing a scale.
 OPERATORS = (
@@ -200,10 +201,5 @@ def _quantise(
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Without what onnxruntime prints and logs."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(level)
+    with without_logs(logging.WARNING), contextlib.redirect_stdout(io.StringIO()):
+        yield

@@ -12,6 +12,7 @@ PACKAGE = ROOT / 'rlepose_ext'
 GROUND = 'ground'
 GROUND_FILES = (
     'errors', 'checks', 'registry', 'resources', 'imports', 'gpus', 'data_paths', 'programs',
+    'quiet',
     'version',
 )  # fmt: skip
 
