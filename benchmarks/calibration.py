@@ -139,11 +139,17 @@ def lsp(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def on_lsp(
-    config: Path, seed: int, args: argparse.Namespace, folder: Path, share: float = 1
+    config: Path,
+    seed: int,
+    args: argparse.Namespace,
+    folder: Path,
+    share: float = 1,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
-    """Train for a share of the minutes; calibrate if the head has sigma."""
+    """Train for a share of the minutes, or so many epochs; calibrate if the head has sigma."""
     checkpoint = folder / f'{config.stem}.pth'
-    epochs = epochs_in(share * args.minutes, config, folder, *args.cfg_options)
+    if epochs is None:
+        epochs = epochs_in(share * args.minutes, config, folder, *args.cfg_options)
     row = lsp_finetune.train(config, seed, epochs, folder, *args.cfg_options, keep=checkpoint)
     if 'RLEHead' in config.read_text():
         row |= calibrated(config, checkpoint, folder)
@@ -162,14 +168,19 @@ def faces68(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]
 def side(name: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """A row of the second table."""
     start = imagenet(folder)
-    share = 1.0
+    share, before = 1.0, {}
+    # Every seed trains for as many epochs as the first.
+    same = (name, args.minutes)
+    rows = rows_of(args.output or RESULTS / 'losses.json')
+    first = next((row for row in rows if (row['name'], row['minutes']) == same), {})
     if name == 'heatmaps+RLE':
         share = 0.5
         config = written(SIDES[name], start, folder / 'heatmaps.py')
-        on_lsp(config, seed, args, folder, share)
-        start = folder / 'heatmaps.pth'
+        epochs = on_lsp(config, seed, args, folder, share, first.get('heatmap_epochs'))['epochs']
+        start, before = folder / 'heatmaps.pth', {'heatmap_epochs': epochs}
     change = SIDES['RLE'] if share < 1 else SIDES[name]
-    return on_lsp(written(change, start, folder / 'side.py'), seed, args, folder, share)
+    config = written(change, start, folder / 'side.py')
+    return on_lsp(config, seed, args, folder, share, first.get('epochs')) | before
 
 
 def imagenet(folder: Path) -> Path:

@@ -90,8 +90,10 @@ def losses(content: dict[str, Any]) -> str:
                 f'{statistics.mean(each):.1f} ({", ".join(f"{v:.1f}" for v in each)})'
                 for each in scores.values()
             ]
-            body.append((name, f'{rows[0]["minutes"]:g}', *cells))
-    return table(('loss', 'minutes:', 'PCK@0.2:', 'PCK@0.1:', 'PCK@0.05:'), body)
+            before = f'{rows[0]["heatmap_epochs"]} + ' if 'heatmap_epochs' in rows[0] else ''
+            epochs = before + ', '.join(dict.fromkeys(str(row['epochs']) for row in rows))
+            body.append((name, f'{rows[0]["minutes"]:g}', epochs, *cells))
+    return table(('loss', 'minutes:', 'epochs:', 'PCK@0.2:', 'PCK@0.1:', 'PCK@0.05:'), body)
 
 
 def _around(value: list[float] | None, digits: int, times: float = 1) -> str:
