@@ -43,7 +43,7 @@ CODE = (*(f'rlepose_ext/{name}' for name in ('export', 'models', 'codecs', 'quan
 NOT_MEANT = ('posefix',)
 
 
-def lively(model: torch.nn.Module, config: Config) -> None:
+def lively(model: torch.nn.Module) -> None:
     """Random weights with which the picture reaches the output, in place."""
     torch.manual_seed(0)
     for part in model.modules():
@@ -56,7 +56,7 @@ def lively(model: torch.nn.Module, config: Config) -> None:
             torch.nn.init.kaiming_normal_(part.weight, mode='fan_in', nonlinearity='linear')
 
     with torch.no_grad():
-        if config.codec.get('heatmap_type') == 'combined':
+        if getattr(model.head.decoder, 'heatmap_type', None) == 'combined':
             # offsets in units of a radius would be thousands of pixels
             model.head.final_layer.weight.mul_(1e-4)
         for part in model.modules():
@@ -113,7 +113,7 @@ def check(path: Path) -> dict[str, Any]:
     if type(model).__name__.endswith(('BottomupPoseEstimator', 'PyramidPoseEstimator')):
         scale_heads(model.head)
     else:
-        lively(model, config)
+        lively(model)
     if isinstance(model, QuantPoseEstimator):
         width, height = config.codec.input_size
         calibrate(model, [torch.rand(8, 3, height, width) * 4 - 2])
