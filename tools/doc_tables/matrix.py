@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import Any
 
 from doc_tables.common import NONE, number, table
@@ -47,10 +46,15 @@ def export_matrix(content: dict[str, Any]) -> str:
     # Of integers rounding decides, see the text.
     compared = {name: far for name, far in points.items() if not name.startswith(QUANTISED)}
     farthest = max(compared, key=compared.get)
+    equal = sum(far == 0 for far in compared.values())
     text = (
         f'{len(exported)} of {len(rows)} configs are exported at their full size. Keypoints are '
-        f'{compared[farthest]:.2g} px from those of the checkpoint at most ({farthest}), in half '
-        f'of the configs {statistics.median(compared.values()):.1g} px or less.'
+        f'{compared[farthest]:.2g} px from those of the checkpoint at most ({farthest}), and equal '
+        f'to the last bit in {equal} configs.'
     )
-    others = [f'- {row["name"]}: {row["why"]}' for row in rows if row['status'] != 'exported']
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row['status'] != 'exported':
+            reasons.setdefault(row['why'].removeprefix(row['config']), []).append(row['name'])
+    others = [f'- {", ".join(names)}:{why}' for why, names in reasons.items()]
     return '\n\n'.join([text, '\n'.join(others)] if others else [text])
