@@ -38,7 +38,7 @@ import numpy as np
 from _record import RESULTS, ROOT, TRAINING, WHICH_ROWS, command_line, origin, record
 from faces68 import BACKBONE, EPOCHS, rlepose
 from faces68 import train as train_faces
-from lsp_finetune import MINUTES, SHARED, epochs_in
+from lsp_finetune import MINUTES, SHARED, earlier, epochs_in
 
 CODE = (*TRAINING, 'rlepose_ext/calibration', 'rlepose_ext/inference', 'configs/rle')
 DRAWN = ROOT / 'configs/quickstart/rle_resnet18-slim_1xb16-6e_synthetic-96x72.py'
@@ -169,18 +169,17 @@ def side(name: str, seed: int, args: argparse.Namespace, folder: Path) -> dict[s
     """A row of the second table."""
     start = imagenet(folder)
     share, before = 1.0, {}
-    # Every seed trains for as many epochs as the first.
-    same = (name, args.minutes)
-    rows = rows_of(args.output or RESULTS / 'losses.json')
-    first = next((row for row in rows if (row['name'], row['minutes']) == same), {})
+    path = args.output or RESULTS / 'losses.json'
     if name == 'heatmaps+RLE':
         share = 0.5
         config = written(SIDES[name], start, folder / 'heatmaps.py')
-        epochs = on_lsp(config, seed, args, folder, share, first.get('heatmap_epochs'))['epochs']
-        start, before = folder / 'heatmaps.pth', {'heatmap_epochs': epochs}
+        epochs = earlier(path, name, args.minutes, 'heatmap_epochs')
+        before = {'heatmap_epochs': on_lsp(config, seed, args, folder, share, epochs)['epochs']}
+        start = folder / 'heatmaps.pth'
     change = SIDES['RLE'] if share < 1 else SIDES[name]
     config = written(change, start, folder / 'side.py')
-    return on_lsp(config, seed, args, folder, share, first.get('epochs')) | before
+    epochs = earlier(path, name, args.minutes)
+    return on_lsp(config, seed, args, folder, share, epochs) | before
 
 
 def imagenet(folder: Path) -> Path:

@@ -172,10 +172,10 @@ def main() -> None:
                 print(f'{side}, seed {seed}: {epochs} epochs, PCK {pck}', flush=True)
 
 
-def earlier(path: Path, side: str, minutes: float) -> int | None:
+def earlier(path: Path, side: str, minutes: float, what: str = 'epochs') -> int | None:
     """Epochs of another seed's row, None if there is none."""
     rows = json.loads(path.read_text())['rows'] if path.exists() else []
-    found = {row['epochs'] for row in rows if (row['name'], row['minutes']) == (side, minutes)}
+    found = {row.get(what) for row in rows if (row['name'], row['minutes']) == (side, minutes)}
     return found.pop() if found else None
 
 

@@ -19,7 +19,7 @@ _FILES = {'ann_file': 'annotation file', 'bbox_file': 'detection file'}
 _READ_ELSEWHERE = ('auto_scale_lr', 'compile_backbone', 'custom_imports', 'codec', 'dataset_meta')
 
 
-def read(path: str, cfg_options: Sequence[str]) -> tuple[Any, list[str]]:
+def read(path: str, cfg_options: Sequence[str]) -> tuple[Any, dict[str, str]]:
     """The config as the run will have it, and what is odd about the overrides.
 
     Args:
@@ -27,7 +27,7 @@ def read(path: str, cfg_options: Sequence[str]) -> tuple[Any, list[str]]:
         cfg_options: overrides, ``key=value``.
 
     Returns:
-        The config, and of overrides that nothing may read what seems wrong.
+        The config, and what seems wrong with overrides that nothing may read, by override.
 
     Raises:
         UserError: it cannot be executed or has no model, or an override is none.

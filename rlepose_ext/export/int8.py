@@ -62,8 +62,9 @@ def round_file(path: Path, crops: np.ndarray, expected: list[np.ndarray | None])
 
     Returns:
         ``method``; ``in_float``, the parts that were left in float: ``'head'``, its last layers,
-        and ``'gates'``, products with a sigmoid; ``tried``, the mean distance to the float model
-        for each that was tried, px of the crop, of keypoints plus, where there is sigma, of sigma.
+        and ``'gates'``, products with a sigmoid; ``persons``, how many crops; ``tried``, the mean
+        distance to the float model for each that was tried, px of the crop, of keypoints plus,
+        where there is sigma, of sigma.
 
     Raises:
         UserError: onnxruntime cannot do it.
@@ -89,6 +90,7 @@ def round_file(path: Path, crops: np.ndarray, expected: list[np.ndarray | None])
     return {
         'method': method,
         'in_float': names[:left],
+        'persons': len(crops),
         'tried': [
             {'method': m, 'in_float': names[:n], 'px': round(px, 4)} for (m, n), px in tried.items()
         ],

@@ -18,9 +18,10 @@ from rlepose_ext.annotations.coco_file import DataError
 from rlepose_ext.annotations.images import check_image_file, image_size
 from rlepose_ext.errors import UserError
 from rlepose_ext.geometry.crops import AREA_OF_BOX
-from rlepose_ext.inference.images import SUFFIXES
 from rlepose_ext.own_data.labels import Item, Labels
 
+# What OpenCV, which training reads with, takes.
+_SUFFIXES = {'.avif', '.bmp', '.gif', '.jp2', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp'}
 _MARGIN = 0.1  # around the joints, in units of the longer side, where labels have no box
 _VAL = 0.2
 _FEWEST_SEQUENCES = 5
@@ -61,7 +62,7 @@ class Images:
         self._known: dict[str, tuple[str, tuple[int, int]]] = {}
         self._named: dict[str, list[Path]] = defaultdict(list)
         for path in sorted(folder.rglob('*')):
-            if path.suffix.lower() in SUFFIXES and out not in path.parents:
+            if path.suffix.lower() in _SUFFIXES and out not in path.parents:
                 self._named[_key(path.name)].append(path)
                 self._named[_key(path.stem)].append(path)
 
@@ -117,12 +118,12 @@ def find_objects(labels: Labels, images: Images) -> tuple[list[Object], list[str
         try:
             file, size = images(item.image)
             _check_size(labels.sizes.get(item.image, size), size)
-            keypoints = _keypoints(item, labels.joints, size, labels.relative)
+            keypoints, left = _keypoints(item, labels.joints, size, labels.relative)
             box = _box(item, keypoints, size, labels.relative)
         except (ValueError, TypeError, OverflowError, OSError) as error:
             problems.append(f'{item.image}: {error}')
             continue
-        nowhere += sum(v > 0 for *_, v in item.joints.values()) - int((keypoints[:, 2] > 0).sum())
+        nowhere += left
         if box is None:
             bare += 1
         else:
@@ -149,7 +150,8 @@ def _check_size(labelled: tuple[int, int], size: tuple[int, int]) -> None:
 
 def _keypoints(
     item: Item, joints: Sequence[str], size: tuple[int, int], relative: bool
-) -> np.ndarray:
+) -> tuple[np.ndarray, int]:
+    """Places in px, (K, 3), and how many joints are nowhere though they count as labelled."""
     unknown = [name for name in item.joints if name not in joints]
     if unknown:
         raise ValueError(f'unknown joint {unknown[0]!r}')
@@ -158,7 +160,8 @@ def _keypoints(
         raise ValueError('a visibility is none of 0, 1, 2')
     # What tools write for a joint that is not there, whatever they say of its visibility.
     x, y, v = keypoints.T
-    keypoints[(v == 0) | ((x == y) & ((x == 0) | (x == -1)))] = 0
+    nowhere = (x == y) & ((x == 0) | (x == -1)) & (v > 0)
+    keypoints[nowhere | (v == 0)] = 0
     if relative:
         keypoints[:, :2] *= size
     inside = (np.abs(keypoints[:, :2] / size - 0.5) <= 1.5).all(axis=1)  # not of NaN
@@ -167,7 +170,7 @@ def _keypoints(
         raise ValueError(
             f'the joint {name!r} at {x:g}, {y:g} is far out of the image of {size[0]}x{size[1]} px'
         )
-    return keypoints
+    return keypoints, int(nowhere.sum())
 
 
 def _box(

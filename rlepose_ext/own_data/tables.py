@@ -12,7 +12,8 @@ from __future__ import annotations
 import codecs
 import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from rlepose_ext.own_data.labels import Item, Joint, Labels, refuse_twins
 
 EXPECTED = "the columns image, NAME_x, NAME_y, ..., or DeepLabCut's three or four header rows"
 Row = tuple[int, list[str]]  # number of its line, cells
+NumberIn = Callable[[Mapping[Any, str], Any], float]  # of the cell in a column; NaN if empty
 _BOX = ('box_x', 'box_y', 'box_width', 'box_height')
 
 
@@ -28,7 +30,8 @@ def read_csv(path: Path) -> Labels:
     """Read one file."""
     text, notes = _text(path)
     first = text.lstrip('\r\n').partition('\n')[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(',;\t', key=first.count))
+    delimiter = max(',;\t', key=first.count)
+    reader = csv.reader(text.splitlines(), delimiter=delimiter)
     rows = [(reader.line_num, row) for row in reader if any(row)]
     if not rows:
         raise UserError(f'{path} is empty, expected {EXPECTED}.')
@@ -36,7 +39,7 @@ def read_csv(path: Path) -> Labels:
     if len(rows) == 1:
         labels.notes.append('it has one row, the names of the columns')
     table = _deeplabcut if rows[0][1][0] == 'scorer' else _table
-    table(labels, rows)
+    table(labels, rows, partial(_number, decimal_comma=delimiter != ','))
     return labels
 
 
@@ -51,7 +54,7 @@ def _text(path: Path) -> tuple[str, list[str]]:
         return content.decode('cp1252', 'replace'), ['read as Windows-1252, as it is not UTF-8']
 
 
-def _table(labels: Labels, rows: Sequence[Row]) -> None:
+def _table(labels: Labels, rows: Sequence[Row], number_in: NumberIn) -> None:
     header = [name.strip() for name in rows[0][1]]
     refuse_twins(filter(None, header), 'column', labels.source)
     column = {name: index for index, name in enumerate(header)}
@@ -70,16 +73,16 @@ def _table(labels: Labels, rows: Sequence[Row]) -> None:
         try:
             item = Item(row[image].strip(), {})
             for name in joints:
-                item.joints[name] = _joint(cells, f'{name}_x', f'{name}_y', f'{name}_v')
+                item.joints[name] = _joint(number_in, cells, f'{name}_x', f'{name}_y', f'{name}_v')
             if boxed and all(cells[name].strip() for name in _BOX):
-                item.box = tuple(_number(cells, name) for name in _BOX)
+                item.box = tuple(number_in(cells, name) for name in _BOX)
         except ValueError as error:
             labels.problems.append(f'line {number}, {row[image]}: {error}')
             continue
         labels.items.append(item)
 
 
-def _deeplabcut(labels: Labels, rows: Sequence[Row]) -> None:
+def _deeplabcut(labels: Labels, rows: Sequence[Row], number_in: NumberIn) -> None:
     heads = {row[0]: row for _, row in rows if row[0] in ('individuals', 'bodyparts', 'coords')}
     parts, coords = heads['bodyparts'], heads['coords']
     index = next(k for k in range(1, len(parts)) if parts[k])  # one column, or folder by folder
@@ -92,7 +95,7 @@ def _deeplabcut(labels: Labels, rows: Sequence[Row]) -> None:
         for one in dict.fromkeys(individuals[index:]):
             try:
                 joints = {
-                    part: _joint(cells, (one, part, 'x'), (one, part, 'y'))
+                    part: _joint(number_in, cells, (one, part, 'x'), (one, part, 'y'))
                     for part in labels.joints
                     if (one, part, 'x') in cells
                 }
@@ -111,17 +114,17 @@ def _whole_rows(labels: Labels, rows: Iterable[Row], width: int) -> Iterator[Row
             labels.problems.append(f'line {number} has {len(row)} columns, expected {width}')
 
 
-def _joint(cells: Mapping[Any, str], x: Any, y: Any, v: Any = None) -> Joint:
-    place = _number(cells, x), _number(cells, y)
+def _joint(number_in: NumberIn, cells: Mapping[Any, str], x: Any, y: Any, v: Any = None) -> Joint:
+    place = number_in(cells, x), number_in(cells, y)
     if any(map(math.isnan, place)):
         return 0.0, 0.0, 0.0
-    return *place, _number(cells, v) if cells.get(v, '').strip() else 2.0
+    return *place, number_in(cells, v) if cells.get(v, '').strip() else 2.0
 
 
-def _number(cells: Mapping[Any, str], column: Any) -> float:
+def _number(cells: Mapping[Any, str], column: Any, decimal_comma: bool) -> float:
     text = cells[column].strip() or 'nan'
     try:
-        return float(text.replace(',', '.'))
+        return float(text.replace(',', '.') if decimal_comma else text)
     except ValueError:
         name = column if isinstance(column, str) else ' '.join(filter(None, column))
         raise ValueError(f'{name} is {text!r}, expected a number') from None

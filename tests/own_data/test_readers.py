@@ -135,6 +135,17 @@ def test_joints_that_are_nowhere(geckos, place):
     assert '1 joints at exactly 0, 0 or -1, -1 are taken as not labelled' in labels.notes
 
 
+def test_numbers_that_are_texts(geckos):
+    """As some programs write them."""
+
+    def change(content):
+        keypoints = content['annotations'][1]['keypoints']
+        keypoints[:] = map(str, keypoints)
+
+    _, objects, problems, _ = edited(geckos, change)
+    assert (len(objects), problems) == (8, [])
+
+
 @pytest.mark.parametrize('kind', ['labelme', 'cvat'])
 def test_labels_of_a_copy_of_another_size(geckos, labels_as, kind):
     """What is drawn on a smaller copy would lie at wrong places in the image."""
@@ -179,6 +190,8 @@ def test_tables_as_excel_writes_them(geckos):
         assert objects[0].keypoints.tolist() == [[1.5, 2, 2], [30, 40.25, 2]]
         assert problems == ["line 4, gecko_0002.png: nose_y is 'n/a', expected a number"]
         assert 'columns that are not used: box_w, comment' in labels.notes
+    (geckos / 'a.csv').write_text('image,nose_x,nose_y\ngecko_0002.png,"1,234",5\n')
+    assert "nose_x is '1,234', expected a number" in read(geckos, 'a.csv')[2][0]
     (geckos / 'a.csv').write_text(text.replace(',', '.').replace(';', '\t'))
     assert read(geckos, 'a.csv')[1][0].keypoints.tolist() == [[1.5, 2, 2], [30, 40.25, 2]]
 
