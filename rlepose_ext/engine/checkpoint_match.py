@@ -115,6 +115,21 @@ def compare(model: nn.Module, before: Mapping[str, tuple[int, int]], loaded: Map
     )
 
 
+def unused(model: nn.Module, loaded: Mapping) -> list[str]:
+    """Names in a checkpoint that ``model``, which has loaded it, has no place for.
+
+    Asked of torch, since modules rename or drop keys of older files while they load. Losses' do
+    not count.
+    """
+    model = unwrap(model)
+    state = loaded.get('state_dict', loaded)
+    state = {name.removeprefix('module.'): value for name, value in state.items()}
+    if not set(state) - set(model.state_dict()):
+        return []
+    found = model.load_state_dict(state, strict=False).unexpected_keys
+    return [name for name in found if not _training_only(name)]
+
+
 def require_exact(match: Match, filename: str) -> None:
     """Raise if a parameter keeps its random values.
 

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,12 @@ def init_model(config: Config, checkpoint: str, device: torch.device) -> nn.Modu
     before = match.snapshot(built)
     loaded = load_checkpoint(built, checkpoint, map_location='cpu')
     match.require_exact(match.compare(built, before, loaded), checkpoint)
+    if unused := match.unused(built, loaded):
+        warnings.warn(
+            f'checkpoint {checkpoint} has {len(unused)} values that this config has no place for, '
+            f'such as {unused[0]}: they are not used. Is it the config that trained it?',
+            stacklevel=2,
+        )
     meta = loaded.get('meta', {})
     built.dataset_meta = meta.get('dataset_meta') or _dataset_meta(config)
     built.calibration = meta.get(CALIBRATION, {})

@@ -99,7 +99,7 @@ def test_report(done):
     rows = report['rows']
     assert set(rows) == {
         'constant', 'constant per joint', 'score', 'learnt density', 'uncalibrated', 'scaled',
-        'calibrated', '20 splits',
+        'calibrated', 'exact sigma', '20 splits',
     }  # fmt: skip
     assert set(report['without_flip_test']) == set(rows) - {'20 splits'}
     assert rows['calibrated']['nll'][0] < rows['uncalibrated']['nll'][0]

@@ -34,7 +34,8 @@ def proof():
 def test_rows(proof):
     rows = table(proof, seed=0, repeats=30)['rows']
     assert set(rows) == {
-        'constant', 'constant per joint', 'score', 'uncalibrated', 'scaled', 'calibrated'
+        'constant', 'constant per joint', 'score', 'uncalibrated', 'scaled', 'calibrated',
+        'exact sigma',
     }  # fmt: skip
     # a constant knows nothing
     assert rows['calibrated']['ause'][0] < 0.7 * rows['constant']['ause'][0]
@@ -51,6 +52,19 @@ def test_rows(proof):
     text = as_text(rows)
     assert 'calibrated' in text
     assert f'{rows["calibrated"]["ause"][0]:.3f}' in text
+
+
+def test_exact_sigma():
+    """What is left to gain: nothing where errors are as sigma says, much where sigma knows less."""
+    data = held_out(2000, density=laplace)
+    told = proved(data)
+    known = {name: claim.numbers()['ause'] for name, claim in told.claims.items()}
+    assert known['exact sigma'] == pytest.approx(known['calibrated'], abs=0.01)
+    # the same deviations, dealt to the wrong persons
+    order = np.random.default_rng(1).permutation(2000)
+    unknown = proved(replace(data, sigma=data.sigma[order]))
+    wrong = {name: claim.numbers()['ause'] for name, claim in unknown.claims.items()}
+    assert wrong['exact sigma'] < wrong['calibrated'] - 0.05
 
 
 def test_splits_tell_their_luck():

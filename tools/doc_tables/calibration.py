@@ -46,11 +46,12 @@ def calibration(content: dict[str, Any]) -> str:
                 f'{after["ause"][0]:.3f}',
                 f'{constant:.3f}',
                 f'{after["ause"][0] / constant:.2f}',
+                f'{rows["exact sigma"]["ause"][0]:.3f}' if 'exact sigma' in rows else NONE,
             )
         )
     head = ('model', 'seed:', 'persons:', 'in 90 %, %:', 'in 95 %, %:')
     head += ('in 90 %, 20 splits:', 'in 95 %, 20 splits:', 'ENCE:')
-    return table((*head, 'AUSE:', 'of a constant:', 'ratio:'), body)
+    return table((*head, 'AUSE:', 'of a constant:', 'ratio:', 'if sigma were exact:'), body)
 
 
 def _over_splits(rows: dict[str, Any], level: int) -> str:
