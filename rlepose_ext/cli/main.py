@@ -3,6 +3,10 @@
 import argparse
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from rlepose_ext.cli import (
     calibrate,
@@ -52,6 +56,10 @@ COMMANDS = (
 )
 
 
+# Warnings that come from files in here are for users.
+_PACKAGE = Path(__file__).parents[1]
+
+
 class _Parser(argparse.ArgumentParser):
     """Says where to set what other tools have as options of a training."""
 
@@ -78,12 +86,30 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Our warnings as one line, without the line of code that gave them."""
+    before = warnings.formatwarning
+
+    def plain(message, category, filename, *more):
+        if Path(filename).is_relative_to(_PACKAGE):
+            return f'rlepose: warning: {message}\n'
+        return before(message, category, filename, *more)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one command. A mistake of the user's ends in one message and status 2."""
     args = build_parser().parse_args(argv)
     args.argv = sys.argv[1:] if argv is None else argv
     try:
-        status = args.run(args) or 0
+        with _plain_warnings():
+            status = args.run(args) or 0
         sys.stdout.flush()
         return status
     except UserError as error:
