@@ -107,7 +107,14 @@ def calibrated(config: Path, checkpoint: Path, folder: Path, *more: Any) -> dict
         name: {measure: [round(v, 4) for v in values] for measure, values in numbers.items()}
         for name, numbers in report['rows'].items()
     }
-    return {**{name: report[name] for name in kept}, 'calibration': rows}
+    groups = report['visibility'].items()
+    groups = {f'{name} joints': v['calibrated'] for name, v in groups if 'calibrated' in v}
+    groups['without flip test'] = report['without_flip_test']['calibrated']
+    coverage = {
+        name: {key: round(numbers[key][0], 4) for key in ('coverage_90', 'coverage_95')}
+        for name, numbers in groups.items()
+    }
+    return {**{name: report[name] for name in kept}, 'calibration': rows, 'coverage': coverage}
 
 
 def drawn(seed: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:

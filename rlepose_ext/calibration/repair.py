@@ -12,7 +12,8 @@ Three repairs, each on top of the one before:
    as its radius. If a new label and the n are exchangeable, it is inside with a probability of at
    least q, and at most q + 1 / (n + 1) where distances do not tie. Vovk, Gammerman, Shafer,
    *Algorithmic Learning in a Random World*, 2005; Angelopoulos, Bates, arXiv 2107.07511, section 1.
-   The n labels must not be those of steps 1 and 2.
+   The n labels must not be those of steps 1 and 2. Labels of one image are alike and not
+   exchangeable with those of another: many images count, not many persons in a few.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ import numpy as np
 from rlepose_ext.calibration.measures import covariances, distances
 
 LEVELS = (0.5, 0.9, 0.95)
-# Labels of a joint, of all parts together, below which nothing is said of it.
-FEWEST = 100
+# Labels of a joint, of all parts together, and images with it in each part, below which nothing
+# is said of it. Fewer than 19 labels give no ellipse of 95 %.
+FEWEST, FEWEST_IMAGES = 100, 19
+ENOUGH = f'{FEWEST} in some {4 * FEWEST_IMAGES} images or more'
 # Of the curve: at most so many bins, with at least so many labels each.
 _BINS, _IN_BIN = 50, 50
 
@@ -96,7 +99,8 @@ class Calibration:
         share = np.maximum(deviation, 1e-12) / size[:, None, None]
         known = np.clip(share, self.curve[0, 0], self.curve[0, -1])
         repaired = np.exp(np.interp(np.log(known), *np.log(self.curve)))
-        return deviation * repaired / known
+        calibrated = np.isfinite(self.radius[:, :1])
+        return np.where(calibrated, deviation * repaired / known, deviation)
 
     def covariance(self, sigma: np.ndarray, size: np.ndarray) -> np.ndarray:
         """(N, K, 2, 2) px²; arguments as above."""
@@ -119,7 +123,7 @@ class Calibration:
 def fit(
     shape: HeldOut,
     promise: HeldOut,
-    labels: np.ndarray,
+    proof: HeldOut,
     spread: np.ndarray | None = None,
     correlation: float = 0.0,
     isotonic: bool = False,
@@ -129,7 +133,7 @@ def fit(
     Args:
         shape: persons for scale, correlation and curve.
         promise: other persons, for the radii.
-        labels: (K,) how many there are of each joint, those for the proof included.
+        proof: others again, of whom it is only asked whether they can prove a joint.
         spread: (2,) the model's own, which joints without enough labels keep.
         correlation: likewise.
         isotonic: with the curve.
@@ -141,17 +145,23 @@ def fit(
     fallback = np.full(2, np.nan) if spread is None else np.asarray(spread, float)
     spreads, correlations = np.tile(fallback, (number, 1)), np.full(number, float(correlation))
     left: dict[str, str] = {}
+    parts = shape, promise, proof
     for joint, name in enumerate(shape.names):
-        some, others = shape.labelled[:, joint], promise.labelled[:, joint]
-        if not labels[joint]:
+        labels = sum(int(part.labelled[:, joint].sum()) for part in parts)
+        images = [len(np.unique(part.image[part.labelled[:, joint]])) for part in parts]
+        some = shape.labelled[:, joint]
+        z = shape.error[some, joint] / shape.sigma[some, joint]
+        if not labels:
             left[name] = 'no labels'
-        elif labels[joint] < FEWEST or not some.any() or others.sum() < _least(max(LEVELS)):
-            left[name] = f'{labels[joint]} labels, expected {FEWEST} in many images'
+        elif labels < FEWEST or min(images) < FEWEST_IMAGES:
+            left[name] = f'{labels} labels in {sum(images)} images, expected {ENOUGH}'
+        elif not z.any():
+            left[name] = 'the labels are what the model says, expected some that it has not made'
         else:
-            z = shape.error[some, joint] / shape.sigma[some, joint]
             spreads[joint], correlations[joint] = np.sqrt((z * z).mean(0)), _correlation(z)
-    result = Calibration(spreads, correlations, np.full((number, len(LEVELS)), np.nan))
     known = np.array([name not in left for name in shape.names])
+    radius = np.where(known[:, None], 0.0, np.full((number, len(LEVELS)), np.nan))
+    result = Calibration(spreads, correlations, radius)
     if isotonic and known.any():
         result = replace(result, curve=_curve(shape, result, known))
     found = distances(promise.error, result.covariance(promise.sigma, promise.size))
@@ -184,11 +194,6 @@ def ellipses(covariance: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
     half = [np.sqrt(middle + apart) * radius, np.sqrt(np.maximum(middle - apart, 0)) * radius]
     angle = np.where(np.isnan(half[0]), np.nan, np.degrees(np.arctan2(2 * xy, xx - yy) / 2))
     return np.stack([*half, angle], axis=-1)
-
-
-def _least(level: float) -> int:
-    """How few labels give a finite radius."""
-    return math.ceil(round(level / (1 - level), 9))
 
 
 def _correlation(z: np.ndarray) -> float:

@@ -69,6 +69,7 @@ class Claim:
             found['nll'] = float(self.nll.mean())
         if self.deviation is not None:
             found['ence'] = ence(self.error.ravel(), self.deviation.ravel())
+        if self.distance is not None:
             inside = (self.distance[:, None] <= self.radius).mean(0)
             found |= {
                 f'coverage_{round(100 * q)}': float(v) for q, v in zip(LEVELS, inside, strict=True)
@@ -171,9 +172,10 @@ def _exact(error: np.ndarray, deviation: np.ndarray) -> Claim:
 
     AUSE is 0 for nobody, since errors of one standard deviation differ too. How far from 0 it is
     when sigma is all that there is to know depends on how much sigma differs between the joints.
+    ENCE is 0 in truth; what it is here, chance alone makes of so many labels.
     """
     dealt = np.random.default_rng(0).permutation(error / deviation) * deviation
-    return Claim(dealt, np.hypot(*deviation.T))
+    return Claim(dealt, np.hypot(*deviation.T), deviation)
 
 
 def table(proof: Proof, seed: int, repeats: int = REPEATS) -> dict[str, Any]:
@@ -230,7 +232,11 @@ def _groups(proof: Proof) -> Iterator[tuple[str, str, np.ndarray]]:
 def intervals(
     proof: Proof, members: np.ndarray, names: list[str], seed: int, repeats: int
 ) -> dict[str, dict[str, Interval]]:
-    """Numbers of the claims with these names, over the joints that are members (L,), see above."""
+    """Numbers of the claims with these names, over the joints that are members (L,), see above.
+
+    Low and high lie around the value as the resamples lie around their mean. Of ENCE the latter is
+    another: it is a mean of absolute values, to which chance adds, and resampling once more.
+    """
     place = np.flatnonzero(members)
     _, image = np.unique(proof.image[place], return_inverse=True)
     rng, number = np.random.default_rng(seed), image.max() + 1
@@ -241,10 +247,11 @@ def intervals(
     found = {}
     for name in names:
         values = [proof.claims[name][draw].numbers() for draw in draws]
-        found[name] = {
-            key: [values[0][key], *np.percentile([v[key] for v in values[1:]], [2.5, 97.5])]
-            for key in values[0]
-        }
+        found[name] = {}
+        for key, value in values[0].items():
+            drawn = np.array([v[key] for v in values[1:]])
+            low, high = value - drawn.mean() + np.percentile(drawn, [2.5, 97.5])
+            found[name][key] = [value, low, high]
     return found
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rlepose_ext.cli.arguments import seed
+
 EPILOG = """\
 examples:
   rlepose calibrate configs/rle/rle_res50_8xb64-210e_coco-256x192.py epoch_210.pth
@@ -40,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--isotonic', action='store_true', help='correct sigma by a rising curve too'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of the halves and the intervals')
+    parser.add_argument('--seed', type=seed, default=0, help='of the halves and the intervals')
     parser.add_argument('--device', default='auto', help='auto, cpu or cuda:0')
     parser.set_defaults(run=run)
 

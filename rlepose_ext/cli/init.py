@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rlepose_ext.cli.arguments import seed
+
 EPILOG = """\
 examples:
   rlepose init data/geckos --labels labels.json
@@ -47,7 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument('--skip-bad', action='store_true', help='leave out what cannot be used')
     parser.add_argument('--force', action='store_true', help='replace what init has written before')
-    parser.add_argument('--seed', type=int, default=0, help='of the split (default: 0)')
+    parser.add_argument('--seed', type=seed, default=0, help='of the split (default: 0)')
     parser.set_defaults(run=run)
 
 

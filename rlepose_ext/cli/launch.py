@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from rlepose_ext.cli import data_first, slurm, two_boxes
+from rlepose_ext.cli.arguments import seed
 from rlepose_ext.cli.start import without_collecting
 from rlepose_ext.errors import UserError
 from rlepose_ext.gpus import check_gpu, check_visible_gpus
@@ -47,8 +48,6 @@ class _Seed(_Forward):
     """Hand a seed on as an override of the config; MMPose's script has no option for it."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        if not 0 <= values < 2**32:
-            parser.error(f'--seed {values}: expected a number from 0 to 2**32 - 1')
         super().__call__(parser, namespace, f'randomness.seed={values}', '--cfg-options')
 
 
@@ -104,7 +103,7 @@ def add_parser(subparsers) -> None:
         dry_run = 'check everything but the data, print the command that would run, and stop'
         parser.add_argument('--dry-run', action='store_true', help=dry_run)
         parser.set_defaults(run=run, script=name, forwarded=[])
-    train.add_argument('--seed', type=int, action=_Seed, help='the same as randomness.seed=N')
+    train.add_argument('--seed', type=seed, action=_Seed, help='the same as randomness.seed=N')
     train.add_argument(
         '--compile', nargs=0, action=_Compile, help='the same as compile_backbone=True'
     )

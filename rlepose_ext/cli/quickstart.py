@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from rlepose_ext.cli.arguments import seed
 from rlepose_ext.errors import UserError
 
 
@@ -25,7 +26,7 @@ def add_parser(subparsers) -> None:
     )
     parser.add_argument('--train-images', type=int, metavar='N', help='drawings to train on')
     parser.add_argument('--val-images', type=int, metavar='N', help='drawings to test on')
-    parser.add_argument('--seed', type=int, default=0, help='of drawings and training')
+    parser.add_argument('--seed', type=seed, default=0, help='of drawings and training')
     parser.add_argument('--epochs', type=int, default=None, help='epochs of the RLE stage')
     parser.add_argument('--lowest-ap', type=float, default=None, help='status 1 below this AP')
     parser.add_argument(

@@ -8,6 +8,8 @@ a copy of the checkpoint, from which :class:`.estimator.PoseEstimator` and `rlep
 from __future__ import annotations
 
 import json
+import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from mmengine.registry import DefaultScope
 from mmpose.registry import DATASETS
 
 from rlepose_ext.annotations.coco_file import read_json
-from rlepose_ext.calibration.repair import FEWEST, Calibration, HeldOut, fit
+from rlepose_ext.calibration.repair import Calibration, HeldOut, fit
 from rlepose_ext.calibration.report import (
     Proof,
     draw_reliability,
@@ -95,6 +97,7 @@ def calibrate(
         Path(given or Path(checkpoint).with_name(f'{Path(checkpoint).stem}_{default}'))
         for given, default in ((out, 'calibrated.pth'), (report, 'calibration'))
     )
+    _check_places(out, report)
     persons = _labelled(config, data)
     options = {'model.test_cfg.sigma': True}  # of SimCC heads
     estimator = PoseEstimator(config, checkpoint, device, cfg_options=options)
@@ -106,9 +109,9 @@ def calibrate(
         calibration, left, proof = _calibrated(held_out, estimator, isotonic, seed)
         if proof is None:
             raise UserError(
-                f'no joint has enough labels to calibrate: expected {FEWEST} of a joint, in many '
-                f'images, got {held_out.labelled.sum(0).max()} at most in '
-                f'{len(np.unique(held_out.image))} images'
+                'no joint can be calibrated: '
+                + '; '.join(f'{name}: {why}' for name, why in list(left.items())[:2])
+                + (f'; and {len(left) - 2} more' if len(left) > 2 else '')
             )
         found[str(flip_test)] = {
             **calibration.to_plain(),
@@ -170,7 +173,7 @@ def predicted(estimator: PoseEstimator, persons: list[dict[str, Any]]) -> HeldOu
         score=np.concatenate([each.scores for each in results]),
         flow_nll=_flow_nll(estimator, error, sigma, size),
         labelled=labelled & np.isfinite(error + sigma).all(-1),
-        visible=np.stack([_visible(person) for person in ordered]),
+        visible=_visible(ordered),
         size=size,
         image=np.repeat(np.arange(len(paths)), [len(of_image[path]) for path in paths]),
         names=tuple(results[0].names),
@@ -211,15 +214,29 @@ def _check_joints(
             'calibrate. Heads with RLE do (RLEHead, SimCCRLEHead, PoseurHead), and SimCC heads.'
         )
     names = [str(estimator.meta['keypoint_id2name'][i]) for i in range(estimator.num_keypoints)]
-    kinds = read_json(data[0]).get('categories') if data else None
-    theirs = (kinds or [{}])[0].get('keypoints') or names
     number = persons[0]['keypoints'].shape[1]
-    if number != len(names) or [_plain(a) for a in theirs] != [_plain(b) for b in names]:
+    named = _named_joints(data[0]) if data else [names]
+    wrong = [other for other in named if [*map(_plain, other)] != [*map(_plain, names)]]
+    if number != len(names) or wrong:
+        theirs = f'are named {", ".join(map(str, wrong[0]))}' if wrong else f'are {number}'
         raise UserError(
-            f'the labels are of other joints than the model. They have {number}: '
-            f'{", ".join(map(str, theirs)) if kinds else "names are not given"}. The model has '
+            f'the labels are of other joints than the model. Theirs {theirs}. The model has '
             f'{len(names)}: {", ".join(names)}. Give --data labels of these joints, in this order.'
         )
+    if not named:
+        warnings.warn(
+            f'{data[0]} does not name its joints: they are taken to be {", ".join(names)}, in this '
+            'order',
+            stacklevel=3,
+        )
+
+
+def _named_joints(annotations: str | Path) -> list[list[str]]:
+    """Names of the joints in every category that has persons in the file and names them."""
+    content = read_json(annotations)
+    used = {person.get('category_id') for person in content.get('annotations', ())}
+    kinds = [kind for kind in content.get('categories') or () if kind.get('id') in used]
+    return [kind['keypoints'] for kind in kinds if kind.get('keypoints')]
 
 
 def _plain(name: str) -> str:
@@ -234,9 +251,8 @@ def _calibrated(
     shape, promise = fitting.split(seed + 1)
     spread = estimator.meta['sigma_spread']
     correlation = estimator.meta['sigma_correlation'] or 0.0
-    labels = held_out.labelled.sum(0)
-    calibration, left = fit(shape, promise, labels, spread, correlation, isotonic)
-    number = len(labels)
+    calibration, left = fit(shape, promise, proof, spread, correlation, isotonic)
+    number = len(held_out.names)
     own = np.full(2, np.nan) if spread is None else spread
     before = Calibration(np.tile(own, (number, 1)), np.full(number, correlation), np.zeros(0))
     if len(left) == number:
@@ -260,22 +276,37 @@ def _flow_nll(
     return logs - log_density.double().cpu().numpy().reshape(error.shape[:2])
 
 
-def _visible(person: Mapping[str, Any]) -> np.ndarray:
-    """(K,), COCO's v = 2; MMPose keeps it in the raw annotation only."""
-    raw = np.ravel((person.get('raw_ann_info') or {}).get('keypoints', ()))
-    flags = person['keypoints_visible'][0]
-    return raw[2::3] > 1 if len(raw) == 3 * len(flags) and raw[2::3].max() > 1 else flags > 0
+def _visible(persons: list[dict[str, Any]]) -> np.ndarray:
+    """(M, K), COCO's v = 2, where the labels have any; MMPose keeps it in raw annotations only."""
+    labelled = np.concatenate([person['keypoints_visible'] for person in persons]) > 0
+    raw = [(person.get('raw_ann_info') or {}).get('keypoints', ()) for person in persons]
+    if any(np.size(each) != 3 * labelled.shape[1] for each in raw):
+        return labelled
+    marks = np.array([np.ravel(each)[2::3] for each in raw], float)
+    return marks > 1 if (marks > 1).any() else labelled
+
+
+def _check_places(out: Path, report: Path) -> None:
+    """Find before the work what cannot be written after it."""
+    if out.is_dir():
+        raise UserError(f'--out {out} is a folder, expected the name of a file')
+    if report.exists() and not report.is_dir():
+        raise UserError(f'--report {report} is a file, expected a folder')
+    for place in (out.absolute().parent, report.absolute()):
+        there = next(each for each in (place, *place.parents) if each.exists())
+        if not os.access(there, os.W_OK):
+            raise UserError(f'{there} cannot be written to: give another --out and --report')
 
 
 def _write(
     out: Path, report: Path, content: Mapping[str, Any], described: dict[str, Any], proof: Proof
 ) -> None:
     try:
+        write_sealed(lambda stream: torch.save(content, stream), out)
         report.mkdir(parents=True, exist_ok=True)
         draw_reliability(proof, report / 'reliability.png')
         draw_sparsification(proof, report / 'sparsification.png')
         text = json.dumps(described, indent=1) + '\n'
         (report / 'report.json').write_text(text, encoding='utf-8')
-        write_sealed(lambda stream: torch.save(content, stream), out)
     except OSError as error:
         raise UserError(f'{error.filename or out} cannot be written: {error.strerror}') from error

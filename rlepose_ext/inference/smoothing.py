@@ -89,6 +89,8 @@ class Smoother:
     """
 
     def __init__(self, max_gap: float) -> None:
+        if not max_gap > 0:
+            raise UserError(f'smoothing: expected max_gap above 0, got {max_gap}')
         self.max_gap = max_gap
         self._states: dict[int, tuple[State, float]] = {}
 
@@ -131,7 +133,9 @@ class Smoother:
             if deviations is not None:
                 measured = measured[0], deviations[index].astype(float), sizes[index]
             state, last = self._states.get(identity, (None, -math.inf))
-            if state is None or not 0 < time - last <= self.max_gap:
+            # after a joint that was not a number everything would be none
+            lost = state is None or not np.isfinite(state.value).all()
+            if lost or not 0 < time - last <= self.max_gap:
                 state = self.start(*measured)
             else:
                 state = self.step(state, *measured, time - last)

@@ -240,6 +240,25 @@ def few(content):
     del content['annotations'][90:]
 
 
+def few_images(content):
+    # several persons are in each
+    for person in content['annotations']:
+        person['image_id'] = content['images'][person['image_id'] % 40]['id']
+    content['images'] = content['images'][:40]
+
+
+def text(content):
+    for number, person in enumerate(content['annotations']):
+        if number % 2:  # occluded as a whole
+            person['keypoints'][2::3] = [min(v, 1) for v in person['keypoints'][2::3]]
+        person['keypoints'] = [str(value) for value in person['keypoints']]
+    content['categories'].append({'id': 9, 'name': 'ball', 'keypoints': ['middle']})
+
+
+def no_names(content):
+    del content['categories'][0]['keypoints']
+
+
 def other_number(content):
     content['categories'][0]['keypoints'] = content['categories'][0]['keypoints'][:14]
     for person in content['annotations']:
@@ -258,8 +277,9 @@ def nobody(content):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (few, 'no joint has enough labels to calibrate: expected 100 of a joint'),
-        (other_number, 'They have 14: nose'),
+        (few, 'no joint can be calibrated: nose: 73 labels in 52 images'),
+        (few_images, 'labels in 40 images, expected 100 in some 76 images'),
+        (other_number, 'Theirs are named nose'),
         (other_order, 'labels are of other joints than the model'),
         (nobody, 'no joint is labelled'),
     ],
@@ -270,6 +290,28 @@ def test_labels_that_do_not_do(done, edited, tmp_path, capsys, change, message):
     assert main([*command, '--out', str(out)]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_labels_that_do(done, edited, tmp_path, capsys):
+    """Numbers as texts, persons who are hidden as a whole, another category; and no names."""
+    out = ['--out', str(tmp_path / 'out.pth'), '--report', str(tmp_path / 'report')]
+    command = ['calibrate', CONFIG, str(done / 'epoch_6.pth'), *out, '--data']
+    assert main([*command, *edited(text)]) == 0
+    report = json.loads((tmp_path / 'report/report.json').read_text())
+    counts = {k: v['joints_that_prove'] for k, v in report['visibility'].items()}
+    assert counts['occluded'] > 0.4 * sum(counts.values())
+    with pytest.warns(UserWarning, match='does not name its joints: they are taken to be nose'):
+        assert main([*command, *edited(no_names)]) == 0
+
+
+def test_places_that_cannot_be_written(done, drawn, tmp_path, capsys):
+    command = ['calibrate', CONFIG, str(done / 'epoch_6.pth'), '--data', *map(str, drawn)]
+    assert main([*command, '--out', str(tmp_path)]) == 2
+    assert 'is a folder, expected the name of a file' in capsys.readouterr().err
+    (tmp_path / 'a').touch()
+    assert main([*command, '--out', str(tmp_path / 'b.pth'), '--report', str(tmp_path / 'a')]) == 2
+    assert 'is a file, expected a folder' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ['a']
 
 
 def test_a_head_without_sigma_and_files_that_are_not_there(done, drawn, tmp_path, capsys):

@@ -21,7 +21,7 @@ from rlepose_ext.calibration.report import (
 def proved(data, seed=0):
     fitting, proof = data.split(seed)
     shape, promise = fitting.split(seed + 1)
-    found, _ = fit(shape, promise, data.labelled.sum(0))
+    found, _ = fit(shape, promise, proof)
     own = Calibration(np.ones((3, 2)), np.zeros(3), np.zeros(0))
     return prove(proof, promise, shape, own, found)
 
@@ -37,6 +37,8 @@ def test_rows(proof):
         'constant', 'constant per joint', 'score', 'uncalibrated', 'scaled', 'calibrated',
         'exact sigma',
     }  # fmt: skip
+    for numbers in rows.values():
+        assert all(low <= value <= high for value, low, high in numbers.values())
     # a constant knows nothing
     assert rows['calibrated']['ause'][0] < 0.7 * rows['constant']['ause'][0]
     assert rows['calibrated']['ause'][0] < rows['constant per joint']['ause'][0]

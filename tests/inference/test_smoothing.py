@@ -78,11 +78,22 @@ def test_identities_are_apart_and_a_gap_starts_anew():
     np.testing.assert_array_equal(smooth(late, 5.0).keypoints, late.keypoints)
 
 
+@pytest.mark.parametrize('smooth', [OneEuro(), Kalman()])
+def test_a_joint_that_is_no_number_is_not_remembered(smooth):
+    bad = measured(1.0, 1.0)
+    bad.keypoints[0, 1] = np.nan
+    for number, poses in enumerate([measured(0.0, 1.0), bad, measured(2.0, 1.0)]):
+        found = smooth(poses, number / 25)
+    assert np.isfinite(found.keypoints).all()
+
+
 def test_bad_settings():
     with pytest.raises(UserError, match='min_cutoff'):
         OneEuro(min_cutoff=0)
     with pytest.raises(UserError, match='moving'):
         OneEuro(moving=0)
+    with pytest.raises(UserError, match='max_gap'):
+        OneEuro(max_gap=-1)
     with pytest.raises(UserError, match='tracking'):
         OneEuro()(persons([[0, 0]]), 0.0)
 

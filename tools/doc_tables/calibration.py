@@ -19,6 +19,9 @@ def calibration_rows(content: dict[str, Any]) -> str:
         cells = [_around(numbers.get(key), 3) for key in ('nll', 'ence', 'ause')]
         cells += [_around(numbers.get(f'coverage_{level}'), 1, 100) for level in LEVELS]
         body.append((name, *cells))
+    for name, numbers in first.get('coverage', {}).items():
+        cells = [f'{100 * numbers[f"coverage_{level}"]:.1f}' for level in LEVELS[1:]]
+        body.append((f'calibrated, {name}', *[NONE] * 4, *cells))
     head = ('', 'NLL:', 'ENCE:', 'AUSE:', *(f'in {level} %, %:' for level in LEVELS))
     return table(head, body)
 
