@@ -27,6 +27,7 @@ from _record import ROOT, interleaved, ratios, record, result_path, summary
 HERE = Path(__file__).resolve().parent
 CONFIG = 'configs/rle/rle_mobilenetv2-050_1xb64-20e_lsp-192x192.py'
 BATCH = 32
+LOADED = 1000  # samples of a loader
 STOCK = {'model.head.type': 'RLEHead', 'model.head.loss.type': 'RLELoss'}
 START = 'import mmpose.apis, mmpose.models, mmpose.datasets'
 Row = dict[str, Any]
@@ -165,13 +166,15 @@ def scaling(rounds: int) -> list[Row]:
 
 def workers(rounds: int) -> list[Row]:
     """Batches of a loader with 1, 2, 4 ... 8 worker processes, as far as there are cores."""
+    import cv2
     import data_path
     from _machine import CORES
     from mmengine.config import Config
     from mmengine.dataset import pseudo_collate, worker_init_fn
     from mmpose.registry import DATASETS
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, RandomSampler
 
+    cv2.setNumThreads(0)  # as in a training
     with tempfile.TemporaryDirectory() as name:
         data_path.draw(Path(name))
         settings = Config.fromfile(ROOT / data_path.CONFIGS['RLE'][1]).train_dataloader.dataset
@@ -181,6 +184,8 @@ def workers(rounds: int) -> list[Row]:
             f'{count} loader worker{"s" if count > 1 else ""}': DataLoader(
                 dataset,
                 8,
+                # long enough that filling and draining eight workers does not count
+                sampler=RandomSampler(dataset, replacement=True, num_samples=LOADED),
                 num_workers=count,
                 persistent_workers=True,
                 collate_fn=pseudo_collate,
@@ -197,7 +202,7 @@ def workers(rounds: int) -> list[Row]:
             'scaling',
             what,
             'samples a second',
-            round(data_path.PICTURES / summary(seconds[what])['median']),
+            round(LOADED / summary(seconds[what])['median']),
             summary(ratios(seconds, first, what), 3),
         )
         for what in sides

@@ -12,6 +12,7 @@ parameters and checkpoints stay; copies of the model, such as its average, are n
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,10 +29,6 @@ def compile_backbone(model: nn.Module) -> None:
     if backbone is None:
         print_log(f'{KEY}: the model has no backbone; nothing is compiled', 'current')
         return
-    from torch._inductor import config as inductor
-
-    # Kernels are made for a number of threads, and torch's cache looks for no other unless told.
-    inductor.cpp.threads = torch.get_num_threads()
     # Where nn.Module.compile puts what it made, so that copies and pickles leave it out.
     backbone._compiled_call_impl = _WhileTraining(backbone)
     print_log(f'{KEY}: the first iteration compiles, which can take minutes', 'current')
@@ -42,32 +39,46 @@ class _WhileTraining:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        # One shape: kernels for any shape are slower.
-        self.compiled = torch.compile(module._call_impl, dynamic=False)
+        self.compiled: Callable[..., Any] | None = None
         self.shape: torch.Size | None = None
+        self.failed = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shape = getattr(args[0], 'shape', None) if args else None
-        if not self.module.training or self.compiled is None or shape is None:
+        if not self.module.training or self.failed or shape is None:
             return self.module._call_impl(*args, **kwargs)
         if self.shape is None:
             self.shape = shape
-            return self._first(*args, **kwargs)
-        call = self.compiled if shape == self.shape else self.module._call_impl
-        return call(*args, **kwargs)
-
-    def _first(self, *args: Any, **kwargs: Any) -> Any:
-        from mmengine.logging import print_log
-
+        if shape != self.shape:
+            return self.module._call_impl(*args, **kwargs)
         try:
+            if self.compiled is None:
+                self.compiled = _compiled(self.module)
             return self.compiled(*args, **kwargs)
         except Exception as error:  # torch has no common class of what compilers do
-            self.compiled = None
-            said = f'{type(error).__name__}: {error}'.splitlines()[0]
-            print_log(
-                f'{KEY}: goes on without, as torch.compile failed ({said}); '
-                'it needs a C++ compiler on the CPU and Triton on a GPU',
-                'current',
-                logging.WARNING,
-            )
-            return self.module._call_impl(*args, **kwargs)
+            # where the model itself is wrong, this raises
+            result = self.module._call_impl(*args, **kwargs)
+            self.failed = True
+            self._say(error)
+            return result
+
+    def _say(self, error: Exception) -> None:
+        from mmengine.logging import print_log
+
+        said = f'{type(error).__name__}: {error}'.splitlines()[0]
+        print_log(
+            f'{KEY}: goes on without, as torch.compile failed ({said}); '
+            'it needs a C++ compiler on the CPU, Triton on a GPU, and a TORCHINDUCTOR_CACHE_DIR '
+            'that can be written',
+            'current',
+            logging.WARNING,
+        )
+
+
+def _compiled(module: nn.Module) -> Callable[..., Any]:
+    from torch._inductor import config as inductor
+
+    # Kernels are made for a number of threads, and torch's cache looks for no other unless told.
+    inductor.cpp.threads = torch.get_num_threads()
+    # One shape: kernels for any shape are slower.
+    return torch.compile(module._call_impl, dynamic=False)

@@ -22,6 +22,7 @@ trains or tests on the CPU; ``RLEPOSE_CPU_SPEED=0`` turns them off.
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import sys
 from multiprocessing.reduction import ForkingPickler
@@ -59,7 +60,7 @@ def wanted() -> tuple[bool, bool, bool]:
     Raises:
         UserError: any other value.
     """
-    value = os.environ.get(SWITCH, '1')
+    value = os.environ.get(SWITCH) or '1'
     choices = ('0', 'memory', 'float32', '1')
     if value not in choices:
         raise UserError(f'{SWITCH} must be one of {", ".join(choices)}, got {value!r}')
@@ -121,10 +122,23 @@ def use_bfloat16_backbone(model: nn.Module) -> bool:
     if not (large and has_bfloat16()):
         return False
     # a class, as copies of the model take their class along
-    backbone.__class__ = type(
-        kind.__name__, (TrainsInBfloat16, kind), {'__module__': kind.__module__}
-    )
+    backbone.__class__ = _in_bfloat16(kind)
     return True
+
+
+@functools.cache
+def _in_bfloat16(kind: type) -> type:
+    return type(f'{kind.__name__}InBfloat16', (TrainsInBfloat16, kind), {'__module__': __name__})
+
+
+def __getattr__(name: str) -> type:
+    """``HRNetInBfloat16`` and ``ResNetInBfloat16``, which pickles of whole models look for here."""
+    from mmpose.models import backbones
+
+    kind = getattr(backbones, name.removesuffix('InBfloat16'), None)
+    if kind is None or not name.endswith('InBfloat16'):
+        raise AttributeError(f'module {__name__} has no attribute {name}')
+    return _in_bfloat16(kind)
 
 
 def use_bfloat16(wrapper: Any, **settings: Any) -> None:

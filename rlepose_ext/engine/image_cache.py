@@ -8,12 +8,16 @@ change; nothing is ever deleted, and no more is written once 5 GiB of the disk a
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import math
 import mmap
 import os
 import shutil
-import tempfile
+import time
+import uuid
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +27,7 @@ from rlepose_ext.errors import UserError
 
 SWITCH = 'RLEPOSE_IMAGE_CACHE'
 LEAST_FREE = 5 * 2**30  # bytes of the disk, for all else that runs there
+_HEADER = 12  # bytes
 
 
 def equip(module: ModuleType) -> None:
@@ -37,12 +42,13 @@ def equip(module: ModuleType) -> None:
         entry = entry_of(results['img_path'], folder, self.color_type)
         if entry is None:
             return original(self, results)
-        if not entry.is_file():
+        image = mapped(entry)
+        if image is None:
             results = original(self, results)
             if results is not None:
                 keep(results['img'], entry)
             return results
-        results['img'] = image = mapped(entry)
+        results['img'] = image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
 
@@ -68,6 +74,7 @@ def entry_of(path: str, folder: str, color_type: str) -> Path | None:
         status = os.stat(path)
     except OSError:
         return None
+    folder = os.path.expanduser(folder)
     if not os.path.isdir(folder):
         raise UserError(f'{SWITCH}={folder}: there is no such folder; create it on a fast disk')
     known = (os.path.abspath(path), status.st_size, status.st_mtime_ns, color_type)
@@ -75,28 +82,59 @@ def entry_of(path: str, folder: str, color_type: str) -> Path | None:
     return Path(folder, name[:2], f'{name[2:]}.pixels')
 
 
-def mapped(entry: Path) -> np.ndarray:
-    """The pixels of an entry; what is painted into them does not reach the file."""
-    with open(entry, 'rb') as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-    shape = np.frombuffer(data, np.uint32, 3)
-    return np.frombuffer(data, np.uint8, offset=shape.nbytes).reshape(shape[: 3 if shape[2] else 2])
+def mapped(entry: Path) -> np.ndarray | None:
+    """The pixels of an entry; what is painted into them does not reach the file.
+
+    Returns:
+        None where there is no whole entry that may be read.
+    """
+    try:
+        with open(entry, 'rb') as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except (OSError, ValueError):  # ValueError: it is empty
+        return None
+    if len(data) <= _HEADER:
+        return None
+    shape = np.frombuffer(data, np.uint32, 3).tolist()
+    if len(data) != _HEADER + math.prod(shape[:2]) * max(shape[2], 1):
+        return None
+    pixels = np.frombuffer(data, np.uint8, offset=_HEADER)
+    return pixels.reshape(shape[: 3 if shape[2] else 2])
 
 
 def keep(image: np.ndarray, entry: Path) -> None:
     """Write the pixels of a picture, whole or not at all; not on a disk that is nearly full.
 
-    The shape, three times uint32 (no channels: 0), then the pixels.
+    The shape, three times uint32 (no channels: 0), then the pixels. Where nothing can be written,
+    as in a cache of somebody else's, a warning says so once.
     """
     root = entry.parent.parent
     if image.dtype != np.uint8 or shutil.disk_usage(root).free - image.nbytes < LEAST_FREE:
         return
-    entry.parent.mkdir(exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=root, suffix='.part', delete=False) as file:
-        try:
+    part = root / f'{uuid.uuid4().hex}.part'
+    try:
+        _remove_left_over(root)
+        entry.parent.mkdir(exist_ok=True)
+        with open(part, 'xb') as file:
             np.array([*image.shape, 0][:3], np.uint32).tofile(file)
             image.tofile(file)
-        except OSError:
-            os.unlink(file.name)
-            return
-    os.replace(file.name, entry)
+            # or a power cut could leave the name without the pixels
+            os.fdatasync(file.fileno())
+        part.replace(entry)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        warnings.warn(
+            f'{SWITCH}={root} cannot be written ({error.strerror}): pictures that are not in it '
+            'are decoded each time',
+            stacklevel=2,
+        )
+
+
+@functools.cache
+def _remove_left_over(root: Path) -> None:
+    """What processes that were killed had begun; once in a process."""
+    for part in root.glob('*.part'):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - part.stat().st_mtime > 3600:
+                part.unlink()

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -208,6 +209,45 @@ def test_kept_pixels_belong_to_one_state_of_the_file(folder, cache):
     os.utime(path, ns=(1, 1))
     for _ in range(2):
         assert (load(path)['img'] == 20).all()
+
+
+@pytest.mark.parametrize('left', [0, 8, 12, 3000])
+def test_a_damaged_entry_is_made_anew(folder, cache, left):
+    expected = load(folder / '17-0.jpg')['img']
+    (entry,) = cache.glob('*/*.pixels')
+    whole = entry.read_bytes()
+    for damaged in (whole[:left], bytes(len(whole))):
+        entry.write_bytes(damaged)
+        for _ in range(2):
+            assert (load(folder / '17-0.jpg')['img'] == expected).all()
+            assert entry.read_bytes() == whole
+
+
+def test_a_cache_of_somebody_else(folder, cache, monkeypatch):
+    """Others may read what is written; where one may not write, a warning says so once."""
+    expected = load(folder / '17-0.jpg')['img']
+    (entry,) = cache.glob('*/*.pixels')
+    (folder / 'ordinary').touch()
+    assert entry.stat().st_mode == (folder / 'ordinary').stat().st_mode
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, 'Permission denied')
+
+    monkeypatch.setattr(Path, 'mkdir', refuse)  # root may write anywhere
+    assert (load(folder / '17-0.jpg')['img'] == expected).all()
+    with pytest.warns(UserWarning, match='cannot be written .Permission denied.'):
+        assert load(folder / '17-1.jpg')['img'].any()
+    assert [*cache.rglob('*.*')] == [entry]
+
+
+def test_what_a_killed_process_has_begun_is_removed(folder, cache):
+    old, new = cache / 'a.part', cache / 'b.part'
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    load(folder / '17-0.jpg')
+    assert new.exists()
+    assert not old.exists()
 
 
 def test_a_full_disk_keeps_nothing(folder, cache, monkeypatch):
