@@ -31,7 +31,8 @@ LEVELS = (0.5, 0.9, 0.95)
 # Labels of a joint, of all parts together, and images with it in each part, below which nothing
 # is said of it. Fewer than 19 labels give no ellipse of 95 %.
 FEWEST, FEWEST_IMAGES = 100, 19
-ENOUGH = f'{FEWEST} in some {4 * FEWEST_IMAGES} images or more'
+# Errors in sigmas of labels that the model has made itself, which may have been rounded.
+_OWN = 0.01
 # Of the curve: at most so many bins, with at least so many labels each.
 _BINS, _IN_BIN = 50, 50
 
@@ -154,13 +155,16 @@ def fit(
         if not labels:
             left[name] = 'no labels'
         elif labels < FEWEST or min(images) < FEWEST_IMAGES:
-            left[name] = f'{labels} labels in {sum(images)} images, expected {ENOUGH}'
-        elif not z.any():
-            left[name] = 'the labels are what the model says, expected some that it has not made'
+            left[name] = (
+                f'{labels} labels in {" + ".join(map(str, images))} images, expected {FEWEST} '
+                f'labels and {FEWEST_IMAGES} images in each of the three parts'
+            )
+        elif (np.sqrt((z * z).mean(0)) < _OWN).any():
+            left[name] = 'the labels are predictions of this model, expected others'
         else:
             spreads[joint], correlations[joint] = np.sqrt((z * z).mean(0)), _correlation(z)
     known = np.array([name not in left for name in shape.names])
-    radius = np.where(known[:, None], 0.0, np.full((number, len(LEVELS)), np.nan))
+    radius = np.where(known[:, None], 0.0, np.full(len(LEVELS), np.nan))
     result = Calibration(spreads, correlations, radius)
     if isotonic and known.any():
         result = replace(result, curve=_curve(shape, result, known))

@@ -170,8 +170,8 @@ def prove(
 def _exact(error: np.ndarray, deviation: np.ndarray) -> Claim:
     """Errors for which the deviations (L, 2) are true: standardised ones, dealt anew to the joints.
 
-    AUSE is 0 for nobody, since errors of one standard deviation differ too. How far from 0 it is
-    when sigma is all that there is to know depends on how much sigma differs between the joints.
+    AUSE is above 0 even then, because errors of equal standard deviation still differ, and the more
+    so the less the deviations differ.
     ENCE is 0 in truth; what it is here, chance alone makes of so many labels.
     """
     dealt = np.random.default_rng(0).permutation(error / deviation) * deviation
@@ -234,8 +234,8 @@ def intervals(
 ) -> dict[str, dict[str, Interval]]:
     """Numbers of the claims with these names, over the joints that are members (L,), see above.
 
-    Low and high lie around the value as the resamples lie around their mean. Of ENCE the latter is
-    another: it is a mean of absolute values, to which chance adds, and resampling once more.
+    Of ENCE, low and high lie around the value as the resamples lie around their mean: it is a mean
+    of absolute values, to which chance adds, and resampling once more.
     """
     place = np.flatnonzero(members)
     _, image = np.unique(proof.image[place], return_inverse=True)
@@ -250,8 +250,9 @@ def intervals(
         found[name] = {}
         for key, value in values[0].items():
             drawn = np.array([v[key] for v in values[1:]])
-            low, high = value - drawn.mean() + np.percentile(drawn, [2.5, 97.5])
-            found[name][key] = [value, low, high]
+            if key == 'ence':
+                drawn = (drawn + value - drawn.mean()).clip(0)
+            found[name][key] = [value, *np.percentile(drawn, [2.5, 97.5])]
     return found
 
 

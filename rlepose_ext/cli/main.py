@@ -56,10 +56,6 @@ COMMANDS = (
 )
 
 
-# Warnings that come from files in here are for users.
-_PACKAGE = Path(__file__).parents[1]
-
-
 class _Parser(argparse.ArgumentParser):
     """Says where to set what other tools have as options of a training."""
 
@@ -89,10 +85,10 @@ def build_parser() -> argparse.ArgumentParser:
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
     """Our warnings as one line, without the line of code that gave them."""
-    before = warnings.formatwarning
+    before, package = warnings.formatwarning, Path(__file__).parents[1]
 
     def plain(message, category, filename, *more):
-        if Path(filename).is_relative_to(_PACKAGE):
+        if Path(filename).is_relative_to(package):
             return f'rlepose: warning: {message}\n'
         return before(message, category, filename, *more)
 

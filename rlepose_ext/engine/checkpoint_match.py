@@ -124,10 +124,9 @@ def unused(model: nn.Module, loaded: Mapping) -> list[str]:
     model = unwrap(model)
     state = loaded.get('state_dict', loaded)
     state = {name.removeprefix('module.'): value for name, value in state.items()}
-    if not set(state) - set(model.state_dict()):
-        return []
-    found = model.load_state_dict(state, strict=False).unexpected_keys
-    return [name for name in found if not _training_only(name)]
+    own = model.state_dict()
+    more = {k: v for k, v in state.items() if k not in own and not _training_only(k)}
+    return model.load_state_dict(more, strict=False).unexpected_keys if more else []
 
 
 def require_exact(match: Match, filename: str) -> None:

@@ -41,26 +41,28 @@ class _WhileTraining:
         self.module = module
         self.compiled: Callable[..., Any] | None = None
         self.shape: torch.Size | None = None
-        self.failed = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         shape = getattr(args[0], 'shape', None) if args else None
-        if not self.module.training or self.failed or shape is None:
-            return self.module._call_impl(*args, **kwargs)
-        if self.shape is None:
-            self.shape = shape
-        if shape != self.shape:
-            return self.module._call_impl(*args, **kwargs)
+        if self.module.training and shape is not None:
+            if self.shape is None:
+                self.shape = shape
+                return self._first(*args, **kwargs)
+            if self.compiled is not None and shape == self.shape:
+                return self.compiled(*args, **kwargs)
+        return self.module._call_impl(*args, **kwargs)
+
+    def _first(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            if self.compiled is None:
-                self.compiled = _compiled(self.module)
-            return self.compiled(*args, **kwargs)
+            compiled = _compiled(self.module)
+            result = compiled(*args, **kwargs)
         except Exception as error:  # torch has no common class of what compilers do
             # where the model itself is wrong, this raises
             result = self.module._call_impl(*args, **kwargs)
-            self.failed = True
             self._say(error)
-            return result
+        else:
+            self.compiled = compiled
+        return result
 
     def _say(self, error: Exception) -> None:
         from mmengine.logging import print_log

@@ -133,12 +133,12 @@ def _in_bfloat16(kind: type) -> type:
 
 def __getattr__(name: str) -> type:
     """``HRNetInBfloat16`` and ``ResNetInBfloat16``, which pickles of whole models look for here."""
-    from mmpose.models import backbones
+    if name.endswith('InBfloat16'):
+        from mmpose.models import backbones
 
-    kind = getattr(backbones, name.removesuffix('InBfloat16'), None)
-    if kind is None or not name.endswith('InBfloat16'):
-        raise AttributeError(f'module {__name__} has no attribute {name}')
-    return _in_bfloat16(kind)
+        if kind := getattr(backbones, name.removesuffix('InBfloat16'), None):
+            return _in_bfloat16(kind)
+    raise AttributeError(f'module {__name__} has no attribute {name}')
 
 
 def use_bfloat16(wrapper: Any, **settings: Any) -> None:

@@ -3,7 +3,7 @@
 ``LoadImage`` writes the pixels of a picture below the folder when it first decodes it, and maps
 them into memory from then on. Of a mapped picture only the pages that a crop shows are read, from
 memory if the system still has them there. A file's entry belongs to its path, size and time of
-change; nothing is ever deleted, and no more is written once 5 GiB of the disk are left.
+change; no entry is ever deleted, and no more is written once 5 GiB of the disk are left.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def keep(image: np.ndarray, entry: Path) -> None:
     """Write the pixels of a picture, whole or not at all; not on a disk that is nearly full.
 
     The shape, three times uint32 (no channels: 0), then the pixels. Where nothing can be written,
-    as in a cache of somebody else's, a warning says so once.
+    as in a cache of somebody else's, a warning says so once in each process.
     """
     root = entry.parent.parent
     if image.dtype != np.uint8 or shutil.disk_usage(root).free - image.nbytes < LEAST_FREE:
@@ -116,16 +116,17 @@ def keep(image: np.ndarray, entry: Path) -> None:
         _remove_left_over(root)
         entry.parent.mkdir(exist_ok=True)
         with open(part, 'xb') as file:
-            np.array([*image.shape, 0][:3], np.uint32).tofile(file)
-            image.tofile(file)
+            file.write(np.array([*image.shape, 0][:3], np.uint32))
+            file.write(np.ascontiguousarray(image))
+            file.flush()
             # or a power cut could leave the name without the pixels
-            os.fdatasync(file.fileno())
+            os.fsync(file.fileno())
         part.replace(entry)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         warnings.warn(
-            f'{SWITCH}={root} cannot be written ({error.strerror}): pictures that are not in it '
+            f'{SWITCH}={root}: pictures cannot be kept ({error.strerror}); those not in it '
             'are decoded each time',
             stacklevel=2,
         )
@@ -135,6 +136,6 @@ def keep(image: np.ndarray, entry: Path) -> None:
 def _remove_left_over(root: Path) -> None:
     """What processes that were killed had begun; once in a process."""
     for part in root.glob('*.part'):
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # another process was faster, or it is another user's
             if time.time() - part.stat().st_mtime > 3600:
                 part.unlink()

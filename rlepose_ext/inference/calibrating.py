@@ -87,7 +87,7 @@ def calibrate(
 
     Raises:
         UserError: a model without sigma, labels of other joints, no joint with enough labels, or
-            files that cannot be read or written. Then nothing is written.
+            files that cannot be read or written. Then no checkpoint is written.
     """
     config, checkpoint = config_and_checkpoint(model, checkpoint)
     content = load_file(checkpoint) if Path(checkpoint).is_file() else None
@@ -108,11 +108,8 @@ def calibrate(
         held_out = predicted(estimator, persons)
         calibration, left, proof = _calibrated(held_out, estimator, isotonic, seed)
         if proof is None:
-            raise UserError(
-                'no joint can be calibrated: '
-                + '; '.join(f'{name}: {why}' for name, why in list(left.items())[:2])
-                + (f'; and {len(left) - 2} more' if len(left) > 2 else '')
-            )
+            reasons = [f'{name}: {why}' for name, why in left.items()]
+            raise UserError(f'no joint can be calibrated; the first is {reasons[0]}')
         found[str(flip_test)] = {
             **calibration.to_plain(),
             'isotonic': isotonic,
@@ -125,7 +122,8 @@ def calibrate(
                 _calibrated(held_out, estimator, isotonic, seed + number)[2]
                 for number in range(1, SPLITS)
             )
-            kept['rows'][f'{SPLITS} splits'] = over_splits([proof, *filter(None, others)])
+            proofs = [proof, *filter(None, others)]
+            kept['rows'][f'{len(proofs)} splits'] = over_splits(proofs)
         else:
             kept['without_flip_test'] = over_all(proof, seed)
     described = {
@@ -234,8 +232,10 @@ def _check_joints(
 def _named_joints(annotations: str | Path) -> list[list[str]]:
     """Names of the joints in every category that has persons in the file and names them."""
     content = read_json(annotations)
-    used = {person.get('category_id') for person in content.get('annotations', ())}
-    kinds = [kind for kind in content.get('categories') or () if kind.get('id') in used]
+    persons = [each for each in content.get('annotations', ()) if each.get('keypoints')]
+    used = {person.get('category_id') for person in persons}
+    kinds = content.get('categories') or []
+    kinds = [kind for kind in kinds if kind.get('id') in used] or kinds[:1]
     return [kind['keypoints'] for kind in kinds if kind.get('keypoints')]
 
 
@@ -294,7 +294,7 @@ def _check_places(out: Path, report: Path) -> None:
         raise UserError(f'--report {report} is a file, expected a folder')
     for place in (out.absolute().parent, report.absolute()):
         there = next(each for each in (place, *place.parents) if each.exists())
-        if not os.access(there, os.W_OK):
+        if not there.is_dir() or not os.access(there, os.W_OK):
             raise UserError(f'{there} cannot be written to: give another --out and --report')
 
 
@@ -302,11 +302,11 @@ def _write(
     out: Path, report: Path, content: Mapping[str, Any], described: dict[str, Any], proof: Proof
 ) -> None:
     try:
-        write_sealed(lambda stream: torch.save(content, stream), out)
         report.mkdir(parents=True, exist_ok=True)
         draw_reliability(proof, report / 'reliability.png')
         draw_sparsification(proof, report / 'sparsification.png')
         text = json.dumps(described, indent=1) + '\n'
         (report / 'report.json').write_text(text, encoding='utf-8')
+        write_sealed(lambda stream: torch.save(content, stream), out)
     except OSError as error:
         raise UserError(f'{error.filename or out} cannot be written: {error.strerror}') from error

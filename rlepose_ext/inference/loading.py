@@ -180,8 +180,8 @@ def init_model(config: Config, checkpoint: str, device: torch.device) -> nn.Modu
     match.require_exact(match.compare(built, before, loaded), checkpoint)
     if unused := match.unused(built, loaded):
         warnings.warn(
-            f'checkpoint {checkpoint} has {len(unused)} values that this config has no place for, '
-            f'such as {unused[0]}: they are not used. Is it the config that trained it?',
+            f'checkpoint {checkpoint}: {len(unused)} unexpected key(s), such as {unused[0]}, are '
+            'ignored. Is it the config that trained it?',
             stacklevel=2,
         )
     meta = loaded.get('meta', {})

@@ -133,12 +133,13 @@ class Smoother:
             if deviations is not None:
                 measured = measured[0], deviations[index].astype(float), sizes[index]
             state, last = self._states.get(identity, (None, -math.inf))
-            # after a joint that was not a number everything would be none
-            lost = state is None or not np.isfinite(state.value).all()
-            if lost or not 0 < time - last <= self.max_gap:
-                state = self.start(*measured)
+            fresh = self.start(*measured)
+            if state is None or not 0 < time - last <= self.max_gap:
+                state = fresh
             else:
-                state = self.step(state, *measured, time - last)
+                # NaN would stay in the filter for ever
+                seen = np.isfinite(state.value)
+                state = _either(seen, self.step(state, *measured, time - last), fresh)
             self._states[identity] = state, time
             keypoints[index] = state.value
         self._states = {
@@ -245,6 +246,16 @@ class OneEuro(Smoother):
         expected = state.value + share * velocity * dt
         gain = smoothing_factor(self.min_cutoff + self.beta * speed, dt)
         return State(expected + gain * (value - expected), velocity)
+
+
+def _either(which: np.ndarray, first: State, second: State) -> State:
+    """Coordinates (K, 2) of the first state where it says so, else of the second."""
+    return State(
+        *(
+            None if a is None else np.where(which, a, b)
+            for a, b in zip(vars(first).values(), vars(second).values(), strict=True)
+        )
+    )
 
 
 def build_smoother(predictor: Any) -> Smoother:

@@ -13,7 +13,7 @@ from torch import nn
 from torch._dynamo.utils import counters
 from torch.utils.data import DataLoader
 
-from rlepose_ext.engine.compiled import compile_backbone
+from rlepose_ext.engine.compiled import _WhileTraining, compile_backbone
 from rlepose_ext.models.heads import RLEHead
 
 
@@ -112,22 +112,12 @@ def test_training_goes_on_where_nothing_can_be_compiled(tmp_path, monkeypatch, c
     assert log.count('torch.compile failed (RuntimeError: No working C++ compiler found)') == 1
 
 
-def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch):
-    """torch makes its folder as the compiler is imported, before anything is compiled."""
-    eager, _ = losses(tmp_path / 'eager')
-    (tmp_path / 'file').touch()
-    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'file/below'))
-    assert losses(tmp_path / 'failed', compile_backbone=True)[0] == eager
-    log = next(tmp_path.glob('failed/*/*.log')).read_text()
-    assert 'torch.compile failed (' in log
-
-
-def test_the_models_own_error_is_no_failed_compiler(marked, caplog):
+def test_the_models_own_error_is_no_failed_compiler(marked, monkeypatch):
+    monkeypatch.setattr(_WhileTraining, '_say', lambda *_: pytest.fail('the compiler is blamed'))
     model = Model()
     compile_backbone(model)
     with pytest.raises(RuntimeError, match='channels'):
         model.backbone(torch.rand(4, 5, 12, 12))
-    assert 'torch.compile failed' not in caplog.text
 
 
 @pytest.mark.slow

@@ -117,6 +117,7 @@ def test_memory_setting_is_taken():
     ('value', 'expected'),
     [
         ('1', (True, True, True)),
+        ('', (True, True, True)),
         ('float32', (True, True, False)),
         ('memory', (True, False, False)),
         ('0', (False, False, False)),

@@ -216,7 +216,7 @@ def test_a_damaged_entry_is_made_anew(folder, cache, left):
     expected = load(folder / '17-0.jpg')['img']
     (entry,) = cache.glob('*/*.pixels')
     whole = entry.read_bytes()
-    for damaged in (whole[:left], bytes(len(whole))):
+    for damaged in (whole[:left], bytes(12), bytes(len(whole))):
         entry.write_bytes(damaged)
         for _ in range(2):
             assert (load(folder / '17-0.jpg')['img'] == expected).all()
@@ -233,9 +233,9 @@ def test_a_cache_of_somebody_else(folder, cache, monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError(13, 'Permission denied')
 
-    monkeypatch.setattr(Path, 'mkdir', refuse)  # root may write anywhere
+    monkeypatch.setattr(Path, 'replace', refuse)  # root may write anywhere
     assert (load(folder / '17-0.jpg')['img'] == expected).all()
-    with pytest.warns(UserWarning, match='cannot be written .Permission denied.'):
+    with pytest.warns(UserWarning, match='cannot be kept .Permission denied.'):
         assert load(folder / '17-1.jpg')['img'].any()
     assert [*cache.rglob('*.*')] == [entry]
 
