@@ -34,6 +34,7 @@ CODE = (*TRAINING, 'benchmarks/family_budget.py', 'benchmarks/_small.py')
 def main() -> None:
     """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--only', nargs='+', choices=list(CONFIGS), default=list(CONFIGS))
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1])
     parser.add_argument('--steps', type=int, default=STEPS)
     parser.add_argument('--out', type=Path, default=RESULTS / 'bfloat16.json')
@@ -51,12 +52,14 @@ def main() -> None:
         spread='a row for each seed',
     )
     for seed in args.seeds:
-        for model, config in CONFIGS.items():
+        for model in args.only:
             for precision, switch in PRECISIONS.items():
                 name = f'{model}, {precision}'
                 if not results.has(name, seed):
                     os.environ[SWITCH] = switch
-                    results.add({'name': name, 'seed': seed, **train(config, seed, args.steps)})
+                    results.add(
+                        {'name': name, 'seed': seed, **train(CONFIGS[model], seed, args.steps)}
+                    )
 
 
 if __name__ == '__main__':
