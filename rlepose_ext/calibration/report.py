@@ -170,9 +170,9 @@ def prove(
 def _exact(error: np.ndarray, deviation: np.ndarray) -> Claim:
     """Errors for which the deviations (L, 2) are true: standardised ones, dealt anew to the joints.
 
-    AUSE is above 0 even then, because errors of equal standard deviation still differ, and the more
-    so the less the deviations differ.
-    ENCE is 0 in truth; what it is here, chance alone makes of so many labels.
+    AUSE is above 0 even then, because errors of equal standard deviation still differ: the less the
+    deviations differ, the nearer it is to that of a constant. ENCE is 0 in truth; what it is here,
+    chance alone makes of so many labels.
     """
     dealt = np.random.default_rng(0).permutation(error / deviation) * deviation
     return Claim(dealt, np.hypot(*deviation.T), deviation)
