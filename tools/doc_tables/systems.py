@@ -132,14 +132,13 @@ def lsp_finetune(content: dict[str, Any]) -> str:
 
 
 def faces68(content: dict[str, Any]) -> str:
-    """Held-out error of the heads on faces68: each seed, their mean, and what training took."""
+    """Held-out error of the heads on faces68: each seed, and their mean."""
     rows = content['rows']
     seeds = sorted({row['seed'] for row in rows})
     body = []
     for name in dict.fromkeys(row['name'] for row in rows):
         side = {row['seed']: row for row in rows if row['name'] == name}
         nme = [100 * row['nme'] for row in side.values()]
-        minutes = statistics.mean(row['train_seconds'] for row in side.values()) / 60
         body.append(
             (
                 name,
@@ -147,9 +146,8 @@ def faces68(content: dict[str, Any]) -> str:
                 next(iter(side.values()))['epochs'],
                 *(number(100 * side[s]['nme'] if s in side else None, 2) for s in seeds),
                 f'**{statistics.mean(nme):.2f}**',
-                f'{minutes:.0f}',
             )
         )
     columns = [f'NME %, seed {seed}:' for seed in seeds]
     head = ('head', 'parameters:', 'epochs:', *columns)
-    return table((*head, 'mean:', 'training, minutes:'), body)
+    return table((*head, 'mean:'), body)
