@@ -1,10 +1,10 @@
-"""What bfloat16 on the CPU costs in accuracy, for the backbones that train in it by themselves.
+"""What bfloat16 on the CPU costs in accuracy, for the backbones that can train in it alone.
 
     python benchmarks/bfloat16.py       # where there is AVX512-BF16 or AMX
 
 The training of family_budget.py (LSP, 64x64 crops, random weights, two seeds), with
-RLEPOSE_CPU_SPEED=float32 and without. Speed at the real size is what compiled.py measures. Rows are
-added to the file as they come; those that are there are not run again.
+RLEPOSE_CPU_SPEED=float32 and =bfloat16. Speed at the real size is what compiled.py measures. Rows
+are added to the file as they come; those that are there are not run again.
 Needs ``RLEPOSE_SHARED`` (default ``../shared``).
 """
 
@@ -26,7 +26,7 @@ CONFIGS = {
     'rle_res50': 'rle/rle_res50_8xb64-210e_coco-256x192.py',
     'heatmap_hrnet-w32': 'hrnet/heatmap_hrnet-w32_8xb64-210e_coco-256x192.py',
 }
-PRECISIONS = {'float32': 'float32', 'bfloat16': '1'}
+PRECISIONS = {'float32': 'float32', 'bfloat16': 'bfloat16'}
 STEPS = 400
 CODE = (*TRAINING, 'benchmarks/family_budget.py', 'benchmarks/_small.py')
 

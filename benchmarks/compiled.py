@@ -27,6 +27,7 @@ CONFIGS = {
 SIDES = {
     'plain': (False, False, 'float32'),
     'by itself': (False, False, '1'),
+    'bfloat16': (False, False, 'bfloat16'),
     'compile': (True, False, 'float32'),
     'amp': (False, True, 'float32'),
     'compile, amp': (True, True, 'float32'),

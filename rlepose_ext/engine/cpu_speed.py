@@ -25,6 +25,7 @@ import ctypes
 import functools
 import os
 import sys
+from collections.abc import Sequence
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
@@ -52,20 +53,21 @@ TESTED_PACKAGES = ('mmpose', 'rlepose_ext')
 NARROWEST_IN_NHWC = 12
 
 
-def wanted() -> tuple[bool, bool, bool]:
-    """What the switch ``RLEPOSE_CPU_SPEED`` leaves on: memory kept, NHWC and the like, bfloat16.
+def wanted() -> tuple[bool, bool, tuple[str, ...]]:
+    """What ``RLEPOSE_CPU_SPEED`` leaves on: memory kept, NHWC and the like, bfloat16 in what.
 
-    ``1`` (default) all, ``float32`` the first two, ``memory`` the first, ``0`` none.
+    ``1`` (default) all, ``float32`` the first two, ``memory`` the first, ``0`` none. ``bfloat16``
+    is all, and also for HRNet, which it costs a point of PCK@0.2 (``benchmarks/bfloat16.py``).
 
     Raises:
         UserError: any other value.
     """
     value = os.environ.get(SWITCH) or '1'
-    choices = ('0', 'memory', 'float32', '1')
+    choices = ('0', 'memory', 'float32', '1', 'bfloat16')
     if value not in choices:
         raise UserError(f'{SWITCH} must be one of {", ".join(choices)}, got {value!r}')
     on = choices.index(value)
-    return on > 0, on > 1, on > 2
+    return on > 0, on > 1, ((), ('ResNet',), ('ResNet', 'HRNet'))[max(on - 2, 0)]
 
 
 def speed_up(model: nn.Module) -> None:
@@ -77,7 +79,7 @@ def speed_up(model: nn.Module) -> None:
     if layout:
         send_small_tensors_by_value()
     layout = layout and use_channels_last(model)
-    bfloat16 = bfloat16 and use_bfloat16_backbone(model)
+    bfloat16 = use_bfloat16_backbone(model, bfloat16)
     changes = ('memory is kept', memory), ('NHWC', layout), ('bfloat16 in the backbone', bfloat16)
     done = [text for text, on in changes if on]
     if done:
@@ -102,7 +104,7 @@ def _float32(features: Any) -> Any:
     return features.float()
 
 
-def use_bfloat16_backbone(model: nn.Module) -> bool:
+def use_bfloat16_backbone(model: nn.Module, kinds: Sequence[str] = ('ResNet',)) -> bool:
     """Let the backbone train in bfloat16 where that was measured to be 1.5 times as fast, in place.
 
     Neck, head and losses stay in float32. Small networks read and write more than they multiply,
@@ -110,16 +112,17 @@ def use_bfloat16_backbone(model: nn.Module) -> bool:
 
     Args:
         model: a pose estimator or detector.
+        kinds: classes of MMPose; ``ResNet`` from 50 layers.
 
     Returns:
         Whether it does.
     """
-    from mmpose.models.backbones import HRNet, ResNet
+    from mmpose.models import backbones
 
     backbone = getattr(model, 'backbone', None)
     kind = type(backbone)
-    large = kind is HRNet or (kind is ResNet and backbone.depth >= 50)
-    if not (large and has_bfloat16()):
+    known = any(kind is getattr(backbones, name) for name in kinds)
+    if not (known and getattr(backbone, 'depth', 50) >= 50 and has_bfloat16()):
         return False
     # a class, as copies of the model take their class along
     backbone.__class__ = _in_bfloat16(kind)

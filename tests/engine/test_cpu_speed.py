@@ -6,6 +6,7 @@ import pickle
 import mmpose.models  # noqa: F401
 import pytest
 import torch
+from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
@@ -18,6 +19,7 @@ from rlepose_ext.engine.cpu_speed import (
     wanted,
 )
 from rlepose_ext.errors import UserError
+from rlepose_ext.resources import resource
 
 
 def stage(branches):
@@ -116,11 +118,12 @@ def test_memory_setting_is_taken():
 @pytest.mark.parametrize(
     ('value', 'expected'),
     [
-        ('1', (True, True, True)),
-        ('', (True, True, True)),
-        ('float32', (True, True, False)),
-        ('memory', (True, False, False)),
-        ('0', (False, False, False)),
+        ('bfloat16', (True, True, ('ResNet', 'HRNet'))),
+        ('1', (True, True, ('ResNet',))),
+        ('', (True, True, ('ResNet',))),
+        ('float32', (True, True, ())),
+        ('memory', (True, False, ())),
+        ('0', (False, False, ())),
         ('fast', None),
     ],
 )
@@ -129,7 +132,7 @@ def test_switch(monkeypatch, value, expected):
     if expected:
         assert wanted() == expected
     else:
-        with pytest.raises(UserError, match='0, memory, float32, 1'):
+        with pytest.raises(UserError, match='0, memory, float32, 1, bfloat16'):
             wanted()
 
 
@@ -242,7 +245,10 @@ def test_a_backbone_trains_in_bfloat16(with_bfloat16):
 def test_a_run_says_it(with_bfloat16, monkeypatch):
     said = []
     monkeypatch.setattr('mmengine.logging.print_log', lambda text, *_, **__: said.append(text))
-    for switch, expected in (('float32', False), ('1', True)):
+    hrnet = Config.fromfile(resource('configs/hrnet/heatmap_hrnet-w32_8xb64-210e_coco-256x192.py'))
+    hrnet = {**hrnet.model.backbone, 'init_cfg': None}
+    for switch, kinds in (('float32', ()), ('1', ('ResNet',)), ('bfloat16', ('ResNet', 'HRNet'))):
         monkeypatch.setenv(SWITCH, switch)
-        cpu_speed.speed_up(Estimator(MODELS.build({'type': 'ResNet', 'depth': 50})))
-        assert ('bfloat16 in the backbone' in said[-1]) == expected
+        for backbone in ({'type': 'ResNet', 'depth': 50}, hrnet):
+            cpu_speed.speed_up(Estimator(MODELS.build(backbone)))
+            assert ('bfloat16 in the backbone' in said[-1]) == (backbone['type'] in kinds)
