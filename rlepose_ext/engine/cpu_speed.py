@@ -63,11 +63,16 @@ def wanted() -> tuple[bool, bool, tuple[str, ...]]:
         UserError: any other value.
     """
     value = os.environ.get(SWITCH) or '1'
-    choices = ('0', 'memory', 'float32', '1', 'bfloat16')
+    choices = {
+        '0': (False, False, ()),
+        'memory': (True, False, ()),
+        'float32': (True, True, ()),
+        '1': (True, True, ('ResNet',)),
+        'bfloat16': (True, True, ('ResNet', 'HRNet')),
+    }
     if value not in choices:
         raise UserError(f'{SWITCH} must be one of {", ".join(choices)}, got {value!r}')
-    on = choices.index(value)
-    return on > 0, on > 1, ((), ('ResNet',), ('ResNet', 'HRNet'))[max(on - 2, 0)]
+    return choices[value]
 
 
 def speed_up(model: nn.Module) -> None:

@@ -133,13 +133,13 @@ class Smoother:
             if deviations is not None:
                 measured = measured[0], deviations[index].astype(float), sizes[index]
             state, last = self._states.get(identity, (None, -math.inf))
-            fresh = self.start(*measured)
             if state is None or not 0 < time - last <= self.max_gap:
-                state = fresh
+                state = self.start(*measured)
             else:
-                # NaN would stay in the filter for ever
                 seen = np.isfinite(state.value)
-                state = _either(seen, self.step(state, *measured, time - last), fresh)
+                state = self.step(state, *measured, time - last)
+                if not seen.all():  # NaN would stay in the filter for ever
+                    state = _either(seen, state, self.start(*measured))
             self._states[identity] = state, time
             keypoints[index] = state.value
         self._states = {
